@@ -1,0 +1,3 @@
+//! The gateway in front of an upstream event stream service.
+
+fn main() {}

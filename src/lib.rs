@@ -1,0 +1,1 @@
+//! Tower parts that make any server-sent event stream dependable.
