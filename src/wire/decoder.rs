@@ -1,0 +1,374 @@
+//! Finds the events in the chunks of a stream.
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use super::line::Kinds;
+use super::{Event, LineEnding};
+
+/// The largest event that is held back to be seen whole, unless set otherwise: 1 MiB.
+pub const DEFAULT_MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// Chunks in, whole events out.
+///
+/// Put a chunk in with [`push`](Self::push), take out events with [`next`](Self::next) until there are
+/// none. The beginning of an event whose end has not come is copied and kept, at most
+/// [`max_event_bytes`](Self::with_max_event_bytes); an event in one chunk is a slice of it.
+///
+/// What comes out is what came in, but for three things that no client can tell: a byte order mark at
+/// the very beginning is left out; a CR that closes a chunk ends its line at once, and where the stream
+/// is not known to end lines in CR alone it comes out as CR LF; a LF that follows it is then left out.
+#[derive(Debug)]
+pub struct Decoder {
+    /// What came last. What stands before `start` was handed on.
+    chunk: Bytes,
+    /// Where the block begins, or goes on if some of it is `held`.
+    start: usize,
+    /// How far the chunk was looked at.
+    scanned: usize,
+    /// The beginning of the block, from earlier chunks.
+    held: Vec<u8>,
+    block: Block,
+    /// The beginning of a line that a chunk ended in the middle of.
+    cut: CutLine,
+    /// The last byte looked at was a CR: a LF that follows belongs to it.
+    after_cr: bool,
+    /// How many bytes of a byte order mark were seen at the beginning; `None` behind it.
+    byte_order_mark: Option<usize>,
+    ending: Option<LineEnding>,
+    max_event_bytes: usize,
+    /// In the middle of an event that is too large.
+    oversize: bool,
+}
+
+/// What is known of the block so far.
+#[derive(Debug, Default)]
+struct Block {
+    /// The lines behind the lead.
+    kinds: Kinds,
+    lead_kinds: Kinds,
+    /// Where in the chunk the comment and `retry` lines at its beginning end, if one ended there.
+    lead: Option<usize>,
+    /// Bytes since the last of these lines.
+    len: usize,
+    too_large: bool,
+}
+
+#[derive(Debug, Default)]
+struct CutLine {
+    /// Zero when the chunk begins with a new line.
+    len: usize,
+    prefix: [u8; Kinds::PREFIX],
+}
+
+/// What a [`Decoder`] finds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Decoded {
+    /// A whole event.
+    Event(Event),
+    /// A part of an event that is larger than the limit: to be passed on unseen, with nothing
+    /// inserted before its `last` part is through.
+    Oversize {
+        /// The part, as it came.
+        bytes: Bytes,
+        /// Whether the event ends here.
+        last: bool,
+    },
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a stream.
+    pub fn new() -> Self {
+        Decoder {
+            chunk: Bytes::new(),
+            start: 0,
+            scanned: 0,
+            held: Vec::new(),
+            block: Block::default(),
+            cut: CutLine::default(),
+            after_cr: false,
+            byte_order_mark: Some(0),
+            ending: None,
+            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
+            oversize: false,
+        }
+    }
+
+    /// Sets how many bytes an event may have, comment and `retry` lines at its beginning not counted.
+    ///
+    /// A larger one comes out in parts, as [`Decoded::Oversize`], so that memory stays bounded.
+    #[must_use]
+    pub fn with_max_event_bytes(mut self, bytes: usize) -> Self {
+        self.max_event_bytes = bytes;
+        self
+    }
+
+    /// Takes the next chunk of the stream.
+    ///
+    /// Events of the chunk before which were not taken out yet stay in front of it, at the cost of a copy.
+    pub fn push(&mut self, chunk: Bytes) {
+        if self.start < self.chunk.len() {
+            let scanned = self.scanned - self.start;
+            let lead = self.block.lead.map(|lead| lead - self.start);
+            self.chunk = [&self.chunk[self.start..], &chunk].concat().into();
+            self.scanned = scanned;
+            self.block.lead = lead;
+            self.start = 0;
+        } else {
+            self.chunk = chunk;
+            self.start = 0;
+            self.scanned = 0;
+            self.block.lead = None;
+        }
+        if self.byte_order_mark.is_some() {
+            self.skip_byte_order_mark();
+        }
+        if self.after_cr {
+            self.finish_cr();
+        }
+    }
+
+    /// Whether all that was pushed has been handed on or is held back.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.start >= self.chunk.len()
+    }
+
+    /// The next event, if it is all there.
+    #[allow(clippy::should_implement_trait)] // it goes on after None, with the next chunk
+    #[inline]
+    pub fn next(&mut self) -> Option<Decoded> {
+        if self.is_drained() {
+            return None;
+        }
+        match self.scan() {
+            Some(end) => Some(self.take_block(end)),
+            None => self.take_unfinished(),
+        }
+    }
+
+    /// Ends the stream cleanly: what is left of an event without its blank line.
+    ///
+    /// Clients of the standard discard it. Some servers of LLM tokens end so, and their clients read it.
+    pub fn finish(&mut self) -> Option<Bytes> {
+        let mut rest = std::mem::take(&mut self.held);
+        rest.extend_from_slice(&self.chunk[self.start.min(self.chunk.len())..]);
+        if let Some(seen @ 1..) = self.byte_order_mark {
+            rest.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
+        }
+        let empty = Decoder::new().with_max_event_bytes(self.max_event_bytes);
+        *self = empty;
+        (!rest.is_empty()).then(|| rest.into())
+    }
+
+    /// Whether what came out ends between two lines of which none is part of an event.
+    ///
+    /// False only in the middle of an event that is too large.
+    #[inline]
+    pub fn at_boundary(&self) -> bool {
+        !self.oversize
+    }
+
+    /// How the lines of the stream end: LF until one is seen.
+    #[inline]
+    pub fn line_ending(&self) -> LineEnding {
+        self.ending.unwrap_or_default()
+    }
+
+    /// How many bytes of an unfinished event are held back.
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The chunk in hand, of which events are slices.
+    #[inline]
+    pub(crate) fn chunk(&self) -> &Bytes {
+        &self.chunk
+    }
+
+    fn skip_byte_order_mark(&mut self) {
+        let Some(seen) = self.byte_order_mark else {
+            return;
+        };
+        let expected = &BYTE_ORDER_MARK[seen..];
+        let same = std::iter::zip(expected, &self.chunk)
+            .take_while(|(a, b)| a == b)
+            .count();
+        if same == expected.len() {
+            self.byte_order_mark = None;
+            self.start = same;
+        } else if same == self.chunk.len() {
+            self.byte_order_mark = Some(seen + same);
+            self.start = same;
+        } else {
+            // It was none, so what looked like it is the beginning of the first line.
+            self.byte_order_mark = None;
+            self.held.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
+            self.cut.extend(&BYTE_ORDER_MARK[..seen]);
+        }
+        self.scanned = self.start;
+    }
+
+    /// The chunk before ended in a CR; now it shows whether a LF belongs to it.
+    fn finish_cr(&mut self) {
+        let Some(&next) = self.chunk.get(self.scanned) else {
+            return;
+        };
+        self.after_cr = false;
+        if next != b'\n' {
+            self.ending = Some(LineEnding::Cr);
+            return;
+        }
+        self.ending = Some(LineEnding::CrLf);
+        let handed_on = self.held.is_empty() && self.start == self.scanned && !self.oversize;
+        self.scanned += 1;
+        if handed_on {
+            self.start += 1;
+        } else {
+            self.block.len += 1;
+        }
+    }
+
+    /// Looks for the end of the block, and gives the place behind it.
+    #[inline]
+    fn scan(&mut self) -> Option<usize> {
+        let chunk = &self.chunk[..];
+        let mut line = self.scanned;
+        loop {
+            let rest = chunk.get(line..)?;
+            let Some(len) = line_len(rest) else {
+                self.cut.extend(rest);
+                self.block.len += rest.len();
+                self.scanned = chunk.len();
+                return None;
+            };
+            let ending = match rest[len..] {
+                [b'\n', ..] => LineEnding::Lf,
+                [b'\r', b'\n', ..] => LineEnding::CrLf,
+                // At the end of a chunk this may become a CR LF yet.
+                _ => LineEnding::Cr,
+            };
+            let end = line + len + ending.as_bytes().len();
+            if ending == LineEnding::Cr && end == chunk.len() {
+                self.after_cr = true;
+            } else {
+                self.ending = Some(ending);
+            }
+            self.scanned = end;
+            self.block.len += end - line;
+
+            let kind = if self.cut.len > 0 {
+                self.cut.finish(&rest[..len])
+            } else if len > 0 {
+                Kinds::of_line(&rest[..len])
+            } else {
+                return Some(end);
+            };
+            if self.block.kinds.is_none() && kind.is_immediate() {
+                self.block.lead_kinds.add(kind);
+                self.block.too_large |= self.block.len > self.max_event_bytes;
+                self.block.len = 0;
+                self.block.lead = Some(end);
+            } else {
+                self.block.kinds.add(kind);
+            }
+            line = end;
+        }
+    }
+
+    /// Hands on the block that ends here.
+    #[inline]
+    fn take_block(&mut self, end: usize) -> Decoded {
+        let mut block = std::mem::take(&mut self.block);
+        block.kinds.add(block.lead_kinds);
+        let was_oversize = std::mem::take(&mut self.oversize);
+        let bytes = self.take(end);
+        if was_oversize || block.too_large || block.len > self.max_event_bytes {
+            return Decoded::Oversize { bytes, last: true };
+        }
+        Decoded::Event(Event::new(bytes, block.kinds, self.line_ending()))
+    }
+
+    /// Hands on what need not wait for the end of the block, and holds back the rest.
+    fn take_unfinished(&mut self) -> Option<Decoded> {
+        let end = self.chunk.len();
+        let too_large = self.block.too_large || self.block.len > self.max_event_bytes;
+        if self.oversize || too_large {
+            self.oversize = true;
+            self.block.lead = None;
+            let bytes = self.take_raw(end);
+            return Some(Decoded::Oversize { bytes, last: false });
+        }
+        if let Some(lead) = self.block.lead.take() {
+            let kinds = std::mem::take(&mut self.block.lead_kinds);
+            let bytes = self.take(lead);
+            return Some(Decoded::Event(Event::new(bytes, kinds, self.line_ending())));
+        }
+        self.held.extend_from_slice(&self.chunk[self.start..]);
+        self.start = end;
+        None
+    }
+
+    /// Takes the bytes up to here, which end a line. A CR that closes the chunk is completed.
+    #[inline]
+    fn take(&mut self, end: usize) -> Bytes {
+        let complete =
+            self.after_cr && end == self.chunk.len() && self.ending != Some(LineEnding::Cr);
+        if !complete {
+            return self.take_raw(end);
+        }
+        self.held.extend_from_slice(&self.chunk[self.start..end]);
+        self.held.push(b'\n');
+        self.start = end;
+        std::mem::take(&mut self.held).into()
+    }
+
+    #[inline]
+    fn take_raw(&mut self, end: usize) -> Bytes {
+        let start = std::mem::replace(&mut self.start, end);
+        if self.held.is_empty() {
+            if start == 0 && end == self.chunk.len() {
+                self.start = 0;
+                return std::mem::take(&mut self.chunk);
+            }
+            return self.chunk.slice(start..end);
+        }
+        self.held.extend_from_slice(&self.chunk[start..end]);
+        std::mem::take(&mut self.held).into()
+    }
+}
+
+impl CutLine {
+    fn extend(&mut self, part: &[u8]) {
+        if let Some(room) = self.prefix.get_mut(self.len..) {
+            let known = room.len().min(part.len());
+            room[..known].copy_from_slice(&part[..known]);
+        }
+        self.len += part.len();
+    }
+
+    /// The kind of the line that ends with this part; the next one begins uncut.
+    fn finish(&mut self, part: &[u8]) -> Kinds {
+        self.extend(part);
+        let line = std::mem::take(self);
+        Kinds::of_line(&line.prefix[..line.len.min(Kinds::PREFIX)])
+    }
+}
+
+/// The length of the first line, if its end is there.
+#[inline]
+fn line_len(rest: &[u8]) -> Option<usize> {
+    match rest.first()? {
+        b'\n' | b'\r' => Some(0),
+        _ => memchr2(b'\n', b'\r', rest),
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";

@@ -1,0 +1,216 @@
+//! One event, as bytes that know what they say.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::line::{Kinds, Lines, field};
+use super::{EventBuilder, EventId, LineEnding};
+
+/// One event of an event stream: the lines up to and with a blank line, as they came.
+///
+/// It holds the bytes and looks into them when asked; nothing is copied before. See the
+/// [module docs](super) for what counts as an event.
+///
+/// # Example: giving an id to an event that has none
+///
+/// ```
+/// use tower_sse::wire::{Event, EventId};
+///
+/// let event = Event::builder().data("hello").build();
+/// assert_eq!(event.id(), None);
+///
+/// let event = event.with_id(EventId::new("7")?);
+/// assert_eq!(event.id(), Some(&b"7"[..]));
+/// assert_eq!(event.to_bytes(), "id: 7\ndata: hello\n\n");
+/// # Ok::<(), tower_sse::wire::InvalidEventId>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Event {
+    block: Bytes,
+    kinds: Kinds,
+    ending: LineEnding,
+    /// Set by us; written as a line in front of the block.
+    id: Option<EventId>,
+}
+
+impl Event {
+    /// Begins an event.
+    pub fn builder() -> EventBuilder {
+        EventBuilder::default()
+    }
+
+    #[inline]
+    pub(super) fn new(block: Bytes, kinds: Kinds, ending: LineEnding) -> Self {
+        Event {
+            block,
+            kinds,
+            ending,
+            id: None,
+        }
+    }
+
+    /// Whether a client dispatches it: whether it has a `data` field, be it an empty one.
+    #[inline]
+    pub fn has_data(&self) -> bool {
+        self.kinds.has(Kinds::DATA)
+    }
+
+    /// Whether it ends in a blank line. Comment and `retry` lines that were handed on ahead of the
+    /// rest of their block do not.
+    pub fn has_blank_line(&self) -> bool {
+        matches!(
+            self.block.as_ref(),
+            b"\n"
+                | b"\r"
+                | b"\r\n"
+                | [.., b'\n', b'\n']
+                | [.., b'\r', b'\r']
+                | [.., b'\n', b'\r']
+                | [.., b'\n' | b'\r', b'\r', b'\n']
+        )
+    }
+
+    /// The value of the `data` field: its lines, joined by line feeds.
+    ///
+    /// `None` when there is no such field. Data of one line is not copied.
+    pub fn data(&self) -> Option<Cow<'_, [u8]>> {
+        if !self.has_data() {
+            return None;
+        }
+        let mut lines = self.values(b"data");
+        let first = lines.next()?;
+        let Some(second) = lines.next() else {
+            return Some(Cow::Borrowed(first));
+        };
+        let mut data = first.to_vec();
+        for line in std::iter::once(second).chain(lines) {
+            data.push(b'\n');
+            data.extend_from_slice(line);
+        }
+        Some(Cow::Owned(data))
+    }
+
+    /// The event type: the value of the last `event` field, `message` when there is none or it is empty.
+    pub fn event_type(&self) -> &[u8] {
+        let given = if self.kinds.has(Kinds::EVENT) {
+            self.values(b"event").last()
+        } else {
+            None
+        };
+        given.filter(|name| !name.is_empty()).unwrap_or(b"message")
+    }
+
+    /// The id that this event sets. An empty one clears the last event ID.
+    ///
+    /// `None` when it sets none: no `id` field, or only such as hold NULL, which clients ignore.
+    pub fn id(&self) -> Option<&[u8]> {
+        let own = if self.kinds.has(Kinds::ID) {
+            self.values(b"id").filter(|id| !id.contains(&0)).last()
+        } else {
+            None
+        };
+        own.or_else(|| self.id.as_ref().map(EventId::as_bytes))
+    }
+
+    /// The reconnection time that this event sets, if its `retry` is ASCII digits alone.
+    ///
+    /// What is too large for a [`u64`] of milliseconds counts as the largest.
+    pub fn retry(&self) -> Option<Duration> {
+        if !self.kinds.has(Kinds::RETRY) {
+            return None;
+        }
+        self.values(b"retry")
+            .filter(|value| !value.is_empty() && value.iter().all(u8::is_ascii_digit))
+            .last()
+            .map(|digits| {
+                Duration::from_millis(digits.iter().fold(0_u64, |time, digit| {
+                    time.saturating_mul(10)
+                        .saturating_add(u64::from(digit - b'0'))
+                }))
+            })
+    }
+
+    /// The comments, each without its colon and the one space behind it.
+    pub fn comments(&self) -> impl Iterator<Item = &[u8]> {
+        self.values(b"")
+    }
+
+    /// The values of all fields of this name, in order.
+    fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        Lines::new(&self.block).filter_map(move |(line, _)| {
+            let (this, value) = field(line);
+            (this == name).then_some(value)
+        })
+    }
+
+    /// How its lines end, for what is written in its place.
+    pub fn line_ending(&self) -> LineEnding {
+        self.ending
+    }
+
+    /// Its length in bytes.
+    #[allow(clippy::len_without_is_empty)] // an event has at least a line ending
+    pub fn len(&self) -> usize {
+        let id_line =
+            |id: &EventId| ID_FIELD.len() + id.as_bytes().len() + self.ending.as_bytes().len();
+        self.id.as_ref().map_or(0, id_line) + self.block.len()
+    }
+
+    /// The same event with this id, as a line in front of its own.
+    ///
+    /// An id that the event already sets is taken out, so that the new one counts. On comment lines
+    /// without a blank line an id would fall to the event behind them, so these are left as they are.
+    #[must_use]
+    pub fn with_id(mut self, id: EventId) -> Self {
+        if self.kinds.has(Kinds::ID) {
+            self.block = Lines::new(&self.block)
+                .filter(|(line, _)| !Kinds::of_line(line).has(Kinds::ID))
+                .flat_map(|(_, whole)| whole)
+                .chain(self.ending.as_bytes())
+                .copied()
+                .collect::<Vec<u8>>()
+                .into();
+            self.kinds = self.kinds.without(Kinds::ID);
+        } else if !self.has_data() && !self.has_blank_line() {
+            return self;
+        }
+        self.id = Some(id);
+        self
+    }
+
+    /// The bytes of the event. Free of copies unless an id was added.
+    pub fn to_bytes(&self) -> Bytes {
+        if self.id.is_none() {
+            return self.block.clone();
+        }
+        let mut bytes = Vec::with_capacity(self.len());
+        self.write_to(&mut bytes);
+        bytes.into()
+    }
+
+    #[inline]
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        if let Some(id) = &self.id {
+            out.reserve(self.len());
+            out.extend_from_slice(ID_FIELD);
+            out.extend_from_slice(id.as_bytes());
+            out.extend_from_slice(self.ending.as_bytes());
+        }
+        out.extend_from_slice(&self.block);
+    }
+
+    /// The bytes it came with, and whether they are all of it.
+    #[inline]
+    pub(crate) fn block(&self) -> (&Bytes, bool) {
+        (&self.block, self.id.is_none())
+    }
+
+    #[inline]
+    pub(crate) fn into_block(self) -> Bytes {
+        self.block
+    }
+}
+
+const ID_FIELD: &[u8] = b"id: ";

@@ -1,0 +1,139 @@
+//! A valid event id.
+
+use std::fmt;
+
+use bytes::Bytes;
+use memchr::memchr3;
+
+/// The value of an `id` field: any bytes but CR, LF and NULL.
+///
+/// A client sends it back as `Last-Event-ID`. An empty id is valid: it clears the last event ID.
+///
+/// # Example
+///
+/// ```
+/// use tower_sse::wire::EventId;
+///
+/// let id = EventId::new("1526919030474-0")?;
+/// assert_eq!(id.as_bytes(), b"1526919030474-0");
+/// assert!(EventId::new("two\nlines").is_err());
+/// # Ok::<(), tower_sse::wire::InvalidEventId>(())
+/// ```
+#[derive(Clone)]
+pub struct EventId(Repr);
+
+/// Ids are short as a rule and made for each event, so short ones take no allocation.
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Bytes),
+}
+
+const INLINE: usize = 38;
+
+/// An id held CR, LF or NULL, with which clients ignore it or read something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidEventId {
+    at: usize,
+}
+
+impl EventId {
+    /// Checks and copies an id.
+    ///
+    /// # Errors
+    ///
+    /// When it holds CR, LF or NULL.
+    pub fn new(id: impl AsRef<[u8]>) -> Result<Self, InvalidEventId> {
+        let id = id.as_ref();
+        match memchr3(b'\r', b'\n', 0, id) {
+            Some(at) => Err(InvalidEventId { at }),
+            None => Ok(Self::from_parts(&[id])),
+        }
+    }
+
+    /// Joins parts which are known to be valid.
+    pub(crate) fn from_parts(parts: &[&[u8]]) -> Self {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len <= INLINE {
+            let mut bytes = [0; INLINE];
+            let mut at = 0;
+            for part in parts {
+                bytes[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
+            EventId(Repr::Inline {
+                len: len as u8,
+                bytes,
+            })
+        } else {
+            EventId(Repr::Shared(parts.concat().into()))
+        }
+    }
+
+    /// The id as it stands in the stream.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl AsRef<[u8]> for EventId {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl PartialEq for EventId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for EventId {}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "EventId({:?})",
+            self.as_bytes().escape_ascii().to_string()
+        )
+    }
+}
+
+impl fmt::Display for InvalidEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "an event id cannot hold CR, LF or NULL, and byte {} is one",
+            self.at
+        )
+    }
+}
+
+impl std::error::Error for InvalidEventId {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_break_out_of_its_line() {
+        for bad in ["a\nb", "a\rb", "a\0b"] {
+            assert_eq!(EventId::new(bad), Err(InvalidEventId { at: 1 }));
+        }
+    }
+
+    #[test]
+    fn long_and_short_ids_compare_alike() {
+        for len in [0, 1, INLINE, INLINE + 1, 1000] {
+            let text = "x".repeat(len);
+            let id = EventId::new(&text).unwrap();
+            assert_eq!(id.as_bytes(), text.as_bytes());
+            assert_eq!(id, id.clone());
+        }
+    }
+}
