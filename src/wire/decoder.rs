@@ -145,6 +145,16 @@ impl Decoder {
     #[allow(clippy::should_implement_trait)] // it goes on after None, with the next chunk
     #[inline]
     pub fn next(&mut self) -> Option<Decoded> {
+        let decoded = self.next_in_chunk();
+        if decoded.is_none() {
+            self.release_chunk();
+        }
+        decoded
+    }
+
+    /// Like [`next`](Self::next), but keeps the chunk until it is released.
+    #[inline]
+    pub(crate) fn next_in_chunk(&mut self) -> Option<Decoded> {
         if self.is_drained() {
             return None;
         }
@@ -187,10 +197,24 @@ impl Decoder {
         self.held.len()
     }
 
+    /// Lets go of a chunk that was handed on: a few bytes of it would keep all of its buffer.
+    #[inline]
+    pub(crate) fn release_chunk(&mut self) -> Bytes {
+        self.start = 0;
+        self.scanned = 0;
+        std::mem::take(&mut self.chunk)
+    }
+
     /// The chunk in hand, of which events are slices.
     #[inline]
     pub(crate) fn chunk(&self) -> &Bytes {
         &self.chunk
+    }
+
+    /// How many bytes of the chunk were not handed on yet.
+    #[inline]
+    pub(crate) fn remaining(&self) -> usize {
+        self.chunk.len().saturating_sub(self.start)
     }
 
     fn skip_byte_order_mark(&mut self) {

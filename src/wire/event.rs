@@ -201,10 +201,15 @@ impl Event {
         out.extend_from_slice(&self.block);
     }
 
-    /// The bytes it came with, and whether they are all of it.
+    /// The bytes it came with.
     #[inline]
-    pub(crate) fn block(&self) -> (&Bytes, bool) {
-        (&self.block, self.id.is_none())
+    pub(crate) fn block(&self) -> &Bytes {
+        &self.block
+    }
+
+    #[inline]
+    pub(crate) fn added_id(&self) -> Option<&EventId> {
+        self.id.as_ref()
     }
 
     #[inline]

@@ -48,6 +48,7 @@ mod line;
 mod sequential_id;
 
 pub use builder::{EventBuilder, InvalidEventType};
+pub(crate) use builder::{millis, split_lines, write_line};
 pub use decoder::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder};
 pub use event::Event;
 pub use id::{EventId, InvalidEventId};

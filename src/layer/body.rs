@@ -1,0 +1,133 @@
+//! The body of a response: an event stream, or untouched.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use super::driver::Driver;
+use crate::stage::{Pipeline, Stage};
+
+pin_project! {
+    /// The body of a response that went through an [`EventService`](super::EventService).
+    ///
+    /// Its data is [`Bytes`], its error that of the body inside. It is fused, and no chunk is ever empty.
+    #[derive(Debug)]
+    pub struct EventBody<B, St: Stage> {
+        // None when it has ended.
+        #[pin]
+        inner: Option<B>,
+        // None when the response is no event stream, or when it has ended.
+        driver: Option<Box<Driver<St>>>,
+    }
+}
+
+impl<B, St: Stage> EventBody<B, St> {
+    /// A body through which everything passes as it is.
+    pub(super) fn untouched(inner: B) -> Self {
+        EventBody {
+            inner: Some(inner),
+            driver: None,
+        }
+    }
+
+    /// A body whose events go through a pipeline.
+    pub(super) fn driven(inner: B, pipeline: Pipeline<St>) -> Self {
+        EventBody {
+            inner: Some(inner),
+            driver: Some(Box::new(Driver::new(pipeline))),
+        }
+    }
+
+    /// The body inside, until it has ended.
+    pub fn get_ref(&self) -> Option<&B> {
+        self.inner.as_ref()
+    }
+}
+
+impl<B, St> Body for EventBody<B, St>
+where
+    B: Body,
+    St: Stage,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let Some(driver) = this.driver else {
+            let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+                return Poll::Ready(None);
+            };
+            let frame = ready!(inner.poll_frame(cx));
+            if !matches!(frame, Some(Ok(_))) {
+                this.inner.set(None);
+            }
+            return Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole))));
+        };
+        loop {
+            if let Some(bytes) = driver.pipeline.next() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if driver.pipeline.is_ended() {
+                let trailers = driver.trailers.take();
+                this.inner.set(None);
+                *this.driver = None;
+                return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
+            }
+            if driver.has_had_its_share(cx) {
+                return Poll::Pending;
+            }
+            let inner = this.inner.as_mut().as_pin_mut();
+            let inner = inner.expect("a stream that has not ended has its body");
+            match inner.poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => driver.push(whole(data)),
+                    Err(frame) => match frame.into_trailers() {
+                        Ok(trailers) => {
+                            driver.trailers = Some(trailers);
+                            driver.pipeline.finish(Instant::now());
+                        }
+                        // A kind of frame that is not known yet passes as it is.
+                        Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(whole)))),
+                    },
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    driver.pipeline.fail(Instant::now());
+                    this.inner.set(None);
+                    *this.driver = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(None) => driver.pipeline.finish(Instant::now()),
+                Poll::Pending => ready!(driver.poll_deadline(cx)),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match (&self.inner, &self.driver) {
+            (Some(inner), None) => inner.is_end_stream(),
+            (None, None) => true,
+            (_, Some(_)) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.inner, &self.driver) {
+            (Some(inner), None) => inner.size_hint(),
+            (None, None) => SizeHint::with_exact(0),
+            (_, Some(_)) => SizeHint::default(),
+        }
+    }
+}
+
+/// The bytes of one frame. Free of copies when it is `Bytes` already.
+fn whole(mut data: impl Buf) -> Bytes {
+    data.copy_to_bytes(data.remaining())
+}

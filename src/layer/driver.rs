@@ -1,0 +1,111 @@
+//! A pipeline with a timer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::{Instant, Sleep};
+
+use crate::stage::{Pipeline, Stage};
+
+/// All that a body needs which is an event stream. Boxed, so that other bodies stay small.
+#[derive(Debug)]
+pub(super) struct Driver<St: Stage> {
+    pub(super) pipeline: Pipeline<St>,
+    /// Made at the first wait, since it needs a runtime. Moved when it fires, or for an earlier deadline.
+    sleep: Option<Pin<Box<Sleep>>>,
+    waker: Option<Waker>,
+    /// Chunks that came since the upstream last had none ready.
+    ready: u32,
+    /// What the upstream ended with, to be sent behind the last event.
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+/// An upstream that always has a chunk ready lets other tasks run after so many.
+const READY_AT_MOST: u32 = 64;
+
+/// A stage whose deadline does not move is not asked more often than this.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
+
+impl<St: Stage> Driver<St> {
+    pub(super) fn new(pipeline: Pipeline<St>) -> Self {
+        Driver {
+            pipeline,
+            sleep: None,
+            waker: None,
+            ready: 0,
+            trailers: None,
+        }
+    }
+
+    /// A chunk came.
+    #[inline]
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        let now = Instant::now();
+        // While chunks come without a pause nobody looks at the timer.
+        if self.ready > 0 {
+            self.tick_if_due(now);
+        }
+        self.ready += 1;
+        self.pipeline.push(chunk, now);
+    }
+
+    /// Whether it is time to let others run, with the waker called.
+    #[inline]
+    pub(super) fn has_had_its_share(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.ready < READY_AT_MOST {
+            return false;
+        }
+        self.ready = 0;
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    /// The upstream has nothing ready: waits for the next deadline. Ready when one has come.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.ready = 0;
+        if !self
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            self.pipeline.on_wait(cx.waker());
+            self.waker = Some(cx.waker().clone());
+        }
+        let Some(deadline) = self.pipeline.deadline() else {
+            return Poll::Pending;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if self.pipeline.deadline().is_some_and(|due| due <= now) {
+                self.pipeline.tick(now);
+            }
+            if self.pipeline.is_ended() || self.pipeline.has_output() {
+                return Poll::Ready(());
+            }
+            match self.pipeline.deadline() {
+                Some(next) => sleep.as_mut().reset(next.max(now + LEAST_WAIT)),
+                None => {
+                    self.sleep = None;
+                    break;
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn tick_if_due(&mut self, now: Instant) {
+        if self.pipeline.deadline().is_some_and(|due| due <= now) {
+            self.pipeline.tick(now);
+        }
+    }
+}

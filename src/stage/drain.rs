@@ -1,0 +1,256 @@
+//! Ends streams over a window when told to, so that a server can stop without a crowd at the next one.
+//!
+//! Streams that never end would keep a server from stopping for ever, and all closed at once they come back
+//! all at once. When the drain is started by its [`DrainHandle`], each stream of a GET request ends at a
+//! random moment of the window, at a boundary between two events and with a [`Farewell`]. Streams of
+//! other methods are taken for finite, such as the answer of a language model: they may finish until the deadline.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_sse::{EventLayer, stage::{Drain, DrainHandle}};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let handle = DrainHandle::new();
+//! let layer = EventLayer::new(
+//!     Drain::on(&handle)
+//!         .with_window(Duration::from_secs(10))
+//!         .with_deadline(Duration::from_secs(30)),
+//! );
+//! # let _ = layer.clone();
+//!
+//! // Later, on SIGTERM:
+//! handle.start();
+//! handle.drained().await;
+//! # }
+//! ```
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use http::{Method, request, response};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{End, Farewell, Outbox, Reason, Stage, Times, jitter};
+
+/// Ends streams over a window when told to. See the [module docs](self).
+#[derive(Debug)]
+pub struct Drain {
+    handle: DrainHandle,
+    window: Duration,
+    deadline: Duration,
+    farewell: Arc<Farewell>,
+    /// The answer to something else than a GET.
+    finite: bool,
+    /// Where in the window it is this stream's turn, from 0 to 1.
+    turn: f64,
+    place: Option<usize>,
+}
+
+/// Starts a [`Drain`], and tells how far it is. Clones are the same handle.
+#[derive(Clone, Debug, Default)]
+pub struct DrainHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Read without the lock, each time a stream is asked for its deadline.
+    draining: AtomicBool,
+    state: Mutex<State>,
+    /// Told when no stream is left.
+    empty: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: Option<Instant>,
+    /// One place a stream; a waker once the stream has waited.
+    places: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+// ===== impl Drain =====
+
+impl Drain {
+    /// Ends streams when this handle says so.
+    pub fn on(handle: &DrainHandle) -> Self {
+        Drain {
+            handle: handle.clone(),
+            window: Duration::from_secs(10),
+            deadline: Duration::from_secs(30),
+            farewell: Arc::default(),
+            finite: false,
+            turn: 0.0,
+            place: None,
+        }
+    }
+
+    /// Sets the time over which the ends are spread. Default: 10 s.
+    #[must_use]
+    pub fn with_window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Sets how long after the start a finite stream is ended too. Default: 30 s.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets the last words to the client.
+    #[must_use]
+    pub fn with_farewell(mut self, farewell: Farewell) -> Self {
+        self.farewell = Arc::new(farewell);
+        self
+    }
+}
+
+impl Clone for Drain {
+    /// The same settings, for another stream.
+    fn clone(&self) -> Self {
+        Drain {
+            handle: self.handle.clone(),
+            farewell: self.farewell.clone(),
+            place: None,
+            ..*self
+        }
+    }
+}
+
+impl Stage for Drain {
+    fn on_request(&mut self, request: &request::Parts, _: &Times) {
+        self.finite = request.method != Method::GET;
+    }
+
+    fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
+        self.turn = jitter::fraction();
+        self.place = Some(self.handle.shared.lock().enter());
+    }
+
+    fn deadline(&self, _: &Times) -> Option<Instant> {
+        if !self.handle.is_draining() {
+            return None;
+        }
+        let after = if self.finite {
+            self.deadline
+        } else {
+            self.window.mul_f64(self.turn).min(self.deadline)
+        };
+        self.handle.shared.lock().started?.checked_add(after)
+    }
+
+    fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
+        if self.deadline(times).is_some_and(|due| due <= times.now) {
+            self.farewell.write(Reason::DRAIN, out);
+        }
+    }
+
+    fn on_end(&mut self, _: End, _: &Times) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let empty = {
+            let mut state = self.handle.shared.lock();
+            state.leave(place);
+            state.open() == 0
+        };
+        if empty {
+            self.handle.shared.empty.notify_waiters();
+        }
+    }
+
+    fn on_wait(&mut self, waker: &Waker) {
+        let place = self.place.expect("a stream waits only while it is open");
+        self.handle.shared.lock().places[place] = Some(waker.clone());
+    }
+}
+
+// ===== impl DrainHandle =====
+
+impl DrainHandle {
+    /// A handle, to be given to the [`Drain`] of every layer that is to be drained with it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts the drain. Once started, it goes on; a second call changes nothing.
+    pub fn start(&self) {
+        let wakers: Vec<Waker> = {
+            let mut state = self.shared.lock();
+            state.started.get_or_insert_with(Instant::now);
+            self.shared.draining.store(true, Ordering::Release);
+            state.places.iter().flatten().cloned().collect()
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Calls it off: streams that have not ended stay.
+    pub fn cancel(&self) {
+        let mut state = self.shared.lock();
+        state.started = None;
+        self.shared.draining.store(false, Ordering::Release);
+    }
+
+    /// Whether it was started.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Acquire)
+    }
+
+    /// How many streams are open: those that remain, once the drain was started.
+    pub fn open_streams(&self) -> usize {
+        self.shared.lock().open()
+    }
+
+    /// Waits until no stream is open.
+    pub async fn drained(&self) {
+        loop {
+            let empty = self.shared.empty.notified();
+            if self.open_streams() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+}
+
+// ===== impl Shared =====
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can be left half done by a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        })
+    }
+
+    fn leave(&mut self, place: usize) {
+        self.places[place] = None;
+        self.free.push(place);
+        if self.open() == 0 {
+            *self = State {
+                started: self.started,
+                ..State::default()
+            };
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}

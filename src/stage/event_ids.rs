@@ -1,0 +1,140 @@
+//! Gives ids to events.
+//!
+//! A client that comes back says in `Last-Event-ID` what it saw last, if there was an id to remember. This
+//! gives one to each event with data: `<epoch>-<sequence>`, with a random [`Epoch`] for each stream, and
+//! behind a dot the last event ID that the upstream has set, if any. So an upstream that gives ids to some of its
+//! events only is still told, when the client comes back with an id of ours, where *it* was: see
+//! [`SequentialId`](crate::wire::SequentialId).
+//!
+//! # Example
+//!
+//! ```
+//! use tower_sse::{EventLayer, stage::EventIds};
+//!
+//! let layer = EventLayer::new(EventIds::sequential());
+//! # let _ = layer.clone();
+//! ```
+
+use http::response;
+
+use super::{Outbox, Stage, Times, jitter};
+use crate::wire::{Epoch, Event, SequentialId};
+
+/// Gives an id to each event with data. See the [module docs](self).
+#[derive(Clone, Debug)]
+pub struct EventIds {
+    replace: bool,
+    epoch: Epoch,
+    sequence: u64,
+    /// Copied, so that it pins no chunk.
+    upstream: Option<Box<[u8]>>,
+}
+
+/// An id of the upstream that is longer is not carried along.
+const MAX_UPSTREAM_ID: usize = 256;
+
+impl EventIds {
+    /// Ids for events that set none; those of the upstream stay.
+    pub fn sequential() -> Self {
+        EventIds {
+            replace: false,
+            epoch: Epoch::from_bits(0),
+            sequence: 0,
+            upstream: None,
+        }
+    }
+
+    /// Ids for all events, in place of the upstream's, which is kept behind the dot.
+    #[must_use]
+    pub fn replacing(mut self) -> Self {
+        self.replace = true;
+        self
+    }
+
+    fn remember(&mut self, id: &[u8]) -> bool {
+        if id.len() > MAX_UPSTREAM_ID {
+            return false;
+        }
+        if self.upstream.as_deref().unwrap_or_default() != id {
+            self.upstream = (!id.is_empty()).then(|| id.into());
+        }
+        true
+    }
+}
+
+impl Stage for EventIds {
+    fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
+        self.epoch = Epoch::from_bits(jitter::bits());
+    }
+
+    fn on_event(&mut self, event: Event, _: &Times) -> Option<Event> {
+        if let Some(id) = event.id() {
+            let carried = self.remember(id);
+            if !self.replace || !carried {
+                return Some(event);
+            }
+        }
+        if !event.has_data() {
+            return Some(event);
+        }
+        self.sequence += 1;
+        let id = SequentialId {
+            epoch: self.epoch,
+            sequence: self.sequence,
+            upstream: self.upstream.as_deref(),
+        };
+        Some(event.with_id(id.to_event_id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::wire::{EventBuilder, EventId};
+
+    fn given(stage: &mut EventIds, event: EventBuilder) -> String {
+        let times = Times::at(Instant::now());
+        let event = stage.on_event(event.build(), &times).unwrap();
+        let id = event.id().unwrap_or(b"none").to_vec();
+        match SequentialId::parse(&id) {
+            Some(id) => format!(
+                "ours {} {}",
+                id.sequence,
+                id.upstream.unwrap_or(b"-").escape_ascii()
+            ),
+            None => String::from_utf8(id).unwrap(),
+        }
+    }
+
+    fn with_id(id: &str) -> EventBuilder {
+        EventBuilder::new().id(EventId::new(id).unwrap()).data("x")
+    }
+
+    #[test]
+    fn what_is_missing_is_filled_and_carries_the_upstreams() {
+        let mut stage = EventIds::sequential();
+        let data = || EventBuilder::new().data("x");
+        let got = [data(), data(), with_id("a"), data(), with_id(""), data()]
+            .map(|event| given(&mut stage, event));
+        assert_eq!(
+            got,
+            ["ours 1 -", "ours 2 -", "a", "ours 3 a", "", "ours 4 -"]
+        );
+    }
+
+    #[test]
+    fn all_are_replaced_if_told_so() {
+        let mut stage = EventIds::sequential().replacing();
+        let got =
+            [with_id("a"), EventBuilder::new().data("x")].map(|event| given(&mut stage, event));
+        assert_eq!(got, ["ours 1 a", "ours 2 a"]);
+    }
+
+    #[test]
+    fn an_event_without_data_gets_none() {
+        let mut stage = EventIds::sequential();
+        assert_eq!(given(&mut stage, EventBuilder::new().comment("x")), "none");
+    }
+}

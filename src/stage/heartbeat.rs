@@ -1,0 +1,166 @@
+//! Sends something when nothing was sent for a while.
+//!
+//! Hops on the way close connections on which nothing moves, and a server notices that a client has gone
+//! only when it writes. A heartbeat is written when nothing was *sent* for the interval, so a stream that
+//! is busy, or whose upstream has heartbeats of its own, gets none. It never stands inside an event, also
+//! while half of one has come and is held back.
+//!
+//! # Which frame
+//!
+//! A comment line without a blank line ([`Frame::CommentLine`], the default) was invisible to all of 14
+//! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse,
+//! sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand needs the blank line. So
+//! it can be chosen.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_sse::{EventLayer, stage::Heartbeat};
+//!
+//! let layer = EventLayer::new(Heartbeat::every(Duration::from_secs(15)).at_open());
+//! # let _ = layer.clone();
+//! ```
+
+use std::time::Duration;
+
+use http::response;
+use tokio::time::Instant;
+
+use super::{Outbox, Stage, Times};
+use crate::wire::{EventBuilder, InvalidEventType};
+
+/// Sends a comment when nothing was sent for a while. See the [module docs](self).
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    interval: Duration,
+    frame: Frame,
+    at_open: bool,
+}
+
+/// What a heartbeat looks like in the stream.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Frame {
+    /// `:` as a line, without a blank line.
+    #[default]
+    CommentLine,
+    /// `:` as a line, and a blank line.
+    CommentBlock,
+    /// An event, which reaches the application.
+    Event(Box<EventBuilder>),
+    /// Comment lines with this text, without a blank line.
+    Text(String),
+}
+
+impl Frame {
+    /// An event of this type with empty data, for pages that watch their stream by themselves.
+    ///
+    /// # Errors
+    ///
+    /// When the type holds CR, LF or NULL.
+    pub fn event(event_type: impl AsRef<[u8]>) -> Result<Self, InvalidEventType> {
+        let event = EventBuilder::new().event_type(event_type)?.data("");
+        Ok(Frame::Event(Box::new(event)))
+    }
+}
+
+impl Heartbeat {
+    /// A heartbeat when nothing was sent for this time.
+    ///
+    /// # Panics
+    ///
+    /// When the interval is zero.
+    pub fn every(interval: Duration) -> Self {
+        assert!(
+            !interval.is_zero(),
+            "a heartbeat needs an interval above zero"
+        );
+        Heartbeat {
+            interval,
+            frame: Frame::default(),
+            at_open: false,
+        }
+    }
+
+    /// Sets what a heartbeat looks like. Default: [`Frame::CommentLine`].
+    #[must_use]
+    pub fn with_frame(mut self, frame: Frame) -> Self {
+        self.frame = frame;
+        self
+    }
+
+    /// Sends one at once when the stream opens, so that hops which hold back the head of the response
+    /// until its first bytes let it go.
+    #[must_use]
+    pub fn at_open(mut self) -> Self {
+        self.at_open = true;
+        self
+    }
+
+    fn write(&self, out: &mut Outbox) {
+        match &self.frame {
+            Frame::CommentLine => out.comment(""),
+            Frame::CommentBlock => out.event(&EventBuilder::new().comment("")),
+            Frame::Event(event) => out.event(event),
+            Frame::Text(text) => out.comment(text),
+        }
+        out.count_heartbeat();
+    }
+}
+
+impl Stage for Heartbeat {
+    fn on_response(&mut self, _: &mut response::Parts, _: &Times, out: &mut Outbox) {
+        if self.at_open {
+            self.write(out);
+        }
+    }
+
+    fn deadline(&self, times: &Times) -> Option<Instant> {
+        times.sent.checked_add(self.interval)
+    }
+
+    fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
+        // Another stage may have written just now, which serves as well.
+        let due = self.deadline(times).is_some_and(|due| due <= times.now);
+        if due && out.as_bytes().is_empty() && out.end_reason().is_none() {
+            self.write(out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(frame: Frame) -> String {
+        let mut out = Outbox::new();
+        let mut stage = Heartbeat::every(Duration::from_secs(1)).with_frame(frame);
+        let mut times = Times::at(Instant::now());
+        times.now += Duration::from_secs(1);
+        stage.on_deadline(&times, &mut out);
+        String::from_utf8(out.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn frames() {
+        assert_eq!(frame(Frame::CommentLine), ":\n");
+        assert_eq!(frame(Frame::CommentBlock), ":\n\n");
+        assert_eq!(
+            frame(Frame::event("ping").unwrap()),
+            "event: ping\ndata:\n\n"
+        );
+        assert_eq!(
+            frame(Frame::Text("still\nhere".into())),
+            ": still\n: here\n"
+        );
+    }
+
+    #[test]
+    fn it_waits_for_its_own_deadline() {
+        let mut out = Outbox::new();
+        let times = Times::at(Instant::now());
+        Heartbeat::every(Duration::from_secs(1)).on_deadline(&times, &mut out);
+        assert!(out.as_bytes().is_empty());
+    }
+}

@@ -1,0 +1,82 @@
+//! Ends a stream that is old enough.
+//!
+//! Streams that never end stay where they were opened: after a deploy or a scale-out the new instances
+//! have none. A lifetime lets them move, at a boundary between two events and with a [`Farewell`], and a
+//! client of the standard comes back by itself.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_sse::{EventLayer, stage::Lifetime};
+//!
+//! let layer = EventLayer::new(Lifetime::at_most(Duration::from_secs(3600)));
+//! # let _ = layer.clone();
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::response;
+use tokio::time::Instant;
+
+use super::{Farewell, Outbox, Reason, Stage, Times, jitter};
+
+/// Ends a stream that is old enough. See the [module docs](self).
+#[derive(Clone, Debug)]
+pub struct Lifetime {
+    time: Duration,
+    jitter: f64,
+    farewell: Arc<Farewell>,
+    end: Option<Instant>,
+}
+
+const DEFAULT_JITTER: f64 = 0.1;
+
+impl Lifetime {
+    /// Ends streams at about this age, 10 % more or less unless set otherwise.
+    pub fn at_most(time: Duration) -> Self {
+        Lifetime {
+            time,
+            jitter: DEFAULT_JITTER,
+            farewell: Arc::default(),
+            end: None,
+        }
+    }
+
+    /// Spreads the ages by this fraction, up and down. Default: 0.1.
+    ///
+    /// # Panics
+    ///
+    /// When it is not from 0 to 1.
+    #[must_use]
+    pub fn with_jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter::checked(jitter);
+        self
+    }
+
+    /// Sets the last words to the client.
+    #[must_use]
+    pub fn with_farewell(mut self, farewell: Farewell) -> Self {
+        self.farewell = Arc::new(farewell);
+        self
+    }
+}
+
+impl Stage for Lifetime {
+    fn on_response(&mut self, _: &mut response::Parts, times: &Times, _: &mut Outbox) {
+        self.end = times
+            .opened
+            .checked_add(jitter::spread(self.time, self.jitter));
+    }
+
+    fn deadline(&self, _: &Times) -> Option<Instant> {
+        self.end
+    }
+
+    fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
+        if self.end.is_some_and(|end| end <= times.now) {
+            self.farewell.write(Reason::LIFETIME, out);
+        }
+    }
+}

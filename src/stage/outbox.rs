@@ -1,0 +1,104 @@
+//! Where stages write, between two events.
+
+use std::time::Duration;
+
+use super::Reason;
+use crate::wire::{Event, EventBuilder, LineEnding, millis, split_lines, write_line};
+
+/// Where a stage writes events and lines, and ends the stream.
+///
+/// Lines end as those of the stream do. What is written after the end is left out.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::stage::{Outbox, Reason};
+///
+/// let mut out = Outbox::new();
+/// out.comment("see you");
+/// out.retry(Duration::from_secs(5));
+/// out.end(Reason::DRAIN);
+/// assert_eq!(out.as_bytes(), b": see you\nretry: 5000\n");
+/// assert_eq!(out.end_reason(), Some(Reason::DRAIN));
+/// ```
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub(super) bytes: Vec<u8>,
+    pub(super) ending: LineEnding,
+    pub(super) end: Option<Reason>,
+    pub(super) heartbeats: u64,
+    /// In the middle of an event that is too large: nothing may be written.
+    pub(super) muted: bool,
+    /// Something was left out since it was muted.
+    pub(super) left_out: bool,
+}
+
+impl Outbox {
+    /// An empty one, to test a stage with.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes a comment: a line without a blank line, which no client takes for an event.
+    ///
+    /// Each line of the text is a comment of its own.
+    pub fn comment(&mut self, text: impl AsRef<[u8]>) {
+        self.write(|bytes, ending| {
+            for line in split_lines(text.as_ref()) {
+                write_line(b"", line, ending, bytes);
+            }
+        });
+    }
+
+    /// Writes the reconnection time, in whole milliseconds: a line without a blank line, which clients
+    /// apply when they read it.
+    pub fn retry(&mut self, time: Duration) {
+        self.write(|bytes, ending| write_line(b"retry", millis(time).as_bytes(), ending, bytes));
+    }
+
+    /// Writes an event, whatever line ending it was built with.
+    pub fn event(&mut self, event: &EventBuilder) {
+        self.write(|bytes, ending| event.write_to(ending, bytes));
+    }
+
+    /// Writes an event that came from upstream, as it is.
+    pub fn forward(&mut self, event: &Event) {
+        self.write(|bytes, _| event.write_to(bytes));
+    }
+
+    /// Counts what was just written as a heartbeat.
+    pub fn count_heartbeat(&mut self) {
+        if self.is_open() {
+            self.heartbeats += 1;
+        }
+    }
+
+    /// Ends the stream cleanly, behind what was written. Of an event that has not come whole from
+    /// upstream nothing was sent, and nothing will be.
+    pub fn end(&mut self, reason: Reason) {
+        self.end.get_or_insert(reason);
+    }
+
+    /// Why the stream was ended, if it was.
+    pub fn end_reason(&self) -> Option<Reason> {
+        self.end
+    }
+
+    /// What was written and has not been sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn is_open(&self) -> bool {
+        self.end.is_none() && !self.muted
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut Vec<u8>, LineEnding)) {
+        if self.is_open() {
+            write(&mut self.bytes, self.ending);
+        } else {
+            self.left_out = true;
+        }
+    }
+}

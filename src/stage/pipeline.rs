@@ -1,0 +1,327 @@
+//! Drives stages over the chunks of one stream.
+
+use std::ops::Range;
+use std::task::Waker;
+
+use bytes::Bytes;
+use http::{HeaderName, header, response};
+use tokio::time::Instant;
+
+use super::{End, Outbox, Stage, Times};
+use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event};
+
+/// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
+///
+/// It is what [`EventBody`](crate::EventBody) polls; use it by itself for streams that are no bodies.
+/// Whoever drives it takes out bytes with [`next`](Self::next) until there are none, after every call.
+/// Dropped before its end, it tells the stage [`End::Dropped`].
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use http::Response;
+/// use tokio::time::Instant;
+/// use tower_sse::stage::{Heartbeat, Pipeline, Retry, Times};
+///
+/// let start = Instant::now();
+/// let (mut head, ()) = Response::new(()).into_parts();
+/// let stages = (
+///     Retry::after(Duration::from_secs(3)).with_jitter(0.0),
+///     Heartbeat::every(Duration::from_secs(15)),
+/// );
+/// let mut pipeline = Pipeline::open(stages, &mut head, Times::at(start));
+/// assert_eq!(pipeline.next().unwrap(), "retry: 3000\n");
+///
+/// pipeline.push("data: a\n\ndata: b".into(), start + Duration::from_secs(1));
+/// assert_eq!(pipeline.next().unwrap(), "data: a\n\n");
+/// assert_eq!(pipeline.next(), None);
+///
+/// let due = pipeline.deadline().unwrap();
+/// assert_eq!(due, start + Duration::from_secs(16));
+/// pipeline.tick(due);
+/// assert_eq!(pipeline.next().unwrap(), ":\n");
+/// ```
+#[derive(Debug)]
+pub struct Pipeline<S: Stage> {
+    stage: S,
+    decoder: Decoder,
+    /// What the stages wrote, and what was joined with it.
+    out: Outbox,
+    /// What goes out behind `out`.
+    queued: Option<Bytes>,
+    times: Times,
+    ended: bool,
+}
+
+/// Pieces up to this size are copied into one chunk with their neighbours; larger ones go alone.
+const JOIN_UP_TO: usize = 1024;
+/// A chunk of joined pieces is sent when it is as large as this.
+const JOINED_SIZE: usize = 16 * 1024;
+
+/// Headers that say something about the bytes of the body, which are about to change.
+const ABOUT_THE_BYTES: [HeaderName; 4] = [
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+];
+
+impl<S: Stage> Pipeline<S> {
+    /// Opens the stream to which this is the head. The stage has seen its request already.
+    ///
+    /// Header fields that say something about the bytes of the body are taken out.
+    pub fn open(mut stage: S, response: &mut response::Parts, times: Times) -> Self {
+        for name in ABOUT_THE_BYTES {
+            response.headers.remove(name);
+        }
+        let mut out = Outbox::new();
+        stage.on_response(response, &times, &mut out);
+        let mut pipeline = Pipeline {
+            stage,
+            decoder: Decoder::new().with_max_event_bytes(DEFAULT_MAX_EVENT_BYTES),
+            out,
+            queued: None,
+            times,
+            ended: false,
+        };
+        pipeline.settle();
+        pipeline
+    }
+
+    /// Sets how large an event may be to be seen by the stages, in bytes. Default: 1 MiB.
+    ///
+    /// A larger one passes through unseen, and nothing is inserted meanwhile. To be set before the first chunk.
+    #[must_use]
+    pub fn with_max_event_bytes(mut self, bytes: usize) -> Self {
+        self.decoder = Decoder::new().with_max_event_bytes(bytes);
+        self
+    }
+
+    /// Takes a chunk from upstream. After the end it is left out.
+    #[inline]
+    pub fn push(&mut self, chunk: Bytes, now: Instant) {
+        if self.ended || chunk.is_empty() {
+            return;
+        }
+        self.times.now = now;
+        self.times.received = now;
+        self.decoder.push(chunk);
+    }
+
+    /// The next bytes for the client; never an empty chunk.
+    #[allow(clippy::should_implement_trait)] // it goes on after None, with the next chunk
+    #[inline]
+    pub fn next(&mut self) -> Option<Bytes> {
+        if self.queued.is_none() && !self.decoder.is_drained() {
+            self.work();
+        }
+        let bytes = if self.out.bytes.is_empty() {
+            self.queued.take()?
+        } else {
+            std::mem::take(&mut self.out.bytes).into()
+        };
+        self.times.sent = self.times.now;
+        self.times.counts.sent_bytes += bytes.len() as u64;
+        Some(bytes)
+    }
+
+    /// When [`tick`](Self::tick) should be called, if nothing comes before.
+    #[inline]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
+        self.stage.deadline(&self.times)
+    }
+
+    /// Tells the stages the time. To be called when the deadline has come and [`next`](Self::next) has
+    /// nothing left.
+    pub fn tick(&mut self, now: Instant) {
+        if self.ended {
+            return;
+        }
+        self.times.now = now;
+        self.out.muted = !self.decoder.at_boundary();
+        self.out.left_out = false;
+        self.out.ending = self.decoder.line_ending();
+        self.stage.on_deadline(&self.times, &mut self.out);
+        if self.out.left_out {
+            // As if it had been sent, or its deadline would never move.
+            self.times.sent = now;
+        }
+        self.out.muted = false;
+        self.settle();
+    }
+
+    /// The upstream has ended cleanly. What is left of an event is passed on as it is, unseen by the stages.
+    /// To be called when [`next`](Self::next) has nothing left.
+    pub fn finish(&mut self, now: Instant) {
+        if self.ended {
+            return;
+        }
+        self.times.now = now;
+        if let Some(rest) = self.decoder.finish() {
+            self.times.counts.event_bytes += rest.len() as u64;
+            self.out
+                .bytes
+                .extend(self.queued.take().unwrap_or_default());
+            self.queued = Some(rest);
+        }
+        self.end(End::Finished);
+    }
+
+    /// The upstream has failed. What is left of an event is dropped.
+    pub fn fail(&mut self, now: Instant) {
+        if !self.ended {
+            self.times.now = now;
+            self.end(End::Failed);
+        }
+    }
+
+    /// Whether the stream has ended: nothing more is read from upstream. There may be a
+    /// [`next`](Self::next) chunk still.
+    #[inline]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether [`next`](Self::next) has something.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.bytes.is_empty() || self.queued.is_some()
+    }
+
+    /// Tells the stages how to wake the stream; see [`Stage::on_wait`].
+    pub fn on_wait(&mut self, waker: &Waker) {
+        if !self.ended {
+            self.stage.on_wait(waker);
+        }
+    }
+
+    /// When things happened, and how often.
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> &S {
+        &self.stage
+    }
+
+    /// Passes events through the stages until there is something to send.
+    ///
+    /// Neighbours that no stage touched leave as one slice of the chunk.
+    fn work(&mut self) {
+        let mut run = 0..0;
+        while let Some(decoded) = self.decoder.next_in_chunk() {
+            match decoded {
+                Decoded::Event(event) => self.pass(event, &mut run),
+                Decoded::Oversize { bytes, last } => {
+                    self.flush(&mut run);
+                    self.times.counts.oversize_events += u64::from(last);
+                    self.times.counts.event_bytes += bytes.len() as u64;
+                    self.send(bytes);
+                }
+            }
+            if self.queued.is_some() || self.out.bytes.len() >= JOINED_SIZE {
+                break;
+            }
+        }
+        self.flush(&mut run);
+        if self.decoder.is_drained() {
+            self.decoder.release_chunk();
+        }
+    }
+
+    #[inline]
+    fn pass(&mut self, event: Event, run: &mut Range<usize>) {
+        self.times.counts.events += u64::from(event.has_data());
+        self.times.counts.event_bytes += event.len() as u64;
+        let came = event.block().as_ptr_range();
+        let had_id = event.added_id().is_some();
+        let Some(event) = self.stage.on_event(event, &self.times) else {
+            return self.flush(run);
+        };
+        if event.added_id().is_some() && !had_id {
+            self.times.counts.ids_added += 1;
+        }
+        if event.added_id().is_some() || event.block().as_ptr_range() != came {
+            self.flush(run);
+            if self.out.bytes.is_empty() {
+                let rest = self.decoder.remaining().min(JOINED_SIZE);
+                self.out.bytes.reserve_exact(event.len() + rest * 5 / 4);
+            }
+            event.write_to(&mut self.out.bytes);
+            return;
+        }
+        // Addresses as numbers: where in the chunk the event stands, if it is a slice of it.
+        let chunk = self.decoder.chunk().as_ptr_range();
+        if came.start < chunk.start || came.end > chunk.end {
+            self.flush(run);
+            return self.send(event.into_block());
+        }
+        let start = came.start as usize - chunk.start as usize;
+        let end = came.end as usize - chunk.start as usize;
+        if run.end != start {
+            self.flush(run);
+        }
+        if run.start == run.end {
+            run.start = start;
+        }
+        run.end = end;
+    }
+
+    fn flush(&mut self, run: &mut Range<usize>) {
+        let run = std::mem::take(run);
+        if run.is_empty() {
+            return;
+        }
+        if self.joins(run.len()) {
+            self.out.bytes.extend_from_slice(&self.decoder.chunk()[run]);
+        } else if run.len() == self.decoder.chunk().len() {
+            let piece = self.decoder.release_chunk();
+            self.send(piece);
+        } else {
+            let piece = self.decoder.chunk().slice(run);
+            self.send(piece);
+        }
+    }
+
+    /// Sends a piece behind what there is already.
+    fn send(&mut self, piece: Bytes) {
+        if self.queued.is_none() && !self.joins(piece.len()) {
+            self.queued = Some(piece);
+            return;
+        }
+        self.out
+            .bytes
+            .extend(self.queued.take().unwrap_or_default());
+        self.out.bytes.extend_from_slice(&piece);
+    }
+
+    fn joins(&self, len: usize) -> bool {
+        len <= JOIN_UP_TO && !self.out.bytes.is_empty()
+    }
+
+    /// Draws the consequences of what the stages did with the outbox.
+    fn settle(&mut self) {
+        self.times.counts.heartbeats += std::mem::take(&mut self.out.heartbeats);
+        if let Some(reason) = self.out.end {
+            self.end(End::Closed(reason));
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.ended = true;
+        self.decoder = Decoder::new();
+        self.stage.on_end(end, &self.times);
+    }
+}
+
+impl<S: Stage> Drop for Pipeline<S> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(End::Dropped);
+        }
+    }
+}
