@@ -1,0 +1,195 @@
+//! The table for the README, and the lines that say what it rests on.
+
+use std::{fs, thread};
+
+use crate::{
+    conductor::{PACED_STREAMS, Paced, Seen},
+    event::{EVENT_BYTES, EVENTS_PER_SECOND},
+    options::Options,
+    targets::Target,
+};
+
+/// Where it was measured.
+pub(crate) struct Machine {
+    cores: usize,
+    processor: String,
+    kernel: String,
+    /// Of the minute before: what else was running.
+    load: String,
+}
+
+impl Machine {
+    pub(crate) fn read() -> Self {
+        let first_word = |text: String| {
+            text.split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        Self {
+            cores: thread::available_parallelism().map_or(0, usize::from),
+            processor: model.map_or("processor", |(_, model)| model).to_owned(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
+            load: first_word(fs::read_to_string("/proc/loadavg").unwrap_or_default()),
+        }
+    }
+}
+
+/// A measurement that has just been made.
+pub(crate) fn paced_line(paced: &Paced) -> String {
+    format!(
+        "{:.1} CPU-s per million events, p50 {:.0} µs, p99 {:.0} µs, {:.1} % delivered",
+        per_million(paced, paced.proxy),
+        micros(paced.counts.p50),
+        micros(paced.counts.p99),
+        delivered(paced),
+    )
+}
+
+pub(crate) fn print(machine: &Machine, seen: &[Seen], options: &Options) {
+    let plain = seen.iter().find(|seen| seen.target == Target::Plain);
+    let plain_cpu =
+        plain.map(|plain| spread(plain, |paced| per_million(paced, paced.proxy)).median);
+    let plain_memory = plain.and_then(|plain| idle_kib(plain, options));
+    println!();
+    println!(
+        "| | CPU-s per million events | p50 µs | p99 µs | delivered % | KiB per idle stream |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|");
+    for seen in seen {
+        let cpu = spread(seen, |paced| per_million(paced, paced.proxy));
+        let cpu = match seen.target {
+            Target::Direct => "–".to_owned(),
+            _ => format!("{}{}", cpu.show(1), ratio(cpu.median, plain_cpu)),
+        };
+        let memory = idle_kib(seen, options);
+        let memory = memory.map_or("–".to_owned(), |kib| {
+            format!("{kib:.1}{}", ratio(kib, plain_memory))
+        });
+        println!(
+            "| {} | {cpu} | {} | {} | {} | {memory} |",
+            seen.target.title(),
+            spread(seen, |paced| micros(paced.counts.p50)).show(0),
+            spread(seen, |paced| micros(paced.counts.p99)).show(0),
+            spread(seen, delivered).show(1),
+        );
+    }
+    println!();
+    print_conditions(machine, options);
+    print_details(seen, options);
+}
+
+fn print_conditions(machine: &Machine, options: &Options) {
+    let Machine {
+        cores,
+        processor,
+        kernel,
+        load,
+    } = machine;
+    let [few, many] = options.idle;
+    println!(
+        "{PACED_STREAMS} streams × {EVENTS_PER_SECOND} events/s × {EVENT_BYTES} B over loopback, {} × {} s each, \
+         targets in turn: median (lowest–highest), × is to plain hyper. Idle: PSS after {} s, slope from {few} to {many} \
+         streams. {cores} cores ({processor}), Linux {kernel}, load before {load}. \
+         `cargo bench --features gateway --bench gateway{}`",
+        options.rounds,
+        options.window.as_secs(),
+        options.idle_wait.as_secs() + 1,
+        options.words,
+    );
+    let left_out: Vec<&str> = Target::ALL
+        .iter()
+        .filter(|target| !options.targets.contains(target))
+        .map(|target| target.name())
+        .collect();
+    if !left_out.is_empty() {
+        println!("Left out by `--only`: {}.", left_out.join(", "));
+    }
+}
+
+/// What does not fit into the table, and what says whether it can be trusted.
+fn print_details(seen: &[Seen], options: &Options) {
+    println!();
+    for seen in seen {
+        let missing: u64 = seen.paced.iter().map(|paced| paced.counts.missing).sum();
+        println!(
+            "- {}: max {} µs, {missing} events missing; upstream {} and load {} CPU-s per million events",
+            seen.target.name(),
+            spread(seen, |paced| micros(paced.counts.max)).show(0),
+            spread(seen, |paced| per_million(paced, paced.upstream)).show(1),
+            spread(seen, |paced| per_million(paced, paced.load)).show(1),
+        );
+        if let Some(idle) = seen.idle {
+            let [few, many] = idle.waited;
+            let at_head = slope(idle.at_head, options);
+            println!(
+                "  idle: {at_head:.1} KiB per stream right after the head; {few} and {many} KiB in all, {} comments read",
+                idle.comments
+            );
+        }
+    }
+}
+
+/// CPU seconds for a million events that arrived.
+fn per_million(paced: &Paced, seconds: f64) -> f64 {
+    seconds * 1e6 / paced.counts.events.max(1) as f64
+}
+
+fn micros(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e3
+}
+
+/// Percent of the events that the pace asks for.
+fn delivered(paced: &Paced) -> f64 {
+    100.0 * paced.counts.events as f64 / paced.expected
+}
+
+fn idle_kib(seen: &Seen, options: &Options) -> Option<f64> {
+    seen.idle.map(|idle| slope(idle.waited, options))
+}
+
+fn slope(kib: [u64; 2], options: &Options) -> f64 {
+    (kib[1] as f64 - kib[0] as f64) / (options.idle[1] - options.idle[0]) as f64
+}
+
+fn ratio(value: f64, plain: Option<f64>) -> String {
+    plain.map_or_else(String::new, |plain| format!(", × {:.2}", value / plain))
+}
+
+/// What several rounds gave.
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+fn spread(seen: &Seen, value: impl Fn(&Paced) -> f64) -> Spread {
+    let mut values: Vec<f64> = seen.paced.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    let len = values.len();
+    Spread {
+        low: middle(0),
+        median: (middle(len.saturating_sub(1) / 2) + middle(len / 2)) / 2.0,
+        high: middle(len.saturating_sub(1)),
+    }
+}
+
+impl Spread {
+    fn show(&self, digits: usize) -> String {
+        let Self { low, median, high } = self;
+        let (low, high) = (format!("{low:.digits$}"), format!("{high:.digits$}"));
+        if low == high {
+            low
+        } else {
+            format!("{median:.digits$} ({low}–{high})")
+        }
+    }
+}
