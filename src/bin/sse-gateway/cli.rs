@@ -1,0 +1,189 @@
+//! The command line: one flag for each setting, and the subcommands `demo` and `check`.
+//!
+//! clap reads the flags as plain text and prints the help; what a value means is decided in `config`, so that a flag, a
+//! variable and a line of a file are read, and refused, in the same way.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgMatches, value_parser};
+
+use crate::config::known::{self, Known};
+use crate::config::{Config, Error, File, Place, Sources, Values, report, variables};
+
+/// What the gateway was asked to do.
+pub(crate) enum Command {
+    /// Serve, as `sse-gateway --upstream URL`.
+    Run(Config),
+    /// Serve the demo; its one route has an empty upstream, which is the demo's own to fill in.
+    Demo(Config),
+    /// Print this: the settings and routes that the given file leads to.
+    Check(String),
+}
+
+/// Reads this process's arguments and environment. Prints and exits by itself for `--help`, `--version` and arguments
+/// that are no flags of ours.
+///
+/// # Errors
+///
+/// When a value is bad, when the file cannot be read or holds a mistake, or when there is no upstream.
+pub(crate) fn command() -> Result<Command, Error> {
+    read(&parser().get_matches(), std::env::vars_os().collect())
+}
+
+fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<Command, Error> {
+    let variables = Values::from_environment(&environment)?;
+    match matches.subcommand() {
+        Some(("demo", matches)) => {
+            let flags = flags(matches)?;
+            let file = File::default();
+            Config::for_demo(&Sources {
+                flags,
+                variables,
+                file,
+            })
+            .map(Command::Demo)
+        }
+        Some(("check", matches)) => {
+            let flags = flags(matches)?;
+            // clap has seen to it that FILE is there.
+            let path = matches
+                .get_one::<PathBuf>("FILE")
+                .map_or(Path::new(""), PathBuf::as_path);
+            let sources = Sources {
+                flags,
+                variables,
+                file: File::read(path)?,
+            };
+            let config = Config::resolve(&sources)?;
+            Ok(Command::Check(report::of(&sources, &config, path)))
+        }
+        _ => {
+            let flags = flags(matches)?;
+            let named = matches.get_one::<PathBuf>("config").cloned();
+            let file = match named.or_else(|| variables::config_file(&environment)) {
+                Some(path) => File::read(&path)?,
+                None => File::default(),
+            };
+            Config::resolve(&Sources {
+                flags,
+                variables,
+                file,
+            })
+            .map(Command::Run)
+        }
+    }
+}
+
+fn flags(matches: &ArgMatches) -> Result<Values, Error> {
+    let mut flags = Values::default();
+    for setting in known::ALL {
+        // `demo` has no `--upstream`: to ask for a flag that is not declared would be an error.
+        if let Ok(Some(text)) = matches.try_get_one::<String>(setting.key()) {
+            flags.insert(setting, text.clone(), Place::Flag(setting.flag()))?;
+        }
+    }
+    Ok(flags)
+}
+
+// ===== the parser =====
+
+fn parser() -> clap::Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help_heading("Configuration")
+        .help("The TOML file with settings and routes.");
+    let file = Arg::new("FILE")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("The TOML file to check");
+    base("sse-gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Makes server-sent event streams dependable, in front of any upstream.")
+        .override_usage(
+            "sse-gateway --upstream URL [OPTIONS]\n       \
+             sse-gateway demo [OPTIONS]\n       \
+             sse-gateway check FILE",
+        )
+        .after_help(AFTER_HELP)
+        .args(known::ALL.iter().map(|setting| flag(*setting)))
+        .arg(config)
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            base("demo")
+                .about("Shows what the gateway does: an upstream, the gateway and a page to try it")
+                .after_help("Variables count as they do for the gateway; no file is read.")
+                .args(known::ALL.iter().filter(|setting| setting.key() != "upstream").map(|setting| flag(*setting))),
+        )
+        .subcommand(
+            base("check")
+                .about("Checks a configuration file and prints the settings and routes it leads to")
+                .after_help(
+                    "Flags and variables count as they do when the gateway starts: the answer is what \
+                     would hold here.\nThe exit code is 0 when the file is right and 2 when it is not.",
+                )
+                .arg(file)
+                .args(known::ALL.iter().map(|setting| flag(*setting))),
+        )
+}
+
+fn base(name: &'static str) -> clap::Command {
+    clap::Command::new(name).next_line_help(true)
+}
+
+fn flag(setting: &'static dyn Known) -> Arg {
+    let help = match setting.default() {
+        Some(default) => format!("{} [default: {default}]", setting.about()),
+        None => setting.about().to_owned(),
+    };
+    Arg::new(setting.key())
+        .long(setting.flag().trim_start_matches('-'))
+        .value_name(setting.form())
+        .allow_negative_numbers(true)
+        .help_heading(setting.heading())
+        .help(help)
+}
+
+const AFTER_HELP: &str = "\
+Times have a unit (500ms, 15s, 2h 30m), sizes too (64KiB, 1MiB).
+
+Each flag is also a variable and a key of the file: --drain-window is SSE_GATEWAY_DRAIN_WINDOW and
+drain_window. A flag wins over a variable, a variable over the file; an empty variable counts as not set.
+A [[route]] of the file may have settings of its own, and they win for what it matches:
+
+    upstream = \"http://127.0.0.1:5000\"
+
+    [[route]]
+    path = \"/v1/chat\"             # or pattern = \"/users/*/events\"
+    methods = [\"POST\"]
+    upstream = \"h2c://127.0.0.1:8000\"
+    heartbeat = \"5s\"
+
+See it without any upstream: sse-gateway demo";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_is_consistent() {
+        parser().debug_assert();
+    }
+
+    #[test]
+    fn the_demo_needs_no_upstream() {
+        let matches = parser().get_matches_from(["sse-gateway", "demo", "--heartbeat", "1s"]);
+        let Ok(Command::Demo(config)) = read(&matches, Vec::new()) else {
+            panic!("no demo")
+        };
+        let route = config.fallback.expect("the demo has one route");
+        assert_eq!(route.upstream, "");
+        assert_eq!(
+            route.stream.heartbeat,
+            Some(std::time::Duration::from_secs(1))
+        );
+    }
+}

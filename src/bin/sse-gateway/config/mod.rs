@@ -1,0 +1,110 @@
+//! What the gateway is told, from all the places it can be told: flags, environment variables and a TOML file.
+//!
+//! A setting is described once, in `known`: its name, default, sentence for the help, and the function that reads its
+//! text. Each place gives `Values` (text by setting, and where it stands, for errors), which are laid over each other in
+//! `resolve` to the plain data below. Nothing here knows clap, and nothing outside knows where a value came from.
+
+mod error;
+mod file;
+mod given;
+pub(crate) mod known;
+mod pattern;
+pub(crate) mod report;
+mod resolve;
+mod route;
+mod route_entry;
+mod setting;
+mod suggest;
+mod upstream_url;
+mod value;
+pub(crate) mod variables;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub(crate) use error::Error;
+pub(crate) use file::File;
+pub(crate) use given::{Place, Values};
+pub(crate) use resolve::Sources;
+pub(crate) use route::{Matcher, Route};
+
+/// All that the gateway runs by.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) drain_window: Duration,
+    /// Never shorter than the window.
+    pub(crate) drain_deadline: Duration,
+    pub(crate) connect_timeout: Duration,
+    /// In the order of the file; the first that matches wins.
+    pub(crate) routes: Vec<Route>,
+    /// For what no route matches; none when there is no top-level upstream, and then the answer is 404.
+    pub(crate) fallback: Option<Route>,
+}
+
+impl Config {
+    /// The route for a request, by its method and its path as it came on the wire (not decoded).
+    pub(crate) fn route(&self, method: &http::Method, path: &str) -> Option<&Route> {
+        let route = self.routes.iter().find(|route| route.matches(method, path));
+        route.or(self.fallback.as_ref())
+    }
+}
+
+/// What is done to the event streams of one route.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StreamSettings {
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat_frame: HeartbeatFrame,
+    pub(crate) opening_comment: bool,
+    pub(crate) ids: Ids,
+    pub(crate) retry: Option<Duration>,
+    /// From 0 to 1.
+    pub(crate) retry_jitter: f64,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) idle_counts: IdleCounts,
+    pub(crate) lifetime: Option<Duration>,
+    /// An event type: one line, not empty.
+    pub(crate) pause_event: Option<String>,
+    /// From 1 KiB to 1 GiB.
+    pub(crate) max_event_bytes: usize,
+}
+
+/// What a heartbeat looks like on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeartbeatFrame {
+    /// A comment line alone.
+    Line,
+    /// A comment line and a blank line.
+    Block,
+    /// An event of this type; one line, not empty.
+    Event(String),
+}
+
+/// Which events are given an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// Those that have none.
+    Fill,
+    /// All.
+    Replace,
+    /// None.
+    Off,
+}
+
+/// What keeps a stream from being idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdleCounts {
+    /// Any byte from the upstream, its comments too.
+    Bytes,
+    /// Events with data.
+    Events,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}

@@ -1,0 +1,356 @@
+//! Lays what was given over each other: a route's own values, then flags, variables, the file and the defaults.
+
+use super::file::File;
+use super::given::{Layers, Place, Values};
+use super::known::{self, Known as _, Setting};
+use super::{Config, Error, Matcher, Route, StreamSettings};
+
+/// What each place gives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) flags: Values,
+    pub(crate) variables: Values,
+    pub(crate) file: File,
+}
+
+impl Sources {
+    /// What holds outside of routes, the strongest first.
+    pub(super) fn top(&self) -> [&Values; 3] {
+        [&self.flags, &self.variables, &self.file.values]
+    }
+}
+
+impl Config {
+    /// # Errors
+    ///
+    /// When there is no upstream at all, a route has none, or values contradict each other.
+    pub(crate) fn resolve(sources: &Sources) -> Result<Self, Error> {
+        let top = sources.top();
+        let [flags, variables, file] = top;
+        let top = Layers(&top);
+        let fallback = match top.find(&known::UPSTREAM)? {
+            Some(upstream) => Some(fallback(top, upstream)?),
+            None if sources.file.routes.is_empty() => {
+                let example = "sse-gateway --upstream http://127.0.0.1:5000";
+                return Err(Error::new(format!(
+                    "no upstream is given; start with one, such as: {example}"
+                )));
+            }
+            None => None,
+        };
+        let routes = sources.file.routes.iter().map(|entry| {
+            let all = [&entry.values, flags, variables, file];
+            let layers = Layers(&all);
+            let name = entry.name.clone();
+            let Some(upstream) = own_upstream(&entry.values, top)? else {
+                let right = "add upstream = \"http://127.0.0.1:5000\" to it or at the top";
+                return Err(Error::at(
+                    &entry.place,
+                    format_args!("route {name:?} has no upstream; {right}"),
+                ));
+            };
+            let (matcher, methods) = (entry.matcher.clone(), entry.methods.clone());
+            let (stream, head_timeout) = (stream(layers)?, layers.get(&known::HEAD_TIMEOUT)?);
+            Ok(Route {
+                name,
+                matcher,
+                methods,
+                upstream,
+                stream,
+                head_timeout,
+            })
+        });
+        gateway(top, routes.collect::<Result<_, _>>()?, fallback)
+    }
+
+    /// As [`resolve`](Self::resolve), with one route for all, whose upstream is empty: the demo has an upstream of its
+    /// own and knows its address only when it listens.
+    ///
+    /// # Errors
+    ///
+    /// When values contradict each other.
+    pub(crate) fn for_demo(sources: &Sources) -> Result<Self, Error> {
+        let top = sources.top();
+        let top = Layers(&top);
+        gateway(top, Vec::new(), Some(fallback(top, String::new())?))
+    }
+}
+
+fn own_upstream(own: &Values, top: Layers<'_>) -> Result<Option<String>, Error> {
+    match Layers(&[own]).find(&known::UPSTREAM)? {
+        Some(upstream) => Ok(Some(upstream)),
+        None => top.find(&known::UPSTREAM),
+    }
+}
+
+fn fallback(top: Layers<'_>, upstream: String) -> Result<Route, Error> {
+    Ok(Route {
+        name: "default".to_owned(),
+        matcher: Matcher::Any,
+        methods: None,
+        upstream,
+        stream: stream(top)?,
+        head_timeout: top.get(&known::HEAD_TIMEOUT)?,
+    })
+}
+
+fn gateway(top: Layers<'_>, routes: Vec<Route>, fallback: Option<Route>) -> Result<Config, Error> {
+    let config = Config {
+        listen: top.get(&known::LISTEN)?,
+        admin_listen: top.get(&known::ADMIN_LISTEN)?,
+        log_format: top.get(&known::LOG_FORMAT)?,
+        drain_window: top.get(&known::DRAIN_WINDOW)?,
+        drain_deadline: top.get(&known::DRAIN_DEADLINE)?,
+        connect_timeout: top.get(&known::CONNECT_TIMEOUT)?,
+        routes,
+        fallback,
+    };
+    if config.drain_window > config.drain_deadline {
+        return Err(contradiction(
+            top,
+            &known::DRAIN_WINDOW,
+            "is longer than",
+            &known::DRAIN_DEADLINE,
+            "use a shorter window",
+        ));
+    }
+    if config.listen.port() != 0 && config.admin_listen == Some(config.listen) {
+        return Err(contradiction(
+            top,
+            &known::ADMIN_LISTEN,
+            "is the same as",
+            &known::LISTEN,
+            "use another port, or off",
+        ));
+    }
+    Ok(config)
+}
+
+fn stream(layers: Layers<'_>) -> Result<StreamSettings, Error> {
+    Ok(StreamSettings {
+        heartbeat: layers.get(&known::HEARTBEAT)?,
+        heartbeat_frame: layers.get(&known::HEARTBEAT_FRAME)?,
+        opening_comment: layers.get(&known::OPENING_COMMENT)?,
+        ids: layers.get(&known::IDS)?,
+        retry: layers.get(&known::RETRY)?,
+        retry_jitter: layers.get(&known::RETRY_JITTER)?,
+        idle_timeout: layers.get(&known::IDLE_TIMEOUT)?,
+        idle_counts: layers.get(&known::IDLE_COUNTS)?,
+        lifetime: layers.get(&known::LIFETIME)?,
+        pause_event: layers.get(&known::PAUSE_EVENT)?,
+        max_event_bytes: layers.get(&known::MAX_EVENT_BYTES)?,
+    })
+}
+
+/// Two values that cannot both hold, told at the one that somebody gave.
+fn contradiction<A, B>(
+    top: Layers<'_>,
+    a: &Setting<A>,
+    is: &str,
+    b: &Setting<B>,
+    right: &str,
+) -> Error {
+    let (place, a_text) = shown(top, a);
+    let (other, b_text) = shown(top, b);
+    let place = if place == Place::Default {
+        other
+    } else {
+        place
+    };
+    Error::at(
+        place,
+        format_args!(
+            "{} ({a_text}) {is} {} ({b_text}); {right}",
+            a.key(),
+            b.key()
+        ),
+    )
+}
+
+fn shown<T>(top: Layers<'_>, setting: &Setting<T>) -> (Place, String) {
+    top.given(setting)
+        .map_or((Place::Default, String::new()), |given| {
+            (given.place, given.text)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::*;
+    use crate::config::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
+
+    fn resolve(text: &str) -> Config {
+        let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
+        let sources = Sources {
+            file,
+            ..Sources::default()
+        };
+        Config::resolve(&sources).expect("the values agree")
+    }
+
+    fn defaults() -> StreamSettings {
+        StreamSettings {
+            heartbeat: Some(Duration::from_secs(15)),
+            heartbeat_frame: HeartbeatFrame::Line,
+            opening_comment: false,
+            ids: Ids::Fill,
+            retry: Some(Duration::from_secs(3)),
+            retry_jitter: 0.5,
+            idle_timeout: Some(Duration::from_secs(900)),
+            idle_counts: IdleCounts::Bytes,
+            lifetime: None,
+            pause_event: None,
+            max_event_bytes: 1 << 20,
+        }
+    }
+
+    fn fallback(stream: StreamSettings) -> Route {
+        Route {
+            name: "default".to_owned(),
+            matcher: Matcher::Any,
+            methods: None,
+            upstream: "http://app:5000".to_owned(),
+            stream,
+            head_timeout: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn an_upstream_is_enough() {
+        let expected = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            log_format: LogFormat::Text,
+            drain_window: Duration::from_secs(10),
+            drain_deadline: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            routes: Vec::new(),
+            fallback: Some(fallback(defaults())),
+        };
+        assert_eq!(resolve("upstream = 'http://app:5000'"), expected);
+    }
+
+    #[test]
+    fn every_setting_reaches_its_field() {
+        let config = resolve(
+            "upstream = 'http://app:5000'
+            listen = '[::1]:1'
+            admin_listen = 'off'
+            heartbeat = 'off'
+            heartbeat_frame = 'event:beat'
+            opening_comment = true
+            ids = 'replace'
+            retry = '250ms'
+            retry_jitter = 0.25
+            pause_event = 'pause'
+            max_event_bytes = 2048
+            idle_timeout = '1m'
+            idle_counts = 'events'
+            lifetime = '1h'
+            connect_timeout = '1s'
+            head_timeout = '2s'
+            drain_window = '3s'
+            drain_deadline = '4s'
+            log_format = 'json'",
+        );
+        let stream = StreamSettings {
+            heartbeat: None,
+            heartbeat_frame: HeartbeatFrame::Event("beat".to_owned()),
+            opening_comment: true,
+            ids: Ids::Replace,
+            retry: Some(Duration::from_millis(250)),
+            retry_jitter: 0.25,
+            idle_timeout: Some(Duration::from_secs(60)),
+            idle_counts: IdleCounts::Events,
+            lifetime: Some(Duration::from_secs(3600)),
+            pause_event: Some("pause".to_owned()),
+            max_event_bytes: 2048,
+        };
+        let expected = Config {
+            listen: "[::1]:1".parse().expect("is an address"),
+            admin_listen: None,
+            log_format: LogFormat::Json,
+            drain_window: Duration::from_secs(3),
+            drain_deadline: Duration::from_secs(4),
+            connect_timeout: Duration::from_secs(1),
+            routes: Vec::new(),
+            fallback: Some(Route {
+                head_timeout: Duration::from_secs(2),
+                ..fallback(stream)
+            }),
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_route_has_its_own_settings_and_the_rest_from_the_top() {
+        let config = resolve(
+            "upstream = 'http://app:5000'
+            retry = 'off'
+            [[route]]
+            name = 'chat'
+            path = '/v1'
+            methods = ['POST', 'GET']
+            upstream = 'unix:/run/chat.sock'
+            ids = 'off'
+            head_timeout = '5m'
+            [[route]]
+            pattern = '/users/*/events'",
+        );
+        let top = StreamSettings {
+            retry: None,
+            ..defaults()
+        };
+        let chat = Route {
+            name: "chat".to_owned(),
+            matcher: Matcher::Prefix("/v1".to_owned()),
+            methods: Some(vec![Method::POST, Method::GET]),
+            upstream: "unix:/run/chat.sock".to_owned(),
+            stream: StreamSettings {
+                ids: Ids::Off,
+                ..top.clone()
+            },
+            head_timeout: Duration::from_secs(300),
+        };
+        let users = Route {
+            name: "/users/*/events".to_owned(),
+            matcher: Matcher::pattern("/users/*/events").expect("is a pattern"),
+            ..fallback(top.clone())
+        };
+        assert_eq!(config.routes, [chat, users]);
+        assert_eq!(config.fallback, Some(fallback(top)));
+    }
+
+    #[test]
+    fn the_first_route_that_matches_wins() {
+        let config = resolve(
+            "upstream = 'http://app:5000'
+            [[route]]
+            name = 'posts'
+            path = '/events'
+            methods = ['POST']
+            [[route]]
+            name = 'events'
+            path = '/events'
+            [[route]]
+            name = 'never'
+            pattern = '/events/**'",
+        );
+        let name = |method, path| config.route(&method, path).map(|route| route.name.as_str());
+        assert_eq!(name(Method::POST, "/events/x"), Some("posts"));
+        assert_eq!(name(Method::HEAD, "/events/x"), Some("events"));
+        assert_eq!(name(Method::GET, "/eventsource"), Some("default"));
+    }
+
+    #[test]
+    fn without_an_upstream_at_the_top_the_rest_has_no_route() {
+        let config = resolve("[[route]]\npath = '/events'\nupstream = 'http://app:5000'");
+        assert!(config.route(&Method::GET, "/events").is_some());
+        assert_eq!(config.route(&Method::GET, "/"), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! From the text of a value to the value. An error says what is wrong and what would be right.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, upstream_url};
+
+type Parsed<T> = Result<T, String>;
+
+/// Bounded on both sides: a `retry` field has milliseconds, and the clock cannot add every `Duration`.
+pub(crate) fn time(text: &str) -> Parsed<Duration> {
+    const SHORTEST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    match humantime::parse_duration(text) {
+        Err(_) => Err(format!(
+            "{text:?} is not a time; use a number and its unit, such as 500ms, 15s or 2h"
+        )),
+        Ok(time) if time < SHORTEST => Err(format!("{text:?} is too short; use at least 1ms")),
+        Ok(time) if time > LONGEST => Err(format!("{text:?} is too long; use at most 365days")),
+        Ok(time) => Ok(time),
+    }
+}
+
+pub(crate) fn time_or_off(text: &str) -> Parsed<Option<Duration>> {
+    or_off(text, time)
+}
+
+pub(crate) fn size(text: &str) -> Parsed<usize> {
+    let right = "use a size from 1KiB to 1GiB, such as 64KiB or 1MiB";
+    let Ok(ByteSize(bytes)) = text.parse() else {
+        return Err(format!("{text:?} is not a size; {right}"));
+    };
+    match usize::try_from(bytes) {
+        Ok(bytes) if (1 << 10..=1 << 30).contains(&bytes) => Ok(bytes),
+        _ if bytes < 1 << 10 => Err(format!("{text:?} is too small; {right}")),
+        _ => Err(format!("{text:?} is too large; {right}")),
+    }
+}
+
+pub(crate) fn jitter(text: &str) -> Parsed<f64> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share.abs()),
+        _ => Err(format!(
+            "{text:?} is not a share; use a number from 0 to 1, such as 0.5"
+        )),
+    }
+}
+
+pub(crate) fn switch(text: &str) -> Parsed<bool> {
+    choice(
+        text,
+        &[
+            ("on", true),
+            ("off", false),
+            ("true", true),
+            ("false", false),
+        ],
+    )
+    .map_err(|_| format!("{text:?} is neither on nor off; use on or off"))
+}
+
+pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    numeric.parse().map_err(|_| {
+        format!("{text:?} is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
+    })
+}
+
+pub(crate) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
+    or_off(text, address)
+}
+
+pub(crate) fn upstream(text: &str) -> Parsed<String> {
+    upstream_url::validate(text).map(|()| text.to_owned())
+}
+
+pub(crate) fn heartbeat_frame(text: &str) -> Parsed<HeartbeatFrame> {
+    match text {
+        "line" => Ok(HeartbeatFrame::Line),
+        "block" => Ok(HeartbeatFrame::Block),
+        _ => match text.strip_prefix("event:") {
+            Some(name) => event_type(name).map(HeartbeatFrame::Event),
+            None => Err(format!(
+                "{text:?} is not a frame; use line, block or event:NAME, such as event:heartbeat"
+            )),
+        },
+    }
+}
+
+pub(crate) fn event_type_or_off(text: &str) -> Parsed<Option<String>> {
+    or_off(text, event_type)
+}
+
+pub(crate) fn ids(text: &str) -> Parsed<Ids> {
+    choice(
+        text,
+        &[
+            ("fill", Ids::Fill),
+            ("replace", Ids::Replace),
+            ("off", Ids::Off),
+        ],
+    )
+}
+
+pub(crate) fn idle_counts(text: &str) -> Parsed<IdleCounts> {
+    choice(
+        text,
+        &[("bytes", IdleCounts::Bytes), ("events", IdleCounts::Events)],
+    )
+}
+
+pub(crate) fn log_format(text: &str) -> Parsed<LogFormat> {
+    choice(
+        text,
+        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    )
+}
+
+fn event_type(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("the event type is empty; use a name such as pause".to_owned()),
+        _ if text.contains(['\r', '\n', '\0']) => Err(format!(
+            "{text:?} is not an event type; use one line without CR, LF and NULL"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn or_off<T>(text: &str, parse: fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
+    match text {
+        "off" => Ok(None),
+        _ => parse(text)
+            .map(Some)
+            .map_err(|error| format!("{error}, or off")),
+    }
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
+    if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    let (last, others) = names
+        .split_last()
+        .map_or(("", &[][..]), |(last, others)| (*last, others));
+    Err(format!(
+        "{text:?} is not a choice; use {} or {last}",
+        others.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_more_than_nothing_and_less_than_for_ever() {
+        assert_eq!(time("15s"), Ok(Duration::from_secs(15)));
+        assert_eq!(time("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(time("365days"), Ok(Duration::from_secs(365 * 24 * 60 * 60)));
+        for text in [
+            "",
+            "15",
+            "0",
+            "0s",
+            "999us",
+            "366days",
+            "99999999999999999999y",
+            "-1s",
+            "soon",
+            "off",
+        ] {
+            assert!(time(text).is_err(), "{text:?}");
+        }
+        assert_eq!(time_or_off("off"), Ok(None));
+    }
+
+    #[test]
+    fn a_size_is_bounded() {
+        assert_eq!(size("1024"), Ok(1024));
+        assert_eq!(size("1 MiB"), Ok(1 << 20));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        for text in ["", "1", "1023B", "1.1GiB", "16EiB", "-1KiB", "big"] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_jitter_is_a_share() {
+        assert_eq!(jitter("0"), Ok(0.0));
+        assert_eq!(jitter("-0").map(f64::is_sign_positive), Ok(true));
+        assert_eq!(jitter("1"), Ok(1.0));
+        for text in ["", "-0.1", "1.01", "NaN", "inf", "50%"] {
+            assert!(jitter(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_port() {
+        assert_eq!(
+            address("localhost:80"),
+            Ok(SocketAddr::from(([127, 0, 0, 1], 80)))
+        );
+        assert_eq!(
+            address("[::1]:8080").map(|address| address.is_ipv6()),
+            Ok(true)
+        );
+        for text in [
+            "",
+            "8080",
+            ":8080",
+            "localhost",
+            "127.0.0.1",
+            "example.com:80",
+            "127.0.0.1:65536",
+        ] {
+            assert!(address(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_type_is_one_line() {
+        assert_eq!(
+            heartbeat_frame("event:ping"),
+            Ok(HeartbeatFrame::Event("ping".to_owned()))
+        );
+        assert_eq!(event_type_or_off("pause"), Ok(Some("pause".to_owned())));
+        for text in ["", "a\rb", "a\nb", "a\0b"] {
+            assert!(event_type_or_off(text).is_err(), "{text:?}");
+            assert!(
+                heartbeat_frame(&format!("event:{text}")).is_err(),
+                "{text:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,741 @@
+//! What `sse-gateway` is told, through the binary itself: flags, variables and files, and what it says about mistakes.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+#[test]
+fn every_setting_is_a_flag_a_variable_and_a_key() {
+    for (key, in_file, in_environment, as_flag) in SETTINGS {
+        let file = TomlFile::new(key, &format!("{}{key} = {in_file}\n", with_upstream(key)));
+        let line = if key == "upstream" { 1 } else { 2 };
+        let from_file = (in_file.trim_matches('\'').to_owned(), file.at(line));
+        assert_eq!(setting(&check(&file).out(), key), from_file);
+
+        let variable = format!("SSE_GATEWAY_{}", key.to_uppercase());
+        let from_environment = check(&file).env(&variable, in_environment).out();
+        assert_eq!(
+            setting(&from_environment, key),
+            (in_environment.to_owned(), variable.clone())
+        );
+
+        let flag = format!("--{}", key.replace('_', "-"));
+        let from_flag = check(&file)
+            .env(&variable, in_environment)
+            .args([&flag, as_flag])
+            .out();
+        assert_eq!(setting(&from_flag, key), (as_flag.to_owned(), flag));
+    }
+}
+
+#[test]
+fn every_setting_has_the_documented_default() {
+    let file = TomlFile::new("defaults", "upstream = 'http://127.0.0.1:5000'");
+    let found = stdout(&check(&file).out());
+    let table: Vec<Vec<&str>> = found
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let expected = [
+        ["listen", "127.0.0.1:8080"],
+        ["admin_listen", "127.0.0.1:9090"],
+        ["heartbeat", "15s"],
+        ["heartbeat_frame", "line"],
+        ["opening_comment", "off"],
+        ["ids", "fill"],
+        ["retry", "3s"],
+        ["retry_jitter", "0.5"],
+        ["pause_event", "off"],
+        ["max_event_bytes", "1MiB"],
+        ["idle_timeout", "15m"],
+        ["idle_counts", "bytes"],
+        ["lifetime", "off"],
+        ["connect_timeout", "5s"],
+        ["head_timeout", "60s"],
+        ["drain_window", "10s"],
+        ["drain_deadline", "30s"],
+        ["log_format", "text"],
+    ];
+    assert_eq!(table[0], ["SETTING", "VALUE", "FROM"]);
+    assert_eq!(table[1][..2], ["upstream", "http://127.0.0.1:5000"]);
+    for (row, [key, value]) in table[2..].iter().zip(expected) {
+        assert_eq!(row, &[key, value, "default"]);
+    }
+    assert!(
+        table[2 + expected.len()].is_empty(),
+        "no setting is missing here"
+    );
+}
+
+#[test]
+fn check_shows_the_routes_and_what_is_their_own() {
+    let file = TomlFile::new(
+        "routes",
+        "upstream = 'http://127.0.0.1:5000'\n\
+         [[route]]\nname = 'chat'\npath = '/v1/chat'\nmethods = ['POST', 'GET']\nupstream = 'h2c://127.0.0.1:8000'\n\
+         heartbeat = '5s'\nids = 'off'\n\
+         [[route]]\npattern = '/users/*/events'\n",
+    );
+    let output = check(&file).out();
+    let found = stdout(&output);
+    let routes: Vec<&str> = found
+        .lines()
+        .skip_while(|line| !line.starts_with("ROUTE"))
+        .collect();
+    assert_eq!(
+        routes,
+        [
+            "ROUTE            MATCHES            UPSTREAM               OF ITS OWN",
+            "chat             POST,GET /v1/chat  h2c://127.0.0.1:8000   heartbeat 5s, ids off",
+            "/users/*/events  /users/*/events    http://127.0.0.1:5000",
+            "default          all else           http://127.0.0.1:5000",
+            "",
+            &format!("{}: ok", file.name()),
+        ]
+    );
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn check_says_that_unmatched_requests_are_not_found() {
+    let file = TomlFile::new(
+        "not_found",
+        "[[route]]\npath = '/x'\nupstream = 'http://127.0.0.1:5000'",
+    );
+    assert!(stdout(&check(&file).out()).contains("all else  none: answered with 404"));
+}
+
+#[test]
+fn a_mistake_in_a_file_is_told_with_its_line() {
+    for (number, (text, line, expected)) in MISTAKES.into_iter().enumerate() {
+        let file = TomlFile::new(&format!("mistake_{number}"), text);
+        assert_eq!(
+            refused(&mut check(&file)),
+            format!("{}: {expected}", file.at(line)),
+            "{text}"
+        );
+        // The gateway itself says the same, however it came to the file.
+        assert_eq!(
+            refused(&mut gateway(["--config", file.name()])),
+            format!("{}: {expected}", file.at(line))
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let missing = "/nowhere/gateway.toml";
+    let expected = "/nowhere/gateway.toml: cannot be read, No such file or directory (os error 2); \
+                    name a readable TOML file";
+    assert_eq!(refused(&mut gateway(["check", missing])), expected);
+    assert_eq!(refused(&mut gateway(["--config", missing])), expected);
+    assert_eq!(
+        refused(gateway([]).env("SSE_GATEWAY_CONFIG", missing)),
+        expected
+    );
+
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let expected = format!(
+        "{directory}: cannot be read, Is a directory (os error 21); name a readable TOML file"
+    );
+    assert_eq!(refused(&mut gateway(["check", directory])), expected);
+
+    let large = TomlFile::new("large", &"#\n".repeat(600_000));
+    let expected = format!(
+        "{}: is larger than 1 MiB; name a TOML file of settings",
+        large.name()
+    );
+    assert_eq!(refused(&mut check(&large)), expected);
+
+    let binary = TomlFile::bytes("binary", b"# fine\n\xff");
+    assert_eq!(
+        refused(&mut check(&binary)),
+        format!("{}: not UTF-8; save the file as UTF-8", binary.at(2))
+    );
+
+    let deep = TomlFile::new("deep", &format!("x = {}", "[".repeat(100_000)));
+    assert!(refused(&mut check(&deep)).starts_with(&format!("{}: not TOML, ", deep.at(1))));
+}
+
+#[test]
+fn a_file_may_begin_with_a_byte_order_mark() {
+    let file = TomlFile::new("bom", "\u{feff}upstream = 'http://127.0.0.1:5000'");
+    assert_eq!(check(&file).out().status.code(), Some(0));
+}
+
+#[test]
+fn the_flag_names_the_file_before_the_variable_does() {
+    let file = TomlFile::new("named", "ids = 'some'");
+    let error = refused(
+        gateway(["--config", file.name()]).env("SSE_GATEWAY_CONFIG", "/nowhere/gateway.toml"),
+    );
+    assert!(error.starts_with(&file.at(1)), "{error}");
+}
+
+#[test]
+fn a_bad_value_names_its_flag_or_variable() {
+    for (key, value, why) in BAD_VALUES {
+        let flag = format!("--{}={value}", key.replace('_', "-"));
+        let name = format!("--{}", key.replace('_', "-"));
+        assert_eq!(
+            refused(&mut gateway([flag.as_str()])),
+            format!("{name}: {why}")
+        );
+        if !value.is_empty() {
+            let name = format!("SSE_GATEWAY_{}", key.to_uppercase());
+            assert_eq!(
+                refused(gateway([]).env(&name, value)),
+                format!("{name}: {why}")
+            );
+        }
+        let file = TomlFile::new(&format!("bad_{key}"), &format!("{key} = {value:?}"));
+        assert_eq!(
+            refused(&mut check(&file)),
+            format!("{}: {key}: {why}", file.at(1))
+        );
+    }
+}
+
+#[test]
+fn a_bad_value_is_told_though_another_place_overrides_it() {
+    let file = TomlFile::new("overridden", "ids = 'some'");
+    let error = refused(
+        gateway([
+            "--ids",
+            "off",
+            "--upstream",
+            "http://127.0.0.1:5000",
+            "--config",
+            file.name(),
+        ])
+        .env("SSE_GATEWAY_IDS", "fill"),
+    );
+    assert_eq!(
+        error,
+        format!(
+            "{}: ids: \"some\" is not a choice; use fill, replace or off",
+            file.at(1)
+        )
+    );
+}
+
+#[test]
+fn values_that_contradict_each_other_are_refused() {
+    let window = "drain_window (1m) is longer than drain_deadline (30s); use a shorter window";
+    assert_eq!(
+        refused(&mut upstream(["--drain-window", "1m"])),
+        format!("--drain-window: {window}")
+    );
+    assert_eq!(
+        refused(upstream([]).env("SSE_GATEWAY_DRAIN_DEADLINE", "1s")),
+        "SSE_GATEWAY_DRAIN_DEADLINE: drain_window (10s) is longer than drain_deadline (1s); use a shorter window"
+    );
+    assert_eq!(
+        refused(&mut upstream(["--listen", "localhost:9090"])),
+        "--listen: admin_listen (127.0.0.1:9090) is the same as listen (localhost:9090); use another port, or off"
+    );
+    let file = TomlFile::new(
+        "ports",
+        "upstream = 'http://127.0.0.1:5000'\nlisten = '[::1]:0'\nadmin_listen = '[::1]:0'",
+    );
+    assert_eq!(
+        check(&file).out().status.code(),
+        Some(0),
+        "the system gives two ports"
+    );
+}
+
+#[test]
+fn without_an_upstream_the_error_shows_how_to_start() {
+    let expected = "no upstream is given; start with one, such as: sse-gateway --upstream http://127.0.0.1:5000";
+    assert_eq!(refused(&mut gateway([])), expected);
+    assert_eq!(
+        refused(gateway([]).env("SSE_GATEWAY_UPSTREAM", "")),
+        expected
+    );
+    assert_eq!(refused(&mut check(&TomlFile::new("empty", ""))), expected);
+}
+
+#[test]
+fn a_misspelt_variable_is_told_and_foreign_ones_are_not() {
+    assert_eq!(
+        refused(upstream([]).env("SSE_GATEWAY_IDEL_TIMEOUT", "5m")),
+        "SSE_GATEWAY_IDEL_TIMEOUT: unknown variable; did you mean SSE_GATEWAY_IDLE_TIMEOUT?"
+    );
+    let file = TomlFile::new("foreign", "upstream = 'http://127.0.0.1:5000'");
+    let foreign = check(&file).env("SSE_GATEWAY_SERVICE_PORT", "8080").out();
+    assert_eq!(foreign.status.code(), Some(0));
+}
+
+#[test]
+fn unknown_flags_are_refused_with_the_nearest() {
+    for arguments in [
+        ["--heartbeet", "5s"],
+        ["demo", "--heartbeet"],
+        ["check", "--heartbeet"],
+    ] {
+        let output = gateway(arguments).out();
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            text.contains("--heartbeet") && text.contains("'--heartbeat'"),
+            "{text}"
+        );
+    }
+    for arguments in [
+        &["--listen"][..],
+        &["check"],
+        &["tail"],
+        &["demo", "--upstream", "http://127.0.0.1:5000"],
+    ] {
+        assert_eq!(
+            gateway([]).args(arguments).out().status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn the_help_has_every_flag_with_its_default() {
+    let output = gateway(["--help"]).out();
+    assert_eq!(output.status.code(), Some(0));
+    let help = stdout(&output);
+    for (key, ..) in SETTINGS {
+        let flag = format!("--{} <", key.replace('_', "-"));
+        let mut lines = help
+            .lines()
+            .skip_while(|line| !line.trim().starts_with(&flag))
+            .skip(1);
+        let sentence = lines.next().unwrap_or_default();
+        assert!(
+            key == "upstream" || sentence.contains("[default: "),
+            "{flag}: {sentence}"
+        );
+    }
+    for heading in [
+        "Addresses:",
+        "Streams:",
+        "Timeouts:",
+        "Drain:",
+        "Configuration:",
+    ] {
+        assert!(help.lines().any(|line| line == heading), "{heading}");
+    }
+    let widest = help.lines().map(str::len).max();
+    assert!(widest <= Some(120), "{widest:?}");
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let output = gateway(["--version"]).out();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        stdout(&output),
+        format!("sse-gateway {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+// ===== tables =====
+
+/// Key, a value in TOML, one in the environment, one as a flag.
+const SETTINGS: [(&str, &str, &str, &str); 19] = [
+    (
+        "upstream",
+        "'http://127.0.0.1:1'",
+        "https://example.com",
+        "unix:/run/app.sock",
+    ),
+    ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
+    ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
+    ("heartbeat", "'1s'", "20s", "off"),
+    ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
+    ("opening_comment", "true", "off", "on"),
+    ("ids", "'fill'", "replace", "off"),
+    ("retry", "'1s'", "250ms", "off"),
+    ("retry_jitter", "0.25", "0", "1"),
+    ("pause_event", "'pause'", "rest", "off"),
+    ("max_event_bytes", "65536", "2MiB", "1KiB"),
+    ("idle_timeout", "'1m'", "2m", "off"),
+    ("idle_counts", "'bytes'", "bytes", "events"),
+    ("lifetime", "'1h'", "2h", "off"),
+    ("connect_timeout", "'1s'", "2s", "3s"),
+    ("head_timeout", "'1s'", "2s", "3s"),
+    ("drain_window", "'1s'", "2s", "3s"),
+    ("drain_deadline", "'11s'", "12s", "13s"),
+    ("log_format", "'json'", "text", "json"),
+];
+
+/// Key, value, and what is said about it.
+const BAD_VALUES: [(&str, &str, &str); 22] = [
+    (
+        "upstream",
+        "127.0.0.1:5000",
+        "\"127.0.0.1:5000\" has no known scheme; use one such as http://127.0.0.1:5000, https://host, h2c://host:8000 \
+         or unix:/run/app.sock",
+    ),
+    (
+        "upstream",
+        "http://app/events",
+        "\"http://app/events\" has more than a host and port; use \"http://app\", paths come from the requests",
+    ),
+    (
+        "upstream",
+        "http://me:secret@app",
+        "the URL holds a user or password; use one such as http://127.0.0.1:5000, https://host, h2c://host:8000 \
+         or unix:/run/app.sock",
+    ),
+    (
+        "listen",
+        "8080",
+        "\"8080\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080",
+    ),
+    (
+        "admin_listen",
+        "on",
+        "\"on\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, or off",
+    ),
+    (
+        "heartbeat",
+        "15",
+        "\"15\" is not a time; use a number and its unit, such as 500ms, 15s or 2h, or off",
+    ),
+    (
+        "heartbeat",
+        "0s",
+        "\"0s\" is too short; use at least 1ms, or off",
+    ),
+    (
+        "heartbeat_frame",
+        "ping",
+        "\"ping\" is not a frame; use line, block or event:NAME, such as event:heartbeat",
+    ),
+    (
+        "heartbeat_frame",
+        "event:",
+        "the event type is empty; use a name such as pause",
+    ),
+    (
+        "opening_comment",
+        "yes",
+        "\"yes\" is neither on nor off; use on or off",
+    ),
+    (
+        "ids",
+        "all",
+        "\"all\" is not a choice; use fill, replace or off",
+    ),
+    (
+        "retry",
+        "0ms",
+        "\"0ms\" is too short; use at least 1ms, or off",
+    ),
+    (
+        "retry_jitter",
+        "1.5",
+        "\"1.5\" is not a share; use a number from 0 to 1, such as 0.5",
+    ),
+    (
+        "retry_jitter",
+        "-1",
+        "\"-1\" is not a share; use a number from 0 to 1, such as 0.5",
+    ),
+    (
+        "pause_event",
+        "a\nb",
+        "\"a\\nb\" is not an event type; use one line without CR, LF and NULL, or off",
+    ),
+    (
+        "pause_event",
+        "",
+        "the event type is empty; use a name such as pause, or off",
+    ),
+    (
+        "max_event_bytes",
+        "1023",
+        "\"1023\" is too small; use a size from 1KiB to 1GiB, such as 64KiB or 1MiB",
+    ),
+    (
+        "idle_counts",
+        "all",
+        "\"all\" is not a choice; use bytes or events",
+    ),
+    (
+        "lifetime",
+        "9999days",
+        "\"9999days\" is too long; use at most 365days, or off",
+    ),
+    (
+        "connect_timeout",
+        "off",
+        "\"off\" is not a time; use a number and its unit, such as 500ms, 15s or 2h",
+    ),
+    (
+        "head_timeout",
+        "0s",
+        "\"0s\" is too short; use at least 1ms",
+    ),
+    (
+        "log_format",
+        "xml",
+        "\"xml\" is not a choice; use text or json",
+    ),
+];
+
+/// A file, the line of the mistake, and what is said about it.
+const MISTAKES: [(&str, usize, &str); 27] = [
+    (
+        "\nheartbeet = '5s'",
+        2,
+        "unknown key \"heartbeet\"; did you mean heartbeat?",
+    ),
+    (
+        "drain-window = '5s'",
+        1,
+        "unknown key \"drain-window\"; did you mean drain_window?",
+    ),
+    (
+        "[[routes]]\npath = '/x'",
+        1,
+        "unknown key \"routes\"; did you mean route?",
+    ),
+    (
+        "# colours\n\ncolour = 'red'",
+        3,
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, heartbeat, heartbeat_frame, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, idle_timeout, idle_counts, lifetime, \
+         connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
+    ),
+    (
+        "heartbeat = 15",
+        1,
+        "heartbeat: wrong type, integer; use TIME|off, such as \"15s\"",
+    ),
+    (
+        "heartbeat = false",
+        1,
+        "heartbeat: wrong type, boolean; use TIME|off, such as \"15s\"",
+    ),
+    (
+        "\nupstream = ['http://app']",
+        2,
+        "upstream: wrong type, array; use URL, such as \"http://127.0.0.1:5000\"",
+    ),
+    (
+        "ids = { fill = true }",
+        1,
+        "ids: wrong type, table; use fill|replace|off, such as \"fill\"",
+    ),
+    (
+        "retry_jitter = 2",
+        1,
+        "retry_jitter: \"2\" is not a share; use a number from 0 to 1, such as 0.5",
+    ),
+    (
+        "pause_event = \"a\\u0000\"",
+        1,
+        "pause_event: \"a\\0\" is not an event type; use one line without CR, LF and NULL, or off",
+    ),
+    ("ids = 'off'\nids = 'fill'", 2, "not TOML, duplicate key"),
+    (
+        "\nheartbeat = 15s",
+        2,
+        "not TOML, string values must be quoted, expected literal string",
+    ),
+    (
+        "path = '/x'",
+        1,
+        "path belongs to a route; write it below a line [[route]]",
+    ),
+    (
+        "[route]\npath = '/x'",
+        1,
+        "route is not a list of tables; begin each route with a line [[route]]",
+    ),
+    (
+        "\n[[route]]\npath = '/x'",
+        2,
+        "route \"/x\" has no upstream; add upstream = \"http://127.0.0.1:5000\" to it or at the top",
+    ),
+    (
+        "\n[[route]]\npath = '/x'\nlisten = '127.0.0.1:1'",
+        4,
+        "listen holds for the whole gateway; move it above the first [[route]]",
+    ),
+    (
+        "[[route]]\npath = '/x'\nmetods = ['GET']",
+        3,
+        "unknown key \"metods\"; did you mean methods?",
+    ),
+    (
+        "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
+        4,
+        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, idle_timeout, \
+         idle_counts, lifetime, head_timeout",
+    ),
+    (
+        "[[route]]\npath = '/x'\nretry = 'soon'",
+        3,
+        "retry: \"soon\" is not a time; use a number and its unit, such as 500ms, 15s or 2h, or off",
+    ),
+    (
+        "\n[[route]]\npath = '/x'\npattern = '/x'",
+        2,
+        "the route has both path and pattern; keep one of them",
+    ),
+    (
+        "\n[[route]]\nname = 'x'",
+        2,
+        "the route has neither path nor pattern; add path = \"/events\" or pattern = \"/users/*/events\"",
+    ),
+    (
+        "[[route]]\npath = 'x'",
+        2,
+        "path: \"x\" does not begin with a slash; use a path such as \"/events\"",
+    ),
+    (
+        "[[route]]\npattern = '/x**'",
+        2,
+        "pattern: \"/x**\" is not a pattern, recursive wildcards must form a single path component; \
+         use * for a part of a segment and ** for whole segments",
+    ),
+    (
+        "[[route]]\nname = 5",
+        2,
+        "name: wrong type, integer; use a string in quotes",
+    ),
+    (
+        "[[route]]\nname = ''",
+        2,
+        "name: \"\" is not a name; use one word such as \"notices\"",
+    ),
+    (
+        "[[route]]\nmethods = 'GET'",
+        2,
+        "methods: string is not a list; use a list such as [\"GET\", \"POST\"]",
+    ),
+    (
+        "[[route]]\nmethods = ['GET', 'get']",
+        2,
+        "methods: \"get\" is not a method; did you mean \"GET\"?",
+    ),
+];
+
+// ===== helpers =====
+
+/// A file of its own for each case, gone when the test is done.
+struct TomlFile(PathBuf);
+
+impl TomlFile {
+    fn new(name: &str, text: &str) -> Self {
+        Self::bytes(name, text.as_bytes())
+    }
+
+    fn bytes(name: &str, bytes: &[u8]) -> Self {
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway_config_{name}.toml"));
+        std::fs::write(&path, bytes).expect("the directory for tests can be written");
+        Self(path)
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().expect("the directory for tests is UTF-8")
+    }
+
+    fn at(&self, line: usize) -> String {
+        format!("{}:{line}", self.name())
+    }
+}
+
+impl Drop for TomlFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+trait Out {
+    fn out(&mut self) -> Output;
+}
+
+impl Out for Command {
+    fn out(&mut self) -> Output {
+        self.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.spawn().expect("the gateway starts");
+        // A gateway that takes what it should refuse serves for ever.
+        let limit = Instant::now() + Duration::from_secs(60);
+        while child
+            .try_wait()
+            .expect("the gateway can be waited for")
+            .is_none()
+        {
+            if Instant::now() > limit {
+                let _ = child.kill();
+                panic!("still running: {self:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.wait_with_output().expect("the gateway has ended")
+    }
+}
+
+/// The gateway with these arguments and without the variables of whoever runs the tests.
+fn gateway<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sse-gateway"));
+    command.env_clear().args(arguments);
+    command
+}
+
+fn upstream<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = gateway(["--upstream", "http://127.0.0.1:5000"]);
+    command.args(arguments);
+    command
+}
+
+fn check(file: &TomlFile) -> Command {
+    gateway(["check", file.name()])
+}
+
+/// The one line on standard error, without the name of the program in front.
+fn refused(command: &mut Command) -> String {
+    let output = command.out();
+    let text = String::from_utf8(output.stderr).expect("errors are UTF-8");
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(2), 0),
+        "{command:?}: {text}"
+    );
+    assert_eq!(text.matches('\n').count(), 1, "{text}");
+    let line = text.trim_end().strip_prefix("sse-gateway: ");
+    line.expect("the line begins with the program").to_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    String::from_utf8(output.stdout.clone()).expect("the answer is UTF-8")
+}
+
+/// The value and the place that `check` shows for a setting.
+fn setting(output: &Output, key: &str) -> (String, String) {
+    let text = stdout(output);
+    let row = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|row| row.first() == Some(&key));
+    match row.as_deref() {
+        Some([_, value, place]) => ((*value).to_owned(), (*place).to_owned()),
+        _ => panic!("no row for {key} in\n{text}"),
+    }
+}
+
+fn with_upstream(key: &str) -> &'static str {
+    if key == "upstream" {
+        ""
+    } else {
+        "upstream = 'http://127.0.0.1:5000'\n"
+    }
+}
