@@ -6,11 +6,11 @@ const seconds = ms => (ms / 1000).toFixed(ms < 9950 ? 2 : 1) + " s";
 
 const STREAMS = {
   clock: {
-    about: "The upstream sends the time, once a second, and nothing else. It has no ids and no heartbeats, and names no reconnection time.",
+    about: "The upstream sends the time once a second and nothing else: no ids, no heartbeats, no reconnection time.",
     url: () => "/clock",
   },
   notices: {
-    about: "The upstream has ids of its own and resumes after the last one seen: drop the connection, and nothing is missed. The gateway leaves those ids alone.",
+    about: "The upstream has ids of its own, which the gateway leaves alone, and resumes after the last one seen.",
     url: () => "/notices?user_id=" + encodeURIComponent($("user-id").value.trim() || "42"),
   },
   tokens: {
@@ -30,20 +30,36 @@ function node(tag, className, text) {
 
 // Appends, drops what is older than the last KEEP, and stays at the end for a reader who is there.
 function append(list, child) {
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   list.append(child);
   while (list.childElementCount > KEEP) list.firstElementChild.remove();
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  toEnd(list);
+}
+
+// Once a frame: a layout for each of many lines would cost more than all else here.
+function toEnd(list) {
+  if (list.left) return;
+  list.frame ||= requestAnimationFrame(() => {
+    list.frame = 0;
+    list.scrollTop = list.scrollHeight;
+    list.at = list.scrollTop;
+  });
+}
+
+for (const list of document.querySelectorAll(".scroll")) {
+  list.onscroll = () => {
+    if (list.scrollHeight - list.scrollTop - list.clientHeight < 40) list.left = false;
+    else if (list.scrollTop < list.at - 40) list.left = true;
+    list.classList.toggle("left", Boolean(list.left));
+  };
+  new ResizeObserver(() => toEnd(list)).observe(list);
 }
 
 // ---- the facts above the panes
 
-function showState(state) {
-  if ($("ready-state").dataset.state === state && $("ready-state").textContent === state) return;
-  $("ready-state").dataset.state = $("ready-state").textContent = state;
-  const [hop, says] = { OPEN: ["on", "open"], CONNECTING: ["wait", "connecting"], CLOSED: ["off", "closed"] }[state];
-  $("hop-client").dataset.state = hop;
-  $("hop-client-says").textContent = says;
+function showState(state, tone = state) {
+  $("ready-state").textContent = state;
+  $("ready-state").dataset.state = $("hop-client").dataset.state = tone;
+  $("hop-client-says").textContent = state.toLowerCase();
   $("close").disabled = state === "CLOSED" && !page.timer;
 }
 
@@ -62,6 +78,7 @@ function showFacts() {
 function banner(state, says, until) {
   page.until = until;
   $("banner").hidden = !says;
+  $("about").hidden = Boolean(says);
   $("banner").dataset.state = state;
   $("banner-says").textContent = says;
   tick();
@@ -98,7 +115,7 @@ function open(resume) {
       banner("wait", "The connection is gone. The EventSource reconnects by itself, after the reconnection time.");
     } else {
       closeSource();
-      later(2000, "off", "The EventSource gave up: it was answered with something other than an event stream, and stays CLOSED. The page makes a new one in");
+      later(2000, "off", "The EventSource was answered with an error and is CLOSED for good. The page makes a new one in");
     }
   };
   source.onmessage = shown;
@@ -110,7 +127,7 @@ function open(resume) {
     if (!until) return;
     closeSource();
     page.lostAt = Date.now();
-    later(until - Date.now(), "wait", "The gateway said when to come back (a pause event). The page closed its EventSource and opens it again in");
+    later(until - Date.now(), "wait", "A pause event said when to come back. The page closed its EventSource and makes a new one in");
   });
 }
 
@@ -187,7 +204,7 @@ function ask() {
     state(_, state) { if (state === "on") showState("OPEN"); },
     over(why) {
       delete $("answer").dataset.flowing;
-      showState("CLOSED");
+      showState("CLOSED", done ? "done" : "CLOSED");
       if (done) $("figures").textContent = `first token after ${seconds(first)}, ${count} tokens in ${seconds(performance.now() - began)}`;
       else banner("off", `The answer ${why === "ended" ? "ended early" : why}, after ${count} tokens. A POST is not sent again by itself: “Ask again” does it.`);
     },
@@ -206,13 +223,13 @@ function read(init, again, also = {}) {
     line(text, end) {
       append($("raw"), lineNode(text, end));
     },
-    lineFeed() { $("raw").lastElementChild?.lastElementChild?.append("␊"); },
+    lineFeed() { $("raw").lastElementChild?.lastElementChild?.append("\\n"); },
     event(event) { also.event?.(event); },
     retry(ms) { page.retry = ms; showFacts(); },
     over(why, clean, wait) {
       also.over?.(why);
       const mark = node("div", "mark", `The response ${why}.` + (wait === undefined ? "" : ` Again in ${seconds(wait)}.`));
-      mark.dataset.state = clean ? "wait" : "off";
+      mark.dataset.state = !clean ? "off" : wait === undefined ? "on" : "wait";
       append($("raw"), mark);
       page.pausing = false;
     },
@@ -226,7 +243,7 @@ function lineNode(text, end) {
   const ours = name === "comment" || name === "retry" || /^id: ?ts/.test(text) || page.pausing;
   if (name === "blank") page.pausing = false;
   const line = node("div", ours ? name + " ours" : name, text);
-  line.append(node("i", "", end.replace("\r", "␍").replace("\n", "␊")));
+  line.append(node("i", "", end.replace("\r", "\\r").replace("\n", "\\n")));
   return line;
 }
 
@@ -247,8 +264,7 @@ function choose(stream) {
   $("close").textContent = tokens ? "Cancel" : "Close";
   $("reopen").textContent = tokens ? "Ask again" : "Reconnect";
   $("figures").textContent = "";
-  $("events").replaceChildren();
-  $("raw").replaceChildren();
+  for (const list of [$("events"), $("raw")]) { list.replaceChildren(); list.left = false; }
   banner("on", "");
   showFacts();
   history.replaceState(null, "", "#" + stream);
