@@ -44,14 +44,6 @@ pub(crate) struct Config {
     pub(crate) fallback: Option<Route>,
 }
 
-impl Config {
-    /// The route for a request, by its method and its path as it came on the wire (not decoded).
-    pub(crate) fn route(&self, method: &http::Method, path: &str) -> Option<&Route> {
-        let route = self.routes.iter().find(|route| route.matches(method, path));
-        route.or(self.fallback.as_ref())
-    }
-}
-
 /// What is done to the event streams of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StreamSettings {
