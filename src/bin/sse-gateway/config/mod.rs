@@ -15,7 +15,6 @@ mod route;
 mod route_entry;
 mod setting;
 mod suggest;
-mod upstream_url;
 mod value;
 pub(crate) mod variables;
 
