@@ -247,6 +247,10 @@ impl<S: Stage> Pipeline<S> {
         }
         if event.added_id().is_some() || event.block().as_ptr_range() != came {
             self.flush(run);
+            if let Some(before) = self.queued.take() {
+                // It goes out behind `out`, but this event comes behind it.
+                self.out.bytes.extend_from_slice(&before);
+            }
             if self.out.bytes.is_empty() {
                 let rest = self.decoder.remaining().min(JOINED_SIZE);
                 self.out.bytes.reserve_exact(event.len() + rest * 5 / 4);
