@@ -163,10 +163,7 @@ impl<S: Stage> Pipeline<S> {
         self.times.now = now;
         if let Some(rest) = self.decoder.finish() {
             self.times.counts.event_bytes += rest.len() as u64;
-            self.out
-                .bytes
-                .extend(self.queued.take().unwrap_or_default());
-            self.queued = Some(rest);
+            self.send(rest);
         }
         self.end(End::Finished);
     }
@@ -247,11 +244,12 @@ impl<S: Stage> Pipeline<S> {
         }
         if event.added_id().is_some() || event.block().as_ptr_range() != came {
             self.flush(run);
-            if self.out.bytes.is_empty() {
-                let rest = self.decoder.remaining().min(JOINED_SIZE);
-                self.out.bytes.reserve_exact(event.len() + rest * 5 / 4);
+            let rest = self.decoder.remaining().min(JOINED_SIZE);
+            let tail = self.tail();
+            if tail.is_empty() {
+                tail.reserve_exact(event.len() + rest * 5 / 4);
             }
-            event.write_to(&mut self.out.bytes);
+            event.write_to(tail);
             return;
         }
         // Addresses as numbers: where in the chunk the event stands, if it is a slice of it.
@@ -291,16 +289,23 @@ impl<S: Stage> Pipeline<S> {
     fn send(&mut self, piece: Bytes) {
         if self.queued.is_none() && !self.joins(piece.len()) {
             self.queued = Some(piece);
-            return;
+        } else {
+            self.tail().extend_from_slice(&piece);
         }
-        self.out
-            .bytes
-            .extend(self.queued.take().unwrap_or_default());
-        self.out.bytes.extend_from_slice(&piece);
     }
 
+    /// Whether a piece of this length is copied behind what stands in `out`.
     fn joins(&self, len: usize) -> bool {
-        len <= JOIN_UP_TO && !self.out.bytes.is_empty()
+        len <= JOIN_UP_TO && self.queued.is_none() && !self.out.bytes.is_empty()
+    }
+
+    /// Where to write what goes out last.
+    #[inline]
+    fn tail(&mut self) -> &mut Vec<u8> {
+        if let Some(queued) = self.queued.take() {
+            self.out.bytes.extend_from_slice(&queued);
+        }
+        &mut self.out.bytes
     }
 
     /// Draws the consequences of what the stages did with the outbox.
