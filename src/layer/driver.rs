@@ -113,3 +113,11 @@ impl<St: Stage> Driver<St> {
         Poll::Pending
     }
 }
+
+impl<St: Stage> Drop for Driver<St> {
+    fn drop(&mut self) {
+        if !self.pipeline.is_ended() {
+            self.pipeline.abandon(Instant::now());
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event};
 ///
 /// It is what [`EventBody`](crate::EventBody) polls; use it by itself for streams that are no bodies.
 /// Whoever drives it takes out bytes with [`next`](Self::next) until there are none, after every call.
-/// Dropped before its end, it tells the stage [`End::Dropped`].
+/// Dropped before its end, it tells the stage [`End::Dropped`]; [`abandon`](Self::abandon) also tells it when.
 ///
 /// # Example
 ///
@@ -176,6 +176,16 @@ impl<S: Stage> Pipeline<S> {
         }
     }
 
+    /// The client has gone: nobody will ask for [`next`](Self::next) again.
+    ///
+    /// Dropping the pipeline does the same, but leaves [`Times::now`] at what it was last.
+    pub fn abandon(&mut self, now: Instant) {
+        if !self.ended {
+            self.times.now = now;
+            self.end(End::Dropped);
+        }
+    }
+
     /// Whether the stream has ended: nothing more is read from upstream. There may be a
     /// [`next`](Self::next) chunk still.
     #[inline]
@@ -325,8 +335,6 @@ impl<S: Stage> Pipeline<S> {
 
 impl<S: Stage> Drop for Pipeline<S> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(End::Dropped);
-        }
+        self.abandon(self.times.now);
     }
 }
