@@ -1,9 +1,14 @@
 //! What clients, upstreams and the log see when something fails or somebody leaves.
 
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::upstream;
 use crate::wire::{Wire, WireUpstream, field};
 
@@ -189,6 +194,60 @@ async fn a_client_of_http_2_that_resets_a_stream_cancels_it_alone() {
     third.send("0\r\n\r\n").await;
     let body = other.into_body().collect().await.expect("a body");
     assert_eq!(body.to_bytes(), "ab");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_resets_the_stream_of_an_http_2_upstream() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let url = upstream::h2c(100, move |request: Request<Incoming>| {
+        let arrived = arrived.clone();
+        async move {
+            // Closed when the request is dropped.
+            let (guard, dropped) = oneshot::channel::<()>();
+            let _ = arrived.send(dropped);
+            if request.uri().path() == "/head" {
+                let frames = futures_util::stream::pending().map(move |frame| {
+                    let _ = &guard;
+                    frame
+                });
+                return Response::new(BodyExt::boxed(StreamBody::new(frames)));
+            }
+            std::future::pending::<()>().await;
+            drop(guard);
+            Response::new(upstream::full(""))
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&url);
+    for (path, with_head) in [("/", false), ("/head", true)] {
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .await;
+        let dropped = arrivals.recv().await.expect("a request");
+        if with_head {
+            client.head().await;
+        }
+        drop(client);
+        let cancelled = tokio::time::timeout(PATIENCE, dropped).await;
+        assert!(cancelled.expect("in time").is_err(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_of_http_2_that_hangs_up_is_502() {
+    let (listener, address) = upstream::bind().await;
+    let gateway = Gateway::start(&format!("h2c://{address}"));
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("accepts");
+        let gone = service_fn(|_: Request<Incoming>| async {
+            Err::<Response<upstream::Body>, _>(std::io::Error::other("gone"))
+        });
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), gone)
+            .await;
+    });
+    answer(&gateway, "502", "reset").await;
 }
 
 #[tokio::test]

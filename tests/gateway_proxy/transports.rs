@@ -1,13 +1,17 @@
 //! The ways to an upstream, and the protocols of clients.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -166,7 +170,7 @@ async fn more_streams_than_a_connection_of_http_2_has_are_served() {
     // Each response stays open; a second connection is needed for the fourth.
     let url = upstream::h2c(3, |_| async {
         let frames = futures_util::stream::pending();
-        Response::new(BodyExt::boxed(http_body_util::StreamBody::new(frames)))
+        Response::new(BodyExt::boxed(StreamBody::new(frames)))
     })
     .await;
     let gateway = Gateway::start(&url);
@@ -177,6 +181,51 @@ async fn more_streams_than_a_connection_of_http_2_has_are_served() {
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         open.push(client);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_of_http_2_that_says_goodbye_is_asked_on_a_new_connection() {
+    let (listener, address) = upstream::bind().await;
+    let (open, mut opened) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            let (goodbye, wanted) = oneshot::channel::<()>();
+            let _ = open.send(goodbye);
+            tokio::spawn(async move {
+                let service = service_fn(|_: Request<Incoming>| async {
+                    let frames = futures_util::stream::pending();
+                    let body: Body = BodyExt::boxed(StreamBody::new(frames));
+                    Ok::<_, Infallible>(Response::new(body))
+                });
+                let mut connection = std::pin::pin!(
+                    http2::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), service)
+                );
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    _ = wanted => connection.as_mut().graceful_shutdown(),
+                }
+                let _ = connection.await;
+            });
+        }
+    });
+    let gateway = Gateway::start(&format!("h2c://{address}"));
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        // What is asked before the goodbye is heard still goes to the old connection; nothing fails meanwhile.
+        let goodbye = loop {
+            let mut client = Wire::connect(gateway.address).await;
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            let head = client.head().await;
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            clients.push(client);
+            if let Ok(goodbye) = opened.try_recv() {
+                break goodbye;
+            }
+        };
+        let _ = goodbye.send(());
     }
 }
 
