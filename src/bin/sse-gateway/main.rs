@@ -1,7 +1,5 @@
 //! The gateway in front of an upstream event stream service.
 
-#![allow(missing_docs)]
-
 mod expect;
 mod failure;
 mod headers;
