@@ -1,11 +1,14 @@
 //! What clients, upstreams and the log see when something fails or somebody leaves.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::{Gateway, PATIENCE};
@@ -63,6 +66,31 @@ async fn a_name_without_an_address_is_502() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_does_not_accept_is_504() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("binds");
+    let listener = socket.listen(1).expect("listens");
+    let address = listener.local_addr().expect("bound");
+    // Nothing accepts, so that the queue is soon full and the kernel answers no more.
+    let mut queue = Vec::new();
+    let full = async {
+        while let Ok(stream) =
+            tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)).await
+        {
+            queue.push(stream.expect("connects"));
+        }
+    };
+    tokio::time::timeout(PATIENCE, full).await.expect("full");
+    for scheme in ["http", "h2c"] {
+        let url = format!("{scheme}://{address}");
+        let gateway = Gateway::with(&url, &["--connect-timeout", "300ms"], &[]);
+        answer(&gateway, "504", "connect_timeout").await;
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_hangs_up_is_502() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
@@ -112,7 +140,7 @@ async fn a_slow_upload_is_no_late_answer() {
         .await;
     let mut server = upstream.accept().await;
     for _ in 0..6 {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         client.send("x").await;
         server.until("x").await;
     }
