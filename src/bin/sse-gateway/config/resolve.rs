@@ -75,7 +75,8 @@ impl Config {
         let top = sources.top();
         let top = Layers(&top);
         let mut only = fallback(top, String::new())?;
-        if top.find(&known::HEARTBEAT)?.is_none() {
+        let heartbeat = top.given(&known::HEARTBEAT);
+        if heartbeat.is_none_or(|given| given.place == Place::Default) {
             only.stream.heartbeat = Some(DEMO_HEARTBEAT);
         }
         gateway(top, Vec::new(), Some(only))
