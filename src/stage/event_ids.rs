@@ -28,9 +28,12 @@ pub struct EventIds {
     sequence: u64,
     /// Copied, so that it pins no chunk.
     upstream: Option<Box<[u8]>>,
+    /// The last event ID of the upstream is too long for that.
+    too_long: bool,
 }
 
-/// An id of the upstream that is longer is not carried along.
+/// An id of the upstream that is longer is not carried along. It stays the last event ID until the upstream
+/// sets another one, for with one of ours the client would come back to a place before it.
 const MAX_UPSTREAM_ID: usize = 256;
 
 impl EventIds {
@@ -41,6 +44,7 @@ impl EventIds {
             epoch: Epoch::from_bits(0),
             sequence: 0,
             upstream: None,
+            too_long: false,
         }
     }
 
@@ -52,7 +56,8 @@ impl EventIds {
     }
 
     fn remember(&mut self, id: &[u8]) -> bool {
-        if id.len() > MAX_UPSTREAM_ID {
+        self.too_long = id.len() > MAX_UPSTREAM_ID;
+        if self.too_long {
             return false;
         }
         if self.upstream.as_deref().unwrap_or_default() != id {
@@ -74,7 +79,7 @@ impl Stage for EventIds {
                 return Some(event);
             }
         }
-        if !event.has_data() {
+        if !event.has_data() || self.too_long {
             return Some(event);
         }
         self.sequence += 1;
