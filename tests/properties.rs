@@ -39,7 +39,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(1500))]
+    #![proptest_config(config(4000))]
 
     /// Whatever comes in chunks comes out in events, and a client sees the same.
     #[test]

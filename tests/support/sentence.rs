@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::Instant;
 use tower_sse::stage::{DrainHandle, End, Pipeline, Stage as _, Times};
-use tower_sse::wire::SequentialId;
+use tower_sse::wire::{Decoder, SequentialId};
 
 use super::decoding::{assert_same, has_lone_cr};
 use super::oracle::{self, Dispatched, Effect, Seen};
@@ -42,6 +42,11 @@ pub fn check(stream: &[u8], plan: &Plan) {
     if !plan.has(|stage| matches!(stage, Stage::Drop | Stage::Rebuild)) {
         check_times(&rest, &without, &run);
         check_comments(&with, &without, &run, plan);
+    }
+
+    check_line_endings(&run);
+    if run.end != End::Finished && !run.oversize {
+        check_boundary(&run.output);
     }
 
     let untouched = plan
@@ -430,6 +435,35 @@ fn check_times(rest: &[Effect], without: &Seen, run: &Run) {
         assert_eq!(with, without[..with.len()]);
         assert!(without[with.len()..].iter().all(Option::is_some));
     }
+}
+
+/// What stages write ends its lines as the stream does, once that is known.
+fn check_line_endings(run: &Run) {
+    let lone_lf = |bytes: &[u8]| {
+        let lf = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        lf.filter(|(at, _)| *at == 0 || bytes[at - 1] != b'\r')
+            .count()
+    };
+    if !run.input.contains(&b'\r') {
+        assert!(!run.output.contains(&b'\r'), "a CR in a stream without any");
+    } else if lone_lf(&run.input) == 0 && !has_lone_cr(&run.input) {
+        let known = run.output.windows(2).position(|pair| pair == b"\r\n");
+        let behind = &run.output[known.unwrap_or(run.output.len())..];
+        assert_eq!(lone_lf(behind), 0, "a LF in a stream with CR LF");
+        assert!(!has_lone_cr(behind), "a CR in a stream with CR LF");
+    }
+}
+
+/// However a stream ends, but for a clean end of the upstream's, it ends between two events.
+fn check_boundary(output: &[u8]) {
+    let mut decoder = Decoder::new();
+    decoder.push(Bytes::copy_from_slice(output));
+    while decoder.next().is_some() {}
+    assert_eq!(
+        decoder.finish(),
+        None,
+        "the stream ends in the middle of an event"
+    );
 }
 
 /// Comments come through too, in order; heartbeats stand between them.
