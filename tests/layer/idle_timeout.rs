@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use http::Method;
+use tower_sse::EventLayer;
 use tower_sse::stage::{Heartbeat, IdleTimeout};
 
-use crate::client::{next, open, read, seen};
+use crate::client::{answer, next, open, read, seen};
 use crate::upstream::upstream;
 
 fn timeout(seconds: u64) -> IdleTimeout {
@@ -69,6 +71,23 @@ async fn half_an_event_does_not_reset_the_clock_of_events_and_is_dropped() {
     assert_eq!(
         seen(timeout(30).events_only(), upstream, 100).await,
         [(30, ": closing: stalled\n"), (30, "(end)")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_too_large_to_be_seen_is_an_event() {
+    let layer = EventLayer::new(timeout(30).events_only()).with_max_event_bytes(16);
+    let large = "data: 0123456789012345\n\n";
+    let upstream = upstream().chunk(20, large).chunk(40, large);
+    let response = answer(&layer, Method::GET, upstream.response()).await;
+    assert_eq!(
+        read(response.into_body(), 100).await,
+        [
+            (20, large),
+            (40, large),
+            (70, ": closing: idle\n"),
+            (70, "(end)")
+        ]
     );
 }
 
