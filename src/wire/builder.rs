@@ -30,7 +30,7 @@ use super::{Event, EventId, LineEnding};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct EventBuilder {
-    comments: Vec<u8>,
+    comments: Option<Vec<u8>>,
     retry: Option<Duration>,
     event_type: Option<Vec<u8>>,
     id: Option<EventId>,
@@ -81,24 +81,14 @@ impl EventBuilder {
     /// Adds data, as a new line behind what there is already.
     #[must_use]
     pub fn data(mut self, data: impl AsRef<[u8]>) -> Self {
-        match &mut self.data {
-            None => self.data = Some(data.as_ref().to_vec()),
-            Some(all) => {
-                all.push(b'\n');
-                all.extend_from_slice(data.as_ref());
-            }
-        }
+        add_line(&mut self.data, data.as_ref());
         self
     }
 
     /// Adds a comment.
     #[must_use]
     pub fn comment(mut self, text: impl AsRef<[u8]>) -> Self {
-        if !self.comments.is_empty() {
-            self.comments.push(b'\n');
-        }
-        self.comments.push(b':');
-        self.comments.extend_from_slice(text.as_ref());
+        add_line(&mut self.comments, text.as_ref());
         self
     }
 
@@ -115,7 +105,7 @@ impl EventBuilder {
         self.write_to(self.ending, &mut block);
         let mut kinds = Kinds::default();
         for (present, kind) in [
-            (!self.comments.is_empty(), Kinds::COMMENT),
+            (self.comments.is_some(), Kinds::COMMENT),
             (self.retry.is_some(), Kinds::RETRY),
             (self.event_type.is_some(), Kinds::EVENT),
             (self.id.is_some(), Kinds::ID),
@@ -129,11 +119,9 @@ impl EventBuilder {
     }
 
     pub(crate) fn write_to(&self, ending: LineEnding, out: &mut Vec<u8>) {
-        // Each comment begins with its colon here, so that an empty one is one too.
-        if !self.comments.is_empty() {
-            for line in split_lines(&self.comments) {
-                let text = line.strip_prefix(b":").unwrap_or(line);
-                write_line(b"", text, ending, out);
+        if let Some(comments) = &self.comments {
+            for line in split_lines(comments) {
+                write_line(b"", line, ending, out);
             }
         }
         if let Some(time) = self.retry {
@@ -151,6 +139,16 @@ impl EventBuilder {
             }
         }
         out.extend_from_slice(ending.as_bytes());
+    }
+}
+
+fn add_line(lines: &mut Option<Vec<u8>>, text: &[u8]) {
+    match lines {
+        None => *lines = Some(text.to_vec()),
+        Some(lines) => {
+            lines.push(b'\n');
+            lines.extend_from_slice(text);
+        }
     }
 }
 

@@ -236,6 +236,7 @@ impl Decoder {
             self.byte_order_mark = None;
             self.held.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
             self.cut.extend(&BYTE_ORDER_MARK[..seen]);
+            self.block.len += seen;
         }
         self.scanned = self.start;
     }

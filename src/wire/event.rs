@@ -165,13 +165,18 @@ impl Event {
     #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
         if self.kinds.has(Kinds::ID) {
-            self.block = Lines::new(&self.block)
+            let mut block: Vec<u8> = Lines::new(&self.block)
                 .filter(|(line, _)| !Kinds::of_line(line).has(Kinds::ID))
                 .flat_map(|(_, whole)| whole)
-                .chain(self.ending.as_bytes())
                 .copied()
-                .collect::<Vec<u8>>()
-                .into();
+                .collect();
+            // Behind a CR alone a LF would be part of that line ending.
+            let blank_line = match (block.last(), self.ending) {
+                (Some(b'\r'), LineEnding::Lf) => LineEnding::CrLf,
+                (_, ending) => ending,
+            };
+            block.extend_from_slice(blank_line.as_bytes());
+            self.block = block.into();
             self.kinds = self.kinds.without(Kinds::ID);
         } else if !self.has_data() && !self.has_blank_line() {
             return self;

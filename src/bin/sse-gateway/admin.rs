@@ -65,9 +65,18 @@ impl Admin {
         let allowed = match path {
             "/" | "/metrics" | "/healthz" | "/readyz" | "/streams" => "GET, HEAD",
             "/drain" => "POST",
-            _ => return body(StatusCode::NOT_FOUND, TEXT, format!("{path} is not known.\n\n{INDEX}")),
+            _ => {
+                return body(
+                    StatusCode::NOT_FOUND,
+                    TEXT,
+                    format!("{path} is not known.\n\n{INDEX}"),
+                );
+            }
         };
-        if !allowed.split(", ").any(|allowed| allowed == method.as_str()) {
+        if !allowed
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
+        {
             let mut response = body(
                 StatusCode::METHOD_NOT_ALLOWED,
                 TEXT,
@@ -84,10 +93,12 @@ impl Admin {
                 body(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             "/healthz" => body(StatusCode::OK, TEXT, "ok\n"),
-            "/readyz" if self.shutdown.phase() == Phase::Serving => body(StatusCode::OK, TEXT, "ready\n"),
+            "/readyz" if self.shutdown.phase() == Phase::Serving => {
+                body(StatusCode::OK, TEXT, "ready\n")
+            }
             "/readyz" => body(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
             "/streams" => {
-                let streams = self.streams.rows();
+                let streams = self.streams.to_json();
                 let all = json!({
                     "active": streams.len(),
                     "draining": self.is_draining(),

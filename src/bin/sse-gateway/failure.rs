@@ -15,6 +15,8 @@ use crate::upstream::connect::Unresolved;
 pub(crate) struct Failure {
     kind: FailureKind,
     detail: Arc<str>,
+    /// The upstream says that it has not begun to work on the request.
+    unprocessed: bool,
 }
 
 /// The kinds of [`Failure`]. A response made from a failure carries its kind as an extension.
@@ -85,6 +87,10 @@ impl Failure {
         self.kind == FailureKind::Reset
     }
 
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        self.unprocessed
+    }
+
     pub(crate) fn reset(detail: &str) -> Self {
         Self::new(FailureKind::Reset, detail)
     }
@@ -135,19 +141,12 @@ impl Failure {
 
     /// From an error on a connection.
     pub(crate) fn sending(error: &hyper::Error) -> Self {
+        let http2 = causes(error).find_map(|cause| cause.downcast_ref::<h2::Error>());
         let broken = || {
-            causes(error)
-                .filter_map(|cause| cause.downcast_ref::<io::Error>())
-                .any(|cause| {
-                    matches!(
-                        cause.kind(),
-                        io::ErrorKind::ConnectionReset
-                            | io::ErrorKind::ConnectionAborted
-                            | io::ErrorKind::BrokenPipe
-                            | io::ErrorKind::UnexpectedEof
-                            | io::ErrorKind::NotConnected
-                    )
-                })
+            http2.is_some_and(|error| error.is_remote() || error.is_io())
+                || causes(error)
+                    .filter_map(|cause| cause.downcast_ref::<io::Error>())
+                    .any(is_end_of_connection)
         };
         let kind = if error.is_user() {
             FailureKind::Client
@@ -160,13 +159,19 @@ impl Failure {
         } else {
             FailureKind::Other
         };
-        Self::new(kind, &chain(error))
+        let mut failure = Self::new(kind, &chain(error));
+        failure.unprocessed = http2.is_some_and(|error| {
+            error.is_remote()
+                && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+        });
+        failure
     }
 
     fn new(kind: FailureKind, detail: &str) -> Self {
         Self {
             kind,
             detail: detail.into(),
+            unprocessed: false,
         }
     }
 }
@@ -175,6 +180,17 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
     }
+}
+
+fn is_end_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::NotConnected
+    )
 }
 
 /// The error and all that is behind it. An `io::Error` hides what it wraps from `source()`.

@@ -38,7 +38,9 @@ pub(crate) fn run(config: Config) -> Result<ExitCode, Error> {
 /// As [`run`].
 pub(crate) fn run_demo(mut config: Config) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
-        let demo = Demo::start().await.map_err(|error| Error::at("demo", error))?;
+        let demo = Demo::start()
+            .await
+            .map_err(|error| Error::at("demo", error))?;
         for route in config.routes.iter_mut().chain(&mut config.fallback) {
             route.upstream = format!("http://{}", demo.addr());
         }
@@ -69,7 +71,11 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
         let admin = Admin::new(metrics, streams, drain.clone(), shutdown.clone());
         tracing::info!("admin on http://{address}");
         // It answers until the process ends, so that the drain can be watched.
-        tokio::spawn(server::run(listener, move || admin.clone(), Shutdown::new()));
+        tokio::spawn(server::run(
+            listener,
+            move || admin.clone(),
+            Shutdown::new(),
+        ));
     }
     match &demo {
         Some(demo) => {

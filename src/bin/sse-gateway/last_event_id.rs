@@ -53,15 +53,24 @@ mod tests {
 
     #[test]
     fn what_the_upstream_set_is_sent_in_their_place() {
-        assert_eq!(sent(&ours(Some(b"42"))).as_ref().map(HeaderValue::as_bytes), Some(&b"42"[..]));
+        assert_eq!(
+            sent(&ours(Some(b"42"))).as_ref().map(HeaderValue::as_bytes),
+            Some(&b"42"[..])
+        );
         let text = "四十二".as_bytes();
-        assert_eq!(sent(&ours(Some(text))).as_ref().map(HeaderValue::as_bytes), Some(text));
+        assert_eq!(
+            sent(&ours(Some(text))).as_ref().map(HeaderValue::as_bytes),
+            Some(text)
+        );
     }
 
     #[test]
     fn the_upstreams_own_stay() {
         for id in ["42", "1526919030474-0", ""] {
-            assert_eq!(sent(id.as_bytes()).as_ref().map(HeaderValue::as_bytes), Some(id.as_bytes()));
+            assert_eq!(
+                sent(id.as_bytes()).as_ref().map(HeaderValue::as_bytes),
+                Some(id.as_bytes())
+            );
         }
     }
 }

@@ -61,7 +61,6 @@ impl Shutdown {
         });
     }
 
-    #[allow(dead_code, reason = "for what reports the state")]
     pub(crate) fn phase(&self) -> Phase {
         *self.inner.phase.borrow()
     }
@@ -95,13 +94,11 @@ impl Shutdown {
     }
 
     /// Upgraded connections that are open now.
-    #[allow(dead_code, reason = "for what reports the state")]
     pub(crate) fn upgrades(&self) -> usize {
         self.inner.upgrades.load(Ordering::Relaxed)
     }
 
     /// Connections that are open now, without upgraded ones.
-    #[allow(dead_code, reason = "for what reports the state")]
     pub(crate) fn connections(&self) -> usize {
         self.inner.open.borrow().saturating_sub(self.upgrades())
     }

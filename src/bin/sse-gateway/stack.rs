@@ -43,7 +43,8 @@ pub(crate) fn build(
 ) -> Result<Stack, Error> {
     let stream = &route.stream;
     let farewell = farewell(stream).map_err(|error| Error::at("pause_event", error))?;
-    let frame = frame(&stream.heartbeat_frame).map_err(|error| Error::at("heartbeat_frame", error))?;
+    let frame =
+        frame(&stream.heartbeat_frame).map_err(|error| Error::at("heartbeat_frame", error))?;
     let stages = (
         Metrics::new(route.name.clone()),
         streams.stage(&route.name),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use http::{Method, request, response};
-use serde::Serialize;
+use serde_json::{Value, json};
 use tower_sse::stage::{End, Outbox, Stage, Times};
 use tower_sse::wire::Event;
 
@@ -43,20 +43,6 @@ struct Client {
 /// A path is kept up to this length.
 const MAX_PATH: usize = 200;
 
-/// One open stream, as the admin listener shows it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Row {
-    number: u64,
-    route: Arc<str>,
-    client: Option<SocketAddr>,
-    method: String,
-    path: Box<str>,
-    opened: String,
-    seconds: f64,
-    events: u64,
-    bytes: u64,
-}
-
 impl Streams {
     /// The stage that enters the streams of a route.
     pub(crate) fn stage(&self, route: &str) -> StreamLog {
@@ -69,15 +55,17 @@ impl Streams {
     }
 
     /// All that are open, the oldest first.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        let now = SystemTime::now();
-        let mut rows: Vec<Row> = self
+    pub(crate) fn to_json(&self) -> Vec<Value> {
+        let mut open: Vec<(u64, Arc<Entry>)> = self
             .open()
             .iter()
-            .map(|(number, entry)| entry.row(*number, now))
+            .map(|(number, entry)| (*number, entry.clone()))
             .collect();
-        rows.sort_by_key(|row| row.number);
-        rows
+        open.sort_by_key(|(number, _)| *number);
+        let now = SystemTime::now();
+        open.iter()
+            .map(|(number, entry)| entry.to_json(*number, now))
+            .collect()
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
@@ -90,21 +78,19 @@ impl Streams {
 }
 
 impl Entry {
-    fn row(&self, number: u64, now: SystemTime) -> Row {
-        Row {
-            number,
-            route: self.client.route.clone(),
-            client: self.client.address,
-            method: self.client.method.to_string(),
-            path: self.client.path.clone(),
-            opened: humantime::format_rfc3339_seconds(self.opened).to_string(),
-            seconds: now
-                .duration_since(self.opened)
-                .unwrap_or_default()
-                .as_secs_f64(),
-            events: self.events.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
+    fn to_json(&self, number: u64, now: SystemTime) -> Value {
+        let age = now.duration_since(self.opened).unwrap_or_default();
+        json!({
+            "number": number,
+            "route": &*self.client.route,
+            "client": self.client.address,
+            "method": self.client.method.as_str(),
+            "path": self.client.path,
+            "opened": humantime::format_rfc3339_seconds(self.opened).to_string(),
+            "seconds": age.as_secs_f64(),
+            "events": self.events.load(Ordering::Relaxed),
+            "bytes": self.bytes.load(Ordering::Relaxed),
+        })
     }
 }
 
@@ -152,7 +138,12 @@ impl Stage for StreamLog {
             path = &*client.path,
             "stream opened"
         );
-        let number = self.streams.shared.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self
+            .streams
+            .shared
+            .last_number
+            .fetch_add(1, Ordering::Relaxed)
+            + 1;
         let entry = Arc::new(Entry {
             client,
             opened: SystemTime::now(),
@@ -166,7 +157,9 @@ impl Stage for StreamLog {
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
         if let Some((_, entry)) = &self.open {
             entry.events.store(times.counts.events, Ordering::Relaxed);
-            entry.bytes.store(times.counts.event_bytes, Ordering::Relaxed);
+            entry
+                .bytes
+                .store(times.counts.event_bytes, Ordering::Relaxed);
         }
         Some(event)
     }

@@ -6,8 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
-use http_body::Body;
+use http::{Request, Response};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::request_body::RequestBody;
 
 use super::body::{Lease as BodyLease, UpstreamBody};
 use super::connect::Connector;
+use super::copy_if_safe;
 
 type Sender = SendRequest<RequestBody>;
 
@@ -101,21 +101,6 @@ impl Pool {
 enum Attempt {
     Unsent(Box<Request<RequestBody>>),
     Failed(Failure),
-}
-
-fn copy_if_safe(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
-    if !safe || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 /// A connection that is in use.

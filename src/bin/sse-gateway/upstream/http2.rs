@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Mutex;
@@ -20,6 +21,7 @@ use crate::request_body::RequestBody;
 
 use super::body::{Lease, UpstreamBody};
 use super::connect::Connector;
+use super::copy_if_safe;
 
 pub(super) struct Shared {
     connector: Connector,
@@ -64,21 +66,37 @@ impl Shared {
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let mut request = request;
-        // A connection can end between the look at it and the request; one more try is then a new connection.
-        for _ in 0..2 {
-            let (mut sender, stream) = self.stream().await?;
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    return Ok(response.map(|body| UpstreamBody::new(body, Lease::Http2(stream))));
+        let (mut sender, stream) = self.stream().await?;
+        let copy = copy_if_safe(&request);
+        let again = match sender.try_send_request(request).await {
+            Ok(response) => return Ok(with_stream(response, stream)),
+            Err(mut error) => match (error.take_message(), copy) {
+                (Some(unsent), _) => unsent,
+                (None, copy) => {
+                    let failure = Failure::sending(error.error());
+                    match copy {
+                        Some(copy) if failure.is_unprocessed() => copy,
+                        _ => return Err(failure),
+                    }
                 }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Failure::sending(error.error())),
-                },
-            }
+            },
+        };
+        // The connection ended, or is about to, just when the request was written: another one, once.
+        self.forget(&stream).await;
+        drop(stream);
+        let (mut sender, stream) = self.stream().await?;
+        match sender.send_request(again).await {
+            Ok(response) => Ok(with_stream(response, stream)),
+            Err(error) => Err(Failure::sending(&error)),
         }
-        Err(Failure::reset("closed before the request was sent"))
+    }
+
+    /// Takes a connection out of use; its other streams go on.
+    async fn forget(&self, stream: &Stream) {
+        let mut state = self.state.lock().await;
+        state
+            .connections
+            .retain(|one| !Arc::ptr_eq(&one.load, &stream.0));
     }
 
     /// A place on a connection that has one, or on a new connection. Holding the lock while connecting makes it one
@@ -144,6 +162,10 @@ impl Shared {
         });
         Ok(Connection { sender, load })
     }
+}
+
+fn with_stream(response: Response<Incoming>, stream: Stream) -> Response<UpstreamBody> {
+    response.map(|body| UpstreamBody::new(body, Lease::Http2(stream)))
 }
 
 impl Connection {

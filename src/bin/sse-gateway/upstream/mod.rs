@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
+use http_body::Body;
 
 use crate::failure::Failure;
 use crate::request_body::RequestBody;
@@ -119,4 +120,20 @@ fn with_authority(mut request: Request<RequestBody>) -> Result<Request<RequestBo
     parts.authority = Some(authority);
     *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Failure::other(&error))?;
     Ok(request)
+}
+
+/// A copy for a second try: of a request that changes nothing and has no body (RFC 9110 section 9.2.2).
+fn copy_if_safe(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
+    if !safe || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
 }

@@ -1,0 +1,15 @@
+//! The wire format: each sentence that the docs promise, each stream cut everywhere.
+
+#![allow(unreachable_pub)] // the modules from `support` have more than one user
+
+#[path = "../support/decoding.rs"]
+mod decoding;
+#[path = "../support/oracle.rs"]
+mod oracle;
+
+mod cuts;
+mod large;
+mod matrix;
+mod memory;
+mod steps;
+mod writing;
