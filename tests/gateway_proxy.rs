@@ -2,6 +2,11 @@
 //!
 //! The gateway runs as a process. Upstreams and clients are hyper's, or plain sockets where bytes matter.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests send is bounded by the tests"
+)]
+
 #[path = "gateway_proxy/bodies.rs"]
 mod bodies;
 #[path = "gateway_proxy/failures.rs"]

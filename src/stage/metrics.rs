@@ -32,6 +32,7 @@
 //! # let _ = layer.clone();
 //! ```
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,9 +76,9 @@ const GAP_FROM: Duration = Duration::from_secs(1);
 impl Metrics {
     /// Counts under this value of the label `route`: a name that the configuration knows, not a path of a
     /// request.
-    pub fn new(route: impl Into<SharedString>) -> Self {
+    pub fn new(route: impl Into<Cow<'static, str>>) -> Self {
         describe();
-        let route = route.into();
+        let route = SharedString::from(route.into());
         let label = || [("route", route.clone())];
         Metrics {
             handles: Arc::new(Handles {

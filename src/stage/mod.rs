@@ -157,7 +157,8 @@ pub trait Stage {
     /// A deadline has come: write events, or end the stream, with `out`.
     ///
     /// It may have been another stage's: compare [`Times::now`] with the own deadline before acting.
-    /// Between two events is the only place where this is called, so whatever is written here is safe.
+    /// What is written stands between two events, so whatever it is, it is safe. While an event passes that
+    /// is too large to be held back, what is written is left out.
     ///
     /// Afterwards the own deadline must have moved, or the stream ended. Writing moves [`Times::sent`].
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {

@@ -8,7 +8,7 @@ use http::{HeaderName, header, response};
 use tokio::time::Instant;
 
 use super::{End, Outbox, Stage, Times};
-use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event};
+use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, write_line};
 
 /// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
 ///
@@ -58,6 +58,9 @@ pub struct Pipeline<S: Stage> {
 const JOIN_UP_TO: usize = 1024;
 /// A chunk of joined pieces is sent when it is as large as this.
 const JOINED_SIZE: usize = 16 * 1024;
+
+/// It may have come in parts. What else begins with it is the name of a field that no client knows.
+const FIRST_OF_BYTE_ORDER_MARK: &[u8] = b"\xef";
 
 /// Headers that say something about the bytes of the body, which are about to change.
 const ABOUT_THE_BYTES: [HeaderName; 4] = [
@@ -121,9 +124,27 @@ impl<S: Stage> Pipeline<S> {
         } else {
             std::mem::take(&mut self.out.bytes).into()
         };
+        let bytes = if self.times.counts.sent_bytes == 0 {
+            self.first(bytes)
+        } else {
+            bytes
+        };
         self.times.sent = self.times.now;
         self.times.counts.sent_bytes += bytes.len() as u64;
         Some(bytes)
+    }
+
+    /// Keeps the client from taking what the stream now begins with for its byte order mark, which was
+    /// left out; it may have a second one, or what stood in front may have been dropped.
+    #[cold]
+    fn first(&self, bytes: Bytes) -> Bytes {
+        if !bytes.starts_with(FIRST_OF_BYTE_ORDER_MARK) {
+            return bytes;
+        }
+        let mut guarded = Vec::with_capacity(bytes.len() + 3);
+        write_line(b"", b"", self.decoder.line_ending(), &mut guarded);
+        guarded.extend_from_slice(&bytes);
+        guarded.into()
     }
 
     /// When [`tick`](Self::tick) should be called, if nothing comes before.

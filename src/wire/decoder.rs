@@ -189,7 +189,12 @@ impl Decoder {
     /// How the lines of the stream end: LF until one is seen.
     #[inline]
     pub fn line_ending(&self) -> LineEnding {
-        self.ending.unwrap_or_default()
+        match self.ending {
+            Some(ending) => ending,
+            // The CR that closed the first chunk came out as CR LF.
+            None if self.after_cr => LineEnding::CrLf,
+            None => LineEnding::default(),
+        }
     }
 
     /// How many bytes of an unfinished event are held back.

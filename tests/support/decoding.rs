@@ -1,7 +1,7 @@
 //! Runs a decoder over chunks and holds all that it says against the oracle.
 
 use bytes::Bytes;
-use tower_sse::wire::{Decoded, Decoder, Event, EventId, LineEnding};
+use tower_sse::wire::{Decoded, Decoder, Event, EventId};
 
 use super::oracle::{self, Effect};
 
@@ -188,6 +188,7 @@ fn check_ids(with_ids: &[u8], before: &oracle::Seen) {
         .map(|effect| match effect {
             Effect::Dispatch(mut event) => {
                 event.last_event_id = format!("own-{own_ids}");
+                event.sets_id = true;
                 own_ids += 1;
                 Effect::Dispatch(event)
             }
@@ -216,18 +217,6 @@ pub fn has_lone_cr(bytes: &[u8]) -> bool {
         .iter()
         .enumerate()
         .any(|(at, &byte)| byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
-}
-
-/// The same text with other line endings.
-pub fn with_ending(text: &[u8], ending: LineEnding) -> Vec<u8> {
-    let mut out = Vec::new();
-    for &byte in &with_lf(text) {
-        match byte {
-            b'\n' => out.extend_from_slice(ending.as_bytes()),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// `assert_eq!` that shows bytes as text.

@@ -28,6 +28,8 @@ pub struct Dispatched {
     pub event_type: String,
     pub data: String,
     pub last_event_id: String,
+    /// Whether its own block set that id; no client tells, but whoever gives ids must know.
+    pub sets_id: bool,
 }
 
 impl Seen {
@@ -108,6 +110,7 @@ struct Reader {
     data: String,
     event_type: String,
     last_event_id: String,
+    sets_id: bool,
     seen: Seen,
 }
 
@@ -145,6 +148,7 @@ impl Reader {
     }
 
     /// "Field names must be compared literally, with no case folding performed."
+    #[allow(clippy::collapsible_match)] // each "if" of the text is one here
     fn process_field(&mut self, name: &str, value: &str) {
         match name {
             // "Set the event type buffer to field value."
@@ -160,6 +164,7 @@ impl Reader {
             "id" => {
                 if !value.contains('\0') {
                     self.last_event_id = value.to_owned();
+                    self.sets_id = true;
                 }
             }
             // "If the field value consists of only ASCII digits, then interpret the field value as an
@@ -186,6 +191,7 @@ impl Reader {
         // "Set the last event ID string of the event source to the value of the last event ID buffer.
         // The buffer does not get reset […]"
         self.seen.last_event_id = self.last_event_id.clone();
+        let sets_id = std::mem::take(&mut self.sets_id);
         // "If the data buffer is an empty string, set the data buffer and the event type buffer to the
         // empty string and return."
         if self.data.is_empty() {
@@ -203,6 +209,7 @@ impl Reader {
             event_type: "message".to_owned(),
             data: self.data.clone(),
             last_event_id: self.seen.last_event_id.clone(),
+            sets_id,
         };
         // "If the event type buffer has a value other than the empty string, change the type of the
         // newly created event to equal the value of the event type buffer."

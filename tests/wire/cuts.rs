@@ -2,7 +2,7 @@
 
 use tower_sse::wire::{DEFAULT_MAX_EVENT_BYTES, LineEnding};
 
-use crate::decoding::{Decoding, check, with_ending};
+use crate::decoding::{Decoding, check, with_lf};
 use crate::oracle;
 
 /// What every cut of a stream gives.
@@ -90,4 +90,16 @@ impl Everywhere {
         assert_eq!(self.seen.last_event_id, expected);
         self
     }
+}
+
+/// The same text with other line endings.
+pub fn with_ending(text: &[u8], ending: LineEnding) -> Vec<u8> {
+    let mut out = Vec::new();
+    for &byte in &with_lf(text) {
+        match byte {
+            b'\n' => out.extend_from_slice(ending.as_bytes()),
+            other => out.push(other),
+        }
+    }
+    out
 }

@@ -2,8 +2,8 @@
 
 use tower_sse::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, LineEnding};
 
-use crate::cuts::everywhere;
-use crate::decoding::{assert_same, check, with_ending};
+use crate::cuts::{everywhere, with_ending};
+use crate::decoding::{assert_same, check};
 
 #[test]
 fn a_line_of_a_megabyte_is_one_event_under_every_cut() {

@@ -227,6 +227,18 @@ fn chunks_may_come_before_events_are_taken_out() {
 }
 
 #[test]
+fn a_first_line_that_ends_in_a_cr_so_far_comes_out_with_cr_lf() {
+    let mut decoder = Decoder::new();
+    decoder.push(":\r".into());
+    assert_eq!(events(&mut decoder), [":\r\n"]);
+    assert_eq!(
+        decoder.line_ending(),
+        LineEnding::CrLf,
+        "what we write looks the same"
+    );
+}
+
+#[test]
 fn the_line_ending_is_that_of_the_stream() {
     let mut decoder = Decoder::new();
     assert_eq!(decoder.line_ending(), LineEnding::Lf, "until one is seen");

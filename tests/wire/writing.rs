@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tower_sse::wire::{Decoded, Decoder, Event, EventBuilder, EventId, LineEnding};
 
-use crate::decoding::{check_accessors, with_ending};
+use crate::cuts::with_ending;
+use crate::decoding::check_accessors;
 use crate::oracle;
 
 const ENDINGS: [LineEnding; 3] = [LineEnding::Lf, LineEnding::CrLf, LineEnding::Cr];
