@@ -200,3 +200,8 @@ pub mod stage;
 pub mod wire;
 
 pub use layer::{EventBody, EventFuture, EventLayer, EventService};
+
+/// The README's example is compiled with those of the docs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
