@@ -81,6 +81,9 @@ where
                 *this.driver = None;
                 return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
             }
+            if driver.tick_if_due() {
+                continue;
+            }
             if driver.has_had_its_share(cx) {
                 return Poll::Pending;
             }

@@ -44,13 +44,23 @@ impl<St: Stage> Driver<St> {
     /// A chunk came.
     #[inline]
     pub(super) fn push(&mut self, chunk: Bytes) {
-        let now = Instant::now();
-        // While chunks come without a pause nobody looks at the timer.
-        if self.ready > 0 {
-            self.tick_if_due(now);
-        }
         self.ready += 1;
-        self.pipeline.push(chunk, now);
+        self.pipeline.push(chunk, Instant::now());
+    }
+
+    /// Looks after the deadlines of an upstream that never lets anybody wait for the timer. Whether
+    /// something came of it.
+    ///
+    /// The time is that of the last chunk, and what it brought was handed on. A client that did not read
+    /// for a while is thus not taken for an upstream that was silent.
+    #[inline]
+    pub(super) fn tick_if_due(&mut self) -> bool {
+        let now = self.pipeline.times().now;
+        if self.ready < 2 || self.pipeline.deadline().is_none_or(|due| due > now) {
+            return false;
+        }
+        self.pipeline.tick(now);
+        self.pipeline.is_ended() || self.pipeline.has_output()
     }
 
     /// Whether it is time to let others run, with the waker called.
@@ -102,10 +112,12 @@ impl<St: Stage> Driver<St> {
         }
         Poll::Pending
     }
+}
 
-    fn tick_if_due(&mut self, now: Instant) {
-        if self.pipeline.deadline().is_some_and(|due| due <= now) {
-            self.pipeline.tick(now);
+impl<St: Stage> Drop for Driver<St> {
+    fn drop(&mut self) {
+        if !self.pipeline.is_ended() {
+            self.pipeline.abandon(Instant::now());
         }
     }
 }

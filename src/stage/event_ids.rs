@@ -26,14 +26,13 @@ pub struct EventIds {
     replace: bool,
     epoch: Epoch,
     sequence: u64,
-    /// Copied, so that it pins no chunk.
-    upstream: Option<Box<[u8]>>,
-    /// The last event ID of the upstream is too long for that.
+    /// The last event ID of the upstream; empty when there is none. Copied, so that it pins no chunk.
+    upstream: Vec<u8>,
+    /// The upstream's id is too long to be carried along, so a client must not forget it for one of ours.
     too_long: bool,
 }
 
-/// An id of the upstream that is longer is not carried along. It stays the last event ID until the upstream
-/// sets another one, for with one of ours the client would come back to a place before it.
+/// A longer id of the upstream stays as it is, and events behind it that have none get none.
 const MAX_UPSTREAM_ID: usize = 256;
 
 impl EventIds {
@@ -43,7 +42,7 @@ impl EventIds {
             replace: false,
             epoch: Epoch::from_bits(0),
             sequence: 0,
-            upstream: None,
+            upstream: Vec::new(),
             too_long: false,
         }
     }
@@ -55,15 +54,12 @@ impl EventIds {
         self
     }
 
-    fn remember(&mut self, id: &[u8]) -> bool {
+    fn remember(&mut self, id: &[u8]) {
+        self.upstream.clear();
         self.too_long = id.len() > MAX_UPSTREAM_ID;
-        if self.too_long {
-            return false;
+        if !self.too_long {
+            self.upstream.extend_from_slice(id);
         }
-        if self.upstream.as_deref().unwrap_or_default() != id {
-            self.upstream = (!id.is_empty()).then(|| id.into());
-        }
-        true
     }
 }
 
@@ -73,20 +69,19 @@ impl Stage for EventIds {
     }
 
     fn on_event(&mut self, event: Event, _: &Times) -> Option<Event> {
-        if let Some(id) = event.id() {
-            let carried = self.remember(id);
-            if !self.replace || !carried {
-                return Some(event);
-            }
+        let own = event.id();
+        if let Some(id) = own {
+            self.remember(id);
         }
-        if !event.has_data() || self.too_long {
+        let keep = own.is_some() && !self.replace;
+        if keep || self.too_long || !event.has_data() {
             return Some(event);
         }
         self.sequence += 1;
         let id = SequentialId {
             epoch: self.epoch,
             sequence: self.sequence,
-            upstream: self.upstream.as_deref(),
+            upstream: (!self.upstream.is_empty()).then_some(&self.upstream[..]),
         };
         Some(event.with_id(id.to_event_id()))
     }
@@ -135,6 +130,16 @@ mod tests {
         let got =
             [with_id("a"), EventBuilder::new().data("x")].map(|event| given(&mut stage, event));
         assert_eq!(got, ["ours 1 a", "ours 2 a"]);
+    }
+
+    #[test]
+    fn an_id_too_long_to_carry_is_not_forgotten_for_one_of_ours() {
+        let mut stage = EventIds::sequential();
+        let long = "x".repeat(MAX_UPSTREAM_ID + 1);
+        let data = || EventBuilder::new().data("x");
+        let got =
+            [with_id(&long), data(), with_id("a"), data()].map(|event| given(&mut stage, event));
+        assert_eq!(got, [&long, "none", "a", "ours 1 a"]);
     }
 
     #[test]

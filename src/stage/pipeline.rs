@@ -14,7 +14,7 @@ use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, write_line};
 ///
 /// It is what [`EventBody`](crate::EventBody) polls; use it by itself for streams that are no bodies.
 /// Whoever drives it takes out bytes with [`next`](Self::next) until there are none, after every call.
-/// Dropped before its end, it tells the stage [`End::Dropped`].
+/// Dropped before its end, it tells the stage [`End::Dropped`]; [`abandon`](Self::abandon) also tells it when.
 ///
 /// # Example
 ///
@@ -184,10 +184,7 @@ impl<S: Stage> Pipeline<S> {
         self.times.now = now;
         if let Some(rest) = self.decoder.finish() {
             self.times.counts.event_bytes += rest.len() as u64;
-            self.out
-                .bytes
-                .extend(self.queued.take().unwrap_or_default());
-            self.queued = Some(rest);
+            self.send(rest);
         }
         self.end(End::Finished);
     }
@@ -197,6 +194,16 @@ impl<S: Stage> Pipeline<S> {
         if !self.ended {
             self.times.now = now;
             self.end(End::Failed);
+        }
+    }
+
+    /// The client has gone: nobody will ask for [`next`](Self::next) again.
+    ///
+    /// Dropping the pipeline does the same, but leaves [`Times::now`] at what it was last.
+    pub fn abandon(&mut self, now: Instant) {
+        if !self.ended {
+            self.times.now = now;
+            self.end(End::Dropped);
         }
     }
 
@@ -268,15 +275,12 @@ impl<S: Stage> Pipeline<S> {
         }
         if event.added_id().is_some() || event.block().as_ptr_range() != came {
             self.flush(run);
-            if let Some(before) = self.queued.take() {
-                // It goes out behind `out`, but this event comes behind it.
-                self.out.bytes.extend_from_slice(&before);
+            let rest = self.decoder.remaining().min(JOINED_SIZE);
+            let tail = self.tail();
+            if tail.is_empty() {
+                tail.reserve_exact(event.len() + rest * 5 / 4);
             }
-            if self.out.bytes.is_empty() {
-                let rest = self.decoder.remaining().min(JOINED_SIZE);
-                self.out.bytes.reserve_exact(event.len() + rest * 5 / 4);
-            }
-            event.write_to(&mut self.out.bytes);
+            event.write_to(tail);
             return;
         }
         // Addresses as numbers: where in the chunk the event stands, if it is a slice of it.
@@ -316,16 +320,23 @@ impl<S: Stage> Pipeline<S> {
     fn send(&mut self, piece: Bytes) {
         if self.queued.is_none() && !self.joins(piece.len()) {
             self.queued = Some(piece);
-            return;
+        } else {
+            self.tail().extend_from_slice(&piece);
         }
-        self.out
-            .bytes
-            .extend(self.queued.take().unwrap_or_default());
-        self.out.bytes.extend_from_slice(&piece);
     }
 
+    /// Whether a piece of this length is copied behind what stands in `out`.
     fn joins(&self, len: usize) -> bool {
-        len <= JOIN_UP_TO && !self.out.bytes.is_empty()
+        len <= JOIN_UP_TO && self.queued.is_none() && !self.out.bytes.is_empty()
+    }
+
+    /// Where to write what goes out last.
+    #[inline]
+    fn tail(&mut self) -> &mut Vec<u8> {
+        if let Some(queued) = self.queued.take() {
+            self.out.bytes.extend_from_slice(&queued);
+        }
+        &mut self.out.bytes
     }
 
     /// Draws the consequences of what the stages did with the outbox.
@@ -345,8 +356,6 @@ impl<S: Stage> Pipeline<S> {
 
 impl<S: Stage> Drop for Pipeline<S> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(End::Dropped);
-        }
+        self.abandon(self.times.now);
     }
 }

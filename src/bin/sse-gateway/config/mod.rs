@@ -15,7 +15,6 @@ mod route;
 mod route_entry;
 mod setting;
 mod suggest;
-mod upstream_url;
 mod value;
 pub(crate) mod variables;
 
@@ -42,14 +41,6 @@ pub(crate) struct Config {
     pub(crate) routes: Vec<Route>,
     /// For what no route matches; none when there is no top-level upstream, and then the answer is 404.
     pub(crate) fallback: Option<Route>,
-}
-
-impl Config {
-    /// The route for a request, by its method and its path as it came on the wire (not decoded).
-    pub(crate) fn route(&self, method: &http::Method, path: &str) -> Option<&Route> {
-        let route = self.routes.iter().find(|route| route.matches(method, path));
-        route.or(self.fallback.as_ref())
-    }
 }
 
 /// What is done to the event streams of one route.

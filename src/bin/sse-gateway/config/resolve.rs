@@ -1,5 +1,7 @@
 //! Lays what was given over each other: a route's own values, then flags, variables, the file and the defaults.
 
+use std::time::Duration;
+
 use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::known::{self, Known as _, Setting};
@@ -72,9 +74,17 @@ impl Config {
     pub(crate) fn for_demo(sources: &Sources) -> Result<Self, Error> {
         let top = sources.top();
         let top = Layers(&top);
-        gateway(top, Vec::new(), Some(fallback(top, String::new())?))
+        let mut only = fallback(top, String::new())?;
+        let heartbeat = top.given(&known::HEARTBEAT);
+        if heartbeat.is_none_or(|given| given.place == Place::Default) {
+            only.stream.heartbeat = Some(DEMO_HEARTBEAT);
+        }
+        gateway(top, Vec::new(), Some(only))
     }
 }
+
+/// The streams of the demo are never quiet for as long as heartbeats are apart by default.
+const DEMO_HEARTBEAT: Duration = Duration::from_millis(700);
 
 fn own_upstream(own: &Values, top: Layers<'_>) -> Result<Option<String>, Error> {
     match Layers(&[own]).find(&known::UPSTREAM)? {
@@ -326,6 +336,12 @@ mod tests {
         assert_eq!(config.fallback, Some(fallback(top)));
     }
 
+    fn first<'a>(config: &'a Config, method: &Method, path: &str) -> Option<&'a str> {
+        let mut routes = config.routes.iter().chain(&config.fallback);
+        let found = routes.find(|route| route.matches(method, path));
+        found.map(|route| route.name.as_str())
+    }
+
     #[test]
     fn the_first_route_that_matches_wins() {
         let config = resolve(
@@ -341,7 +357,7 @@ mod tests {
             name = 'never'
             pattern = '/events/**'",
         );
-        let name = |method, path| config.route(&method, path).map(|route| route.name.as_str());
+        let name = |method, path| first(&config, &method, path);
         assert_eq!(name(Method::POST, "/events/x"), Some("posts"));
         assert_eq!(name(Method::HEAD, "/events/x"), Some("events"));
         assert_eq!(name(Method::GET, "/eventsource"), Some("default"));
@@ -350,7 +366,7 @@ mod tests {
     #[test]
     fn without_an_upstream_at_the_top_the_rest_has_no_route() {
         let config = resolve("[[route]]\npath = '/events'\nupstream = 'http://app:5000'");
-        assert!(config.route(&Method::GET, "/events").is_some());
-        assert_eq!(config.route(&Method::GET, "/"), None);
+        assert_eq!(first(&config, &Method::GET, "/events"), Some("/events"));
+        assert_eq!(first(&config, &Method::GET, "/"), None);
     }
 }

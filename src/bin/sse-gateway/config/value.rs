@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, upstream_url};
+use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
+use crate::upstream::Upstream;
 
 type Parsed<T> = Result<T, String>;
 
@@ -76,7 +77,7 @@ pub(crate) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
 }
 
 pub(crate) fn upstream(text: &str) -> Parsed<String> {
-    upstream_url::validate(text).map(|()| text.to_owned())
+    Upstream::parse(text).map(|_| text.to_owned())
 }
 
 pub(crate) fn heartbeat_frame(text: &str) -> Parsed<HeartbeatFrame> {

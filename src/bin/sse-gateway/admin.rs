@@ -1,0 +1,157 @@
+//! The admin listener: metrics, health, the open streams, and the order to drain.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use metrics::{Gauge, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use tower_service::Service;
+use tower_sse::stage::DrainHandle;
+
+use crate::shutdown::{Phase, Shutdown};
+use crate::streams::Streams;
+
+/// The service of the admin listener.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    metrics: PrometheusHandle,
+    drain_remaining: Gauge,
+    streams: Streams,
+    drain: DrainHandle,
+    /// That of the listener for clients, not of this one.
+    shutdown: Shutdown,
+}
+
+const INDEX: &str = "\
+sse-gateway
+
+GET  /metrics  metrics as Prometheus text
+GET  /healthz  200 while the process lives
+GET  /readyz   200 while it takes new streams, 503 while it drains
+GET  /streams  the open streams as JSON
+POST /drain    drains and ends the gateway, as SIGTERM does
+";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl Admin {
+    pub(crate) fn new(
+        metrics: PrometheusHandle,
+        streams: Streams,
+        drain: DrainHandle,
+        shutdown: Shutdown,
+    ) -> Self {
+        describe_gauge!(
+            "sse_drain_remaining",
+            "Event streams that are still open while the gateway drains."
+        );
+        Admin {
+            metrics,
+            drain_remaining: gauge!("sse_drain_remaining"),
+            streams,
+            drain,
+            shutdown,
+        }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let allowed = match path {
+            "/" | "/metrics" | "/healthz" | "/readyz" | "/streams" => "GET, HEAD",
+            "/drain" => "POST",
+            _ => {
+                return body(
+                    StatusCode::NOT_FOUND,
+                    TEXT,
+                    format!("{path} is not known.\n\n{INDEX}"),
+                );
+            }
+        };
+        if !allowed
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
+        {
+            let mut response = body(
+                StatusCode::METHOD_NOT_ALLOWED,
+                TEXT,
+                format!("{path} takes {allowed}.\n"),
+            );
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static(allowed));
+            return response;
+        }
+        match path {
+            "/metrics" => {
+                self.drain_remaining.set(self.remaining() as f64);
+                body(StatusCode::OK, PROMETHEUS, self.metrics.render())
+            }
+            "/healthz" => body(StatusCode::OK, TEXT, "ok\n"),
+            "/readyz" if self.shutdown.phase() == Phase::Serving => {
+                body(StatusCode::OK, TEXT, "ready\n")
+            }
+            "/readyz" => body(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
+            "/streams" => {
+                let streams = self.streams.to_json();
+                let all = json!({
+                    "active": streams.len(),
+                    "draining": self.is_draining(),
+                    "streams": streams,
+                });
+                body(StatusCode::OK, JSON, format!("{all}\n"))
+            }
+            "/drain" => {
+                tracing::info!("told to drain by the admin listener");
+                self.shutdown.graceful();
+                let all = json!({ "draining": true, "remaining": self.drain.open_streams() });
+                body(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
+            }
+            _ => body(StatusCode::OK, TEXT, INDEX),
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.shutdown.phase() != Phase::Serving
+    }
+
+    fn remaining(&self) -> usize {
+        if self.is_draining() {
+            self.drain.open_streams()
+        } else {
+            0
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Admin {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.answer(request.method(), request.uri().path())))
+    }
+}
+
+fn body(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,152 @@
+//! Puts the parts together and runs them until the end.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tower_sse::stage::DrainHandle;
+
+use crate::admin::Admin;
+use crate::config::{Config, Error, Route};
+use crate::demo::Demo;
+use crate::proxy::Proxy;
+use crate::router::Router;
+use crate::shutdown::Shutdown;
+use crate::stop::{self, Signals};
+use crate::streams::Streams;
+use crate::upstream::{Timeouts, Upstream, UpstreamClient};
+use crate::{log, recorder, server, stack};
+
+/// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
+const DEMO_DRAIN: Duration = Duration::from_secs(2);
+
+/// Serves until told to stop.
+///
+/// # Errors
+///
+/// When it cannot start: an address in use, an upstream that cannot be.
+pub(crate) fn run(config: Config) -> Result<ExitCode, Error> {
+    runtime()?.block_on(serve(config, None))
+}
+
+/// Serves the demo until told to stop.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn run_demo(mut config: Config) -> Result<ExitCode, Error> {
+    runtime()?.block_on(async {
+        let demo = Demo::start()
+            .await
+            .map_err(|error| Error::at("demo", error))?;
+        for route in config.routes.iter_mut().chain(&mut config.fallback) {
+            route.upstream = format!("http://{}", demo.addr());
+        }
+        config.drain_window = config.drain_window.min(DEMO_DRAIN);
+        serve(config, Some(demo)).await
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::at("runtime", error))
+}
+
+async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
+    log::init(config.log_format);
+    let metrics = recorder::install()?;
+    let signals = Signals::listen()?;
+    let shutdown = Shutdown::new();
+    let drain = DrainHandle::new();
+    let streams = Streams::default();
+    let routes = routes(&config, &shutdown, &drain, &streams)?;
+
+    let (listener, address) = bind(config.listen, "--listen").await?;
+    if let Some(admin_listen) = config.admin_listen {
+        let (listener, address) = bind(admin_listen, "--admin-listen").await?;
+        let admin = Admin::new(metrics, streams, drain.clone(), shutdown.clone());
+        tracing::info!("admin on http://{address}");
+        // It answers until the process ends, so that the drain can be watched.
+        tokio::spawn(server::run(
+            listener,
+            move || admin.clone(),
+            Shutdown::new(),
+        ));
+    }
+    match &demo {
+        Some(demo) => {
+            show(demo, address, &drain, config.drain_window);
+        }
+        None => tracing::info!("listening on http://{address}"),
+    }
+    let router = Router::new(routes, demo);
+    let server = tokio::spawn(server::run(
+        listener,
+        move || router.clone(),
+        shutdown.clone(),
+    ));
+    Ok(stop::when_told(signals, shutdown, drain, &config, server).await)
+}
+
+fn show(demo: &Demo, address: SocketAddr, drain: &DrainHandle, window: Duration) {
+    let drain = drain.clone();
+    demo.on_drain(move || {
+        let drain = drain.clone();
+        drain.start();
+        tokio::spawn(async move {
+            tokio::time::sleep(window).await;
+            drain.cancel();
+        });
+    });
+    tracing::info!("upstream of the demo on http://{}", demo.addr());
+    tracing::info!("listening on http://{address}");
+    println!("\n  The demo is at  http://{address}/\n");
+}
+
+/// The stack of each route. Routes with the same upstream share its connections.
+fn routes(
+    config: &Config,
+    shutdown: &Shutdown,
+    drain: &DrainHandle,
+    streams: &Streams,
+) -> Result<Vec<(Route, stack::Stack)>, Error> {
+    let timeouts = Timeouts {
+        connect: config.connect_timeout,
+    };
+    let mut clients: HashMap<&str, UpstreamClient> = HashMap::new();
+    let mut routes = Vec::new();
+    for route in config.routes.iter().chain(&config.fallback) {
+        let client = match clients.get(route.upstream.as_str()) {
+            Some(client) => client.clone(),
+            None => {
+                let client = Upstream::parse(&route.upstream)
+                    .and_then(|upstream| UpstreamClient::new(upstream, timeouts))
+                    .map_err(|error| Error::at("upstream", error))?;
+                clients.insert(&route.upstream, client.clone());
+                client
+            }
+        };
+        let proxy = Proxy::new(client, route.head_timeout, shutdown.clone());
+        let drain = stack::drain(drain, config);
+        routes.push((route.clone(), stack::build(route, proxy, drain, streams)?));
+    }
+    Ok(routes)
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; stop what listens there, or choose another port",
+            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+            _ => "",
+        };
+        Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}

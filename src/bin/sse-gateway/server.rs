@@ -1,0 +1,262 @@
+//! The listener: accepts connections and has hyper serve them, without anything that grows with idle ones.
+//!
+//! Not hyper-util's builder that detects the protocol: it costs 8 KiB more a connection and waits for ever for the first
+//! byte. The first bytes are looked at in the kernel's buffer instead.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service;
+
+use crate::shutdown::{Phase, Shutdown};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Serves connections until `shutdown` begins, and resolves when the last of them is gone.
+///
+/// `make` gives the service of a new connection. Requests carry the client's `SocketAddr` as an extension.
+pub(crate) async fn run<F, S, B>(listener: TcpListener, make: F, shutdown: Shutdown)
+where
+    F: Fn() -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    accept(listener, make, &shutdown).await;
+    shutdown.idle().await;
+}
+
+async fn accept<F, S, B>(listener: TcpListener, make: F, shutdown: &Shutdown)
+where
+    F: Fn() -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let mut stop = pin!(shutdown.reached(Phase::Graceful));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let open = shutdown.connection();
+                let service = Connected {
+                    service: make(),
+                    peer,
+                };
+                let shutdown = shutdown.clone();
+                tokio::spawn(async move {
+                    connection(stream, service, shutdown).await;
+                    drop(open);
+                });
+            }
+            // The client left before it was accepted.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections, will try again");
+                tokio::select! {
+                    () = &mut stop => return,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn connection<S, B>(stream: TcpStream, service: Connected<S>, shutdown: Shutdown)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    if let Err(error) = configure(&stream) {
+        tracing::debug!(%error, "socket options not set");
+    }
+    let first = tokio::select! {
+        first = tokio::time::timeout(FIRST_BYTES, is_http2(&stream)) => first,
+        () = shutdown.reached(Phase::Graceful) => return,
+    };
+    let Ok(Ok(http2)) = first else { return };
+    let served = if http2 {
+        // Boxed, so that connections of HTTP/1.1 have no room for it.
+        Box::pin(serve_http2(stream, service, &shutdown)).await
+    } else {
+        serve_http1(stream, service, &shutdown).await
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "client connection closed");
+    }
+}
+
+/// Serves one connection, told of the shutdown as `$connection.graceful_shutdown()`.
+macro_rules! until_shutdown {
+    ($connection:ident, $shutdown:ident) => {{
+        let mut connection = pin!($connection);
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = $shutdown.reached(Phase::Graceful) => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            result = connection => result,
+            () = $shutdown.reached(Phase::Now) => Ok(()),
+        }
+    }};
+}
+
+async fn serve_http1<S, B>(
+    stream: TcpStream,
+    service: Connected<S>,
+    shutdown: &Shutdown,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(FIRST_BYTES)
+        .half_close(false)
+        .max_buf_size(MAX_BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    until_shutdown!(connection, shutdown)
+}
+
+async fn serve_http2<S, B>(
+    stream: TcpStream,
+    service: Connected<S>,
+    shutdown: &Shutdown,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_BUFFER)
+        .max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(MAX_STREAMS)
+        .serve_connection(TokioIo::new(stream), service);
+    until_shutdown!(connection, shutdown)
+}
+
+fn configure(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Also ends a connection whose client is there but does not read.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+/// Whether the connection begins as one of HTTP/2 does. No method of HTTP/1.1 is called `PRI`.
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut first).await?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..length] != PREFACE[..length] {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        // What was looked at is still there, so the socket would be readable at once.
+        tokio::time::sleep(PEEK_PAUSE).await;
+    }
+}
+
+const PREFACE: &[u8; 5] = b"PRI *";
+const PEEK_PAUSE: Duration = Duration::from_millis(5);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// For the first bytes, and for each request head.
+const FIRST_BYTES: Duration = Duration::from_secs(30);
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bounds a request head, and what is written ahead for a slow client.
+const MAX_BUFFER: usize = 64 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const MAX_HEADERS: u32 = 64 * 1024;
+const MAX_STREAMS: u32 = 256;
+
+/// A `tower` service as hyper calls it, with the client's address.
+struct Connected<S> {
+    service: S,
+    peer: SocketAddr,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    // Boxed: hyper keeps room for the future as long as the connection lives, and it is needed until the head alone.
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        let mut service = self.service.clone();
+        Box::pin(async move {
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! How the gateway is told to stop, and how it is known that it has.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+
+/// Tells all parts of the gateway to stop, in two steps. Clones are one and the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Shutdown {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    phase: watch::Sender<Phase>,
+    /// Connections and upgrades together, to wait for.
+    open: watch::Sender<usize>,
+    upgrades: AtomicUsize,
+}
+
+/// How far the gateway is on its way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It serves.
+    Serving,
+    /// Nothing new is taken, what runs may finish.
+    Graceful,
+    /// What runs is dropped.
+    Now,
+}
+
+impl Shutdown {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                phase: watch::Sender::new(Phase::Serving),
+                open: watch::Sender::new(0),
+                upgrades: AtomicUsize::new(0),
+            }),
+        }
+    }
+
+    /// Takes nothing new and lets what runs finish.
+    pub(crate) fn graceful(&self) {
+        self.advance(Phase::Graceful);
+    }
+
+    /// Drops what still runs.
+    pub(crate) fn now(&self) {
+        self.advance(Phase::Now);
+    }
+
+    fn advance(&self, to: Phase) {
+        self.inner.phase.send_if_modified(|phase| {
+            let later = to > *phase;
+            if later {
+                *phase = to;
+            }
+            later
+        });
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.inner.phase.borrow()
+    }
+
+    /// Resolves when this phase, or a later one, has begun.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        let mut receiver = self.inner.phase.subscribe();
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = receiver.wait_for(|now| *now >= phase).await;
+    }
+
+    /// Counts a connection while the guard lives.
+    pub(crate) fn connection(&self) -> Open {
+        self.open(false)
+    }
+
+    /// Counts an upgraded connection while the guard lives.
+    pub(crate) fn upgrade(&self) -> Open {
+        self.open(true)
+    }
+
+    fn open(&self, upgrade: bool) -> Open {
+        self.inner.open.send_modify(|open| *open += 1);
+        if upgrade {
+            self.inner.upgrades.fetch_add(1, Ordering::Relaxed);
+        }
+        Open {
+            inner: Arc::clone(&self.inner),
+            upgrade,
+        }
+    }
+
+    /// Upgraded connections that are open now.
+    pub(crate) fn upgrades(&self) -> usize {
+        self.inner.upgrades.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are open now, without upgraded ones.
+    pub(crate) fn connections(&self) -> usize {
+        self.inner.open.borrow().saturating_sub(self.upgrades())
+    }
+
+    /// Resolves when no connection is open, upgraded or not.
+    pub(crate) async fn idle(&self) {
+        let mut receiver = self.inner.open.subscribe();
+        let _ = receiver.wait_for(|open| *open == 0).await;
+    }
+}
+
+/// Something that is open and counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open {
+    inner: Arc<Inner>,
+    upgrade: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.upgrade {
+            self.inner.upgrades.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.inner.open.send_modify(|open| *open -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn phases_go_one_way() {
+        let shutdown = Shutdown::new();
+        shutdown.now();
+        shutdown.graceful();
+        assert_eq!(shutdown.phase(), Phase::Now);
+        shutdown.reached(Phase::Graceful).await;
+    }
+
+    #[tokio::test]
+    async fn idle_waits_for_connections_and_upgrades() {
+        let shutdown = Shutdown::new();
+        let connection = shutdown.connection();
+        let upgrade = shutdown.upgrade();
+        assert_eq!((shutdown.connections(), shutdown.upgrades()), (1, 1));
+        let waiting = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.idle().await }
+        });
+        drop(connection);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(upgrade);
+        waiting.await.expect("idle");
+    }
+}

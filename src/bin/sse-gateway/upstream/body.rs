@@ -1,0 +1,79 @@
+//! The body of an upstream's response, and the connection it came on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::http1;
+use super::http2;
+
+/// What a response holds on to until its body ends.
+pub(super) enum Lease {
+    /// The connection, given back to the pool after the last frame.
+    Http1(http1::Lease),
+    /// A place among the streams of a shared connection.
+    Http2(#[expect(dead_code, reason = "counts down when it is dropped")] http2::Stream),
+}
+
+/// The body of an upstream's response.
+///
+/// Dropping it before its end cancels the request: the HTTP/1.1 connection is closed, the HTTP/2 stream is reset.
+pub(crate) struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self {
+            incoming,
+            lease: Some(lease),
+        };
+        // A server that sees the end at once drops the body without polling it.
+        body.release_if_ended();
+        body
+    }
+
+    fn release_if_ended(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(Lease::Http1(lease)) = self.lease.take() {
+            lease.release();
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => this.release_if_ended(),
+            Poll::Ready(Some(Err(_))) => this.lease = None,
+            Poll::Ready(None) => this.release(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,146 @@
+//! Opens connections: TCP with happy eyeballs, TLS over it, Unix sockets.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use crate::failure::Failure;
+
+use super::Upstream;
+use super::address::Endpoint;
+
+/// A connection of any kind. One virtual call a read is nothing beside the read.
+pub(super) type Io = Box<dyn Duplex>;
+
+pub(super) trait Duplex: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Duplex for T {}
+
+/// Opens connections to one upstream.
+#[derive(Clone)]
+pub(super) struct Connector {
+    kind: Kind,
+    timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Tcp(HttpConnector<Resolver>, Uri),
+    Tls(HttpsConnector<HttpConnector<Resolver>>, Uri),
+    Unix(PathBuf),
+}
+
+impl Connector {
+    pub(super) fn new(upstream: &Upstream, timeout: Duration) -> Result<Self, String> {
+        let kind = match upstream.endpoint() {
+            Endpoint::Tcp(uri) => Kind::Tcp(tcp(), uri.clone()),
+            Endpoint::Tls(uri) => {
+                let config = tls_config()
+                    .map_err(|error| format!("no certificates to trust {upstream} by: {error}"))?;
+                let connector = HttpsConnectorBuilder::new()
+                    .with_tls_config(config)
+                    .https_only()
+                    .enable_http1()
+                    .wrap_connector(tcp());
+                Kind::Tls(connector, uri.clone())
+            }
+            Endpoint::Unix(path) => Kind::Unix(path.to_owned()),
+        };
+        Ok(Self { kind, timeout })
+    }
+
+    /// Opens one connection, all steps within the timeout.
+    pub(super) async fn connect(&self) -> Result<Io, Failure> {
+        match tokio::time::timeout(self.timeout, self.open()).await {
+            Ok(Ok(io)) => Ok(io),
+            Ok(Err(error)) => Err(Failure::connecting(&*error)),
+            Err(_) => Err(Failure::connect_timeout(self.timeout)),
+        }
+    }
+
+    async fn open(&self) -> Result<Io, Box<dyn Error + Send + Sync>> {
+        match &self.kind {
+            Kind::Tcp(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
+            Kind::Tls(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
+            Kind::Unix(path) => Ok(Box::new(TokioIo::new(UnixStream::connect(path).await?))),
+        }
+    }
+}
+
+fn tcp() -> HttpConnector<Resolver> {
+    let mut connector = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
+    connector
+}
+
+/// Trusts what the platform trusts; on Linux also `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+fn tls_config() -> Result<ClientConfig, rustls::Error> {
+    Ok(
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_platform_verifier()?
+            .with_no_client_auth(),
+    )
+}
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The system's resolver, with errors that can be told from a failed connect.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+/// The upstream's name has no address.
+#[derive(Debug)]
+pub(crate) struct Unresolved(std::io::Error);
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        self.0.poll_ready(cx).map_err(Unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let lookup = self.0.call(name);
+        Box::pin(async move { lookup.await.map_err(Unresolved) })
+    }
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("name not resolved")
+    }
+}
+
+impl Error for Unresolved {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}

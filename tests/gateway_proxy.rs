@@ -1,0 +1,22 @@
+//! The gateway as a plain proxy: what goes in comes out, on the wire.
+//!
+//! The gateway runs as a process. Upstreams and clients are hyper's, or plain sockets where bytes matter.
+
+#[path = "gateway_proxy/bodies.rs"]
+mod bodies;
+#[path = "gateway_proxy/failures.rs"]
+mod failures;
+#[path = "support/gateway.rs"]
+mod gateway;
+#[path = "gateway_proxy/messages.rs"]
+mod messages;
+#[path = "gateway_proxy/shutdown.rs"]
+mod shutdown;
+#[path = "gateway_proxy/transports.rs"]
+mod transports;
+#[path = "gateway_proxy/upgrades.rs"]
+mod upgrades;
+#[path = "gateway_proxy/upstream.rs"]
+mod upstream;
+#[path = "gateway_proxy/wire.rs"]
+mod wire;

@@ -1,0 +1,100 @@
+//! A socket whose bytes a test sends and reads itself.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::gateway::PATIENCE;
+
+pub(crate) struct Wire {
+    stream: TcpStream,
+    seen: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::from(TcpStream::connect(address).await.expect("connects"))
+    }
+
+    fn from(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("nodelay");
+        Self {
+            stream,
+            seen: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
+        self.stream.write_all(text.as_ref()).await.expect("writes");
+    }
+
+    /// Reads up to and with `needle`, and returns that.
+    pub(crate) async fn until(&mut self, needle: &str) -> String {
+        loop {
+            let found = self
+                .seen
+                .windows(needle.len())
+                .position(|window| window == needle.as_bytes());
+            if let Some(start) = found {
+                let rest = self.seen.split_off(start + needle.len());
+                let text = std::mem::replace(&mut self.seen, rest);
+                return String::from_utf8_lossy(&text).into_owned();
+            }
+            let read = self.read().await.expect("reads");
+            let seen = String::from_utf8_lossy(&self.seen);
+            assert_ne!(read, 0, "ended before {needle:?}, after {seen:?}");
+        }
+    }
+
+    /// Reads a head, up to its blank line.
+    pub(crate) async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await
+    }
+
+    /// Reads until the other side ends; an error counts as an end.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.read().await.is_ok_and(|read| read > 0) {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.seen)).into_owned()
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
+        timeout(PATIENCE, self.stream.read_buf(&mut self.seen))
+            .await
+            .expect("bytes in time")
+    }
+}
+
+/// An upstream that a test plays itself.
+pub(crate) struct WireUpstream {
+    listener: TcpListener,
+    pub(crate) url: String,
+}
+
+impl WireUpstream {
+    pub(crate) async fn bind() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        Self { listener, url }
+    }
+
+    pub(crate) async fn accept(&self) -> Wire {
+        let (stream, _) = timeout(PATIENCE, self.listener.accept())
+            .await
+            .expect("a connection in time")
+            .expect("accepts");
+        Wire::from(stream)
+    }
+}
+
+/// The values of a field in a head, in order.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    head.lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! Runs the gateway as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up. Nothing waits that long when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running gateway, killed when it is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Gateway {
+    /// Starts a gateway in front of `upstream` and waits until it listens.
+    pub(crate) fn start(upstream: &str) -> Self {
+        Self::with(upstream, &[], &[])
+    }
+
+    /// The same with more flags and environment variables.
+    pub(crate) fn with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sse-gateway"))
+            .args(["--upstream", upstream])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "off"])
+            .args(flags)
+            .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (found, address) = mpsc::channel();
+        let stderr = child.stderr.take().expect("stderr is piped");
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if let Some(address) = listening(&line) {
+                        let _ = found.send(address);
+                    }
+                    let mut log = log.lock().expect("log");
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            }
+        });
+        let Ok(address) = address.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = log.lock().expect("log");
+            panic!("the gateway does not listen; it said:\n{log}");
+        };
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    /// All it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("log").clone()
+    }
+
+    /// Waits until the log has this text, and returns all of it.
+    pub(crate) fn log_with(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(began.elapsed() < PATIENCE, "no {text:?} in the log:\n{log}");
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it does not exit; it said:\n{}",
+                self.log()
+            );
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listening(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once("listening on http://")?;
+    let end = after
+        .find(|c: char| !c.is_ascii_hexdigit() && !".:[]".contains(c))
+        .unwrap_or(after.len());
+    after[..end].parse().ok()
+}
+
+const PAUSE: Duration = Duration::from_millis(10);
