@@ -1,4 +1,189 @@
 //! Tower parts that make any server-sent event stream dependable.
+//!
+//! An event stream is easy to begin and hard to keep: hops close it when it is quiet, browsers that lost it all come back
+//! in the same second, an upstream falls silent without closing, a deploy cuts thousands of streams in the middle of an
+//! event, and nobody sees any of it on a dashboard. This crate takes care of these things *around* a stream, so neither
+//! the code that makes it nor the client that reads it has to change: an [`EventLayer`] goes around a service, and
+//! the event streams among its responses go through the [stages](stage) that were given to it.
+//!
+//! For servers in other languages there is `sse-gateway`, a reverse proxy in the same package, built from the same parts.
+//!
+//! # Example: a route of axum
+//!
+//! ```no_run
+//! use std::{convert::Infallible, time::Duration};
+//! use axum::{Router, response::sse::{Event, Sse}, routing::get};
+//! use futures_util::{Stream, stream};
+//! use tower_sse::{EventLayer, stage::{EventIds, Heartbeat, IdleTimeout, Retry}};
+//!
+//! async fn clock() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+//!     Sse::new(stream::unfold(0_u64, |tick| async move {
+//!         tokio::time::sleep(Duration::from_secs(1)).await;
+//!         Some((Ok(Event::default().data(tick.to_string())), tick + 1))
+//!     }))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let app = Router::new().route("/clock", get(clock)).layer(EventLayer::new((
+//!         Retry::after(Duration::from_secs(3)).with_jitter(0.5),
+//!         EventIds::sequential(),
+//!         IdleTimeout::after(Duration::from_secs(60)),
+//!         Heartbeat::every(Duration::from_secs(15)),
+//!     )));
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app).await
+//! }
+//! ```
+//!
+//! The handler writes `data: 0` and a blank line, and so on. A client reads:
+//!
+//! ```text
+//! retry: 2117
+//! id: tsvw0tcxrszxvqm8-1
+//! data: 0
+//!
+//! id: tsvw0tcxrszxvqm8-2
+//! data: 1
+//!
+//! ```
+//!
+//! and, whenever nothing was sent for 15 seconds, a comment: a line with a colon. The application in the browser sees the
+//! events it saw before.
+//!
+//! # What is touched, and what is not
+//!
+//! A response is an event stream when its status is 200, its media type is `text/event-stream`, the request was not a
+//! HEAD, and it has no content coding. Everything else passes through byte for byte and header for header. So a layer can
+//! go around a whole application. The error type of the body stays what it was: stages end a stream only cleanly.
+//!
+//! On an event stream this holds for every set of stages and for every way in which the bytes are cut into chunks: a client
+//! sees the same events as without the layer, but for what the stages say they add or take away. Events are handed on whole,
+//! so whatever is written stands between two of them, and a stream that is ended here ends between two of them. Chunks
+//! that no stage touched leave as the slices they came as.
+//!
+//! Two layers in one stack do not know of each other. A layer that compresses belongs *outside* of an [`EventLayer`]: in
+//! an encoded stream no event can be found, and it passes untouched.
+//!
+//! # The stages
+//!
+//! | stage | what it does |
+//! |---|---|
+//! | [`Heartbeat`](stage::Heartbeat) | sends a comment when nothing was sent for a while |
+//! | [`EventIds`](stage::EventIds) | gives an id to events that have none |
+//! | [`Retry`](stage::Retry) | sets the reconnection time, with jitter |
+//! | [`IdleTimeout`](stage::IdleTimeout) | ends a stream whose upstream fell silent |
+//! | [`Lifetime`](stage::Lifetime) | ends a stream that is old enough |
+//! | [`Drain`](stage::Drain) | ends streams over a window when told to, so that a server can stop |
+//! | [`NoBuffering`](stage::NoBuffering) | asks the hops on the way not to hold events back |
+#![cfg_attr(
+    feature = "metrics",
+    doc = "| [`Metrics`](stage::Metrics) | counts and times streams, on the `metrics` facade |"
+)]
+#![cfg_attr(
+    not(feature = "metrics"),
+    doc = "| `Metrics` | counts and times streams, behind the feature `metrics` |"
+)]
+//!
+//! A tuple of up to twelve stages is a stage, an `Option` of one is, and so is a `Box`. An event meets them in the order in
+//! which they are given; for what they do by the clock the order does not matter, since all are told the same
+//! [`Times`](stage::Times): when something was last received, and when something was last sent.
+//!
+//! # Example: a stage of one's own
+//!
+//! [`Stage`](stage::Stage) has a method for each thing that can happen to a stream, and all have defaults.
+//! This one ends a stream after a number of events:
+//!
+//! ```
+//! use tokio::time::Instant;
+//! use tower_sse::stage::{Outbox, Reason, Stage, Times};
+//! use tower_sse::wire::Event;
+//!
+//! #[derive(Clone)]
+//! struct Quota { left: u32 }
+//!
+//! const QUOTA: Reason = Reason::new("quota");
+//!
+//! impl Stage for Quota {
+//!     fn on_event(&mut self, event: Event, _: &Times) -> Option<Event> {
+//!         self.left = self.left.saturating_sub(u32::from(event.has_data()));
+//!         Some(event)
+//!     }
+//!     fn deadline(&self, times: &Times) -> Option<Instant> {
+//!         (self.left == 0).then_some(times.now)
+//!     }
+//!     fn on_deadline(&mut self, _: &Times, out: &mut Outbox) {
+//!         if self.left == 0 {
+//!             out.comment("that was all for today");
+//!             out.end(QUOTA);
+//!         }
+//!     }
+//! }
+//!
+//! // No runtime and no clock are needed to see it work.
+//! let mut stage = Quota { left: 1 };
+//! let times = Times::at(Instant::now());
+//! assert_eq!(stage.deadline(&times), None);
+//! stage.on_event(Event::builder().data("x").build(), &times);
+//! assert_eq!(stage.deadline(&times), Some(times.now));
+//!
+//! let mut out = Outbox::new();
+//! stage.on_deadline(&times, &mut out);
+//! assert_eq!(out.as_bytes(), b": that was all for today\n");
+//! assert_eq!(out.end_reason(), Some(QUOTA));
+//! ```
+//!
+//! # Example: stopping a server
+//!
+//! Event streams keep a server from stopping. A [`Drain`](stage::Drain) ends them over a window, each with a last
+//! comment, so that their clients come back one by one, and elsewhere:
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::Router;
+//! use tower_sse::{EventLayer, stage::{Drain, DrainHandle}};
+//!
+//! # async fn serve(router: Router, sigterm: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+//! let handle = DrainHandle::new();
+//! let app = router.layer(EventLayer::new(
+//!     Drain::on(&handle).with_window(Duration::from_secs(10)),
+//! ));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app)
+//!     .with_graceful_shutdown(async move {
+//!         sigterm.await;
+//!         handle.start();
+//!     })
+//!     .await
+//! # }
+//! ```
+//!
+//! # Ids, and what they are not
+//!
+//! [`EventIds`](stage::EventIds) gives events the ids that a client sends back as `Last-Event-ID`. They say where a client
+//! was; they do not bring back what it missed, as this crate keeps no history yet. An upstream that can resume by its own
+//! ids still can: where it has set one, it stands behind the dot of ours, and
+//! [`SequentialId::parse`](wire::SequentialId::parse) gives it back. `sse-gateway` does this by itself.
+//!
+//! # How it is made
+//!
+//! - [`wire`] is the format, section 9.2 of the [HTML standard]: bytes in, whole events out. No IO, no HTTP, no time.
+//! - [`stage`] is what is done to one stream. No IO; time is passed in.
+//! - [`layer`] drives stages over the bodies of a tower service. Timers and `http_body` are here and nowhere else.
+//!
+//! Each can be used without the next: a [`Decoder`](wire::Decoder) reads any event stream, and a
+//! [`Pipeline`](stage::Pipeline) drives stages over one that is no HTTP body. There is no `unsafe` code in here.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `metrics`: the stage `Metrics`, on the [`metrics`] facade.
+//! - `gateway`: the binary `sse-gateway`, and all the crates that it alone needs. It adds nothing else to the library
+//!   than `metrics`.
+//!
+//! [HTML standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
+//! [`metrics`]: https://docs.rs/metrics
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -14,7 +14,8 @@ use crate::stage::{Pipeline, Stage};
 pin_project! {
     /// The body of a response that went through an [`EventService`](super::EventService).
     ///
-    /// Its data is [`Bytes`], its error that of the body inside. It is fused, and no chunk is ever empty.
+    /// Its data is [`Bytes`], its error that of the body inside. It is fused, and no chunk of an event stream
+    /// is ever empty.
     #[derive(Debug)]
     pub struct EventBody<B, St: Stage> {
         // None when it has ended.

@@ -4,7 +4,7 @@
 //! gives one to each event with data: `<epoch>-<sequence>`, with a random [`Epoch`] for each stream, and
 //! behind a dot the last event ID that the upstream has set, if any, on this stream or before the client
 //! came back. So an upstream that gives ids to some of its events only is still told, when the client comes
-//! back with an id of ours, where *it* was: see [`SequentialId`](crate::wire::SequentialId).
+//! back with an id of ours, where *it* was: see [`SequentialId`].
 //!
 //! # Example
 //!

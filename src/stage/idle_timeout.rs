@@ -37,6 +37,8 @@ pub struct IdleTimeout {
     ignored: Arc<[Box<[u8]>]>,
     farewell: Arc<Farewell>,
     last_event: Option<Instant>,
+    /// How many events that were too large to be seen are accounted for in `last_event`.
+    oversize_events: u64,
 }
 
 impl IdleTimeout {
@@ -48,10 +50,12 @@ impl IdleTimeout {
             ignored: Arc::new([]),
             farewell: Arc::default(),
             last_event: None,
+            oversize_events: 0,
         }
     }
 
     /// Counts only events with data, so that comments of the upstream do not hide that it has nothing to say.
+    /// An event too large to be seen counts as one.
     #[must_use]
     pub fn events_only(mut self) -> Self {
         self.events_only = true;
@@ -109,6 +113,11 @@ impl Stage for IdleTimeout {
     }
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
+        if self.oversize_events != times.counts.oversize_events {
+            // They were not seen, but not later than this.
+            self.oversize_events = times.counts.oversize_events;
+            self.last_event = Some(times.received);
+        }
         if self.deadline(times).is_some_and(|due| due <= times.now) {
             let reason = if times.received > self.last(times) {
                 Reason::STALLED

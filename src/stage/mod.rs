@@ -60,36 +60,44 @@ use tokio::time::Instant;
 use crate::wire::Event;
 
 mod compose;
-mod drain;
+pub mod drain;
 mod end;
-mod event_ids;
+pub mod event_ids;
 mod farewell;
-mod heartbeat;
-mod idle_timeout;
+pub mod heartbeat;
+pub mod idle_timeout;
 mod jitter;
-mod lifetime;
+pub mod lifetime;
 #[cfg(feature = "metrics")]
-mod metrics;
-mod no_buffering;
+pub mod metrics;
+pub mod no_buffering;
 mod outbox;
 mod pipeline;
-mod retry;
+pub mod retry;
 mod times;
 
 pub use compose::CloneStage;
+#[doc(inline)]
 pub use drain::{Drain, DrainHandle};
 pub use end::{Bypass, End, Reason};
+#[doc(inline)]
 pub use event_ids::EventIds;
 pub use farewell::Farewell;
+#[doc(inline)]
 pub use heartbeat::{Frame, Heartbeat};
+#[doc(inline)]
 pub use idle_timeout::IdleTimeout;
+#[doc(inline)]
 pub use lifetime::Lifetime;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+#[doc(inline)]
 pub use metrics::Metrics;
+#[doc(inline)]
 pub use no_buffering::NoBuffering;
 pub use outbox::Outbox;
 pub use pipeline::Pipeline;
+#[doc(inline)]
 pub use retry::Retry;
 pub use times::{Counts, Times};
 
@@ -149,7 +157,8 @@ pub trait Stage {
     /// A deadline has come: write events, or end the stream, with `out`.
     ///
     /// It may have been another stage's: compare [`Times::now`] with the own deadline before acting.
-    /// Between two events is the only place where this is called, so whatever is written here is safe.
+    /// What is written stands between two events, so whatever it is, it is safe. While an event passes that
+    /// is too large to be held back, what is written is left out.
     ///
     /// Afterwards the own deadline must have moved, or the stream ended. Writing moves [`Times::sent`].
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {

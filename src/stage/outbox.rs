@@ -75,7 +75,7 @@ impl Outbox {
     }
 
     /// Ends the stream cleanly, behind what was written. Of an event that has not come whole from
-    /// upstream nothing was sent, and nothing will be.
+    /// upstream nothing was sent, unless it was too large to be held back, and nothing will be.
     pub fn end(&mut self, reason: Reason) {
         self.end.get_or_insert(reason);
     }
