@@ -72,7 +72,7 @@ def test_a_bad_flag_a_taken_port_and_a_missing_file_are_refused(flask, shared_ga
 
 def test_a_flag_can_be_an_environment_variable_or_a_line_of_a_file(flask, tmp_path, started):
     config = tmp_path / "gateway.toml"
-    config.write_text(f'upstream = "{flask.url}"\nretry = "1234ms"\nretry-jitter = 0.0\n')
+    config.write_text(f'upstream = "{flask.url}"\nretry = "1234ms"\nretry_jitter = 0\n')
     gateway = started(processes.Gateway("--config", config, env={"SSE_GATEWAY_HEARTBEAT": "300ms"}))
     with RawResponse(gateway.url + "/silent") as stream:
         stream.until(lambda r: len(r.reading.comments) >= 5, "heartbeats", limit=10)

@@ -143,8 +143,7 @@ def test_a_page_that_is_paused_comes_back_at_the_time_given(browser, flask, gate
     assert paused["readyState"] == CLOSED
     assert asked > first["at"] - 1000
     # A browser's timer may fire a millisecond early, and on a busy machine late.
-    assert connects[1]["at"] >= max(asked, first["at"]) - 5
-    assert len(connects) == 2 or connects[2]["at"] >= connects[1]["at"]
+    assert max(asked, first["at"]) - 5 <= connects[1]["at"] < asked + 10_000
     # The page closed by itself, so nothing failed in its eyes.
     assert browser.entries("error") == []
     assert len(flask.seen(key)) >= 2

@@ -29,7 +29,10 @@ def test_curl_reads_a_stream_to_its_end(flask, shared_gateway, flag, version, pa
         capture_output=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.decode() == f"{version} 200 {direct.headers['content-type']}"
+    spoken, status, content_type = done.stderr.decode().split(" ", 2)
+    # Some releases of curl write 1 for 1.0.
+    assert {"1": "1.0"}.get(spoken, spoken) == version
+    assert (status, content_type) == ("200", direct.headers["content-type"])
     assert wire.without_ids(wire.read(done.stdout).events) == wire.without_ids(direct.reading.events)
 
 

@@ -93,11 +93,17 @@ def test_every_button_and_tab_does_what_it_says(demo, page, browser):
     page.until_state("OPEN")
     page.until_more_events()
 
-    for tab in ("tab-notices", "tab-tokens", "tab-clock"):
-        page.click(tab)
-        page.until_more_events()
+    page.click("tab-notices")
+    page.until_more_events()
+    until(lambda: page.count("#raw .event") > 0, "a raw line of class event")
 
+    page.click("tab-tokens")
+    until(lambda: page.text("#answer"), "the first token")
+    until(lambda: "[DONE]" in page.text("#raw"), "the end of the answer")
+
+    page.click("tab-clock")
     page.until_state("OPEN")
+    page.until_more_events()
     until(lambda: page.count("#raw .data") > 2, "raw lines")
     processes.ARTIFACTS.mkdir(parents=True, exist_ok=True)
     picture = processes.ARTIFACTS / "demo.png"
