@@ -107,10 +107,10 @@ def test_the_streams_end_spread_over_the_window(starlette, gateway):
     assert own.wait() == 0
 
 
-def test_an_ordinary_request_finishes(flask, gateway):
+def test_an_ordinary_request_finishes(flask, gateway, key):
     own = gateway(flask, "--drain-window", "500ms")
-    slow = RawResponse(own.url + "/slow?delay=2.5")
-    until(lambda: slow.pump(0.5) or True, "the request to be on its way")
+    slow = RawResponse(f"{own.url}/slow?delay=2.5&key={key}")
+    until(lambda: flask.seen(key), "the request to reach the upstream")
     own.terminate()
     slow.to_end()
     assert (slow.status, slow.ended, slow.body) == (200, "clean", b"slow, but here\n")

@@ -130,6 +130,7 @@ def shapes():
 @app.get("/slow")
 def slow():
     """An ordinary response that takes its time: no head for `delay` seconds."""
+    log.open(request.args, request.headers)
     time.sleep(float(request.args.get("delay", 3)))
     return Response("slow, but here\n", mimetype="text/plain")
 

@@ -35,6 +35,11 @@ def gateway_binary():
     return Path(os.environ.get("SSE_GATEWAY_BIN") or ROOT / "target" / "debug" / "sse-gateway").resolve()
 
 
+def inherited():
+    """The environment, less what would configure the gateway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SSE_GATEWAY_")}
+
+
 class Process:
     def __init__(self, name, command, cwd=None, env=None, stdin=None):
         self.name = name
@@ -43,7 +48,7 @@ class Process:
         self.process = subprocess.Popen(
             [str(part) for part in command],
             cwd=cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            env={**inherited(), "PYTHONUNBUFFERED": "1", **(env or {})},
             stdin=stdin if stdin is not None else subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
