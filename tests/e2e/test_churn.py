@@ -1,8 +1,9 @@
 """Streams opened and closed again, two thousand at once and many thousands in a row: nothing stays behind."""
 
 import asyncio
-import struct
+import signal
 import socket
+import struct
 
 import pytest
 import uvloop
@@ -66,6 +67,20 @@ def own(gateway, started):
     own = gateway(started(processes.script("raw_upstream", 5)), "--heartbeat", "2s")
     own.until_idle()
     return own
+
+
+def test_a_thousand_clients_that_come_back_at_once_are_not_turned_away(own):
+    """After a restart all clients knock together: who finds the queue full waits for a second, and longer each time."""
+    own.signal(signal.SIGSTOP)
+    clients = []
+    try:
+        for _ in range(1000):
+            clients.append(socket.create_connection(own.address, timeout=5))
+    finally:
+        own.signal(signal.SIGCONT)
+    for client in clients:
+        client.close()
+    own.until_idle()
 
 
 @pytest.mark.timeout(400)
