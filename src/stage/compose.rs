@@ -166,7 +166,7 @@ macro_rules! tuple {
                 $(self.$place.on_bypass(response, why, times);)+
             }
 
-            #[inline]
+            #[inline(always)]
             fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
                 $(let event = self.$place.on_event(event, times)?;)+
                 Some(event)
