@@ -104,23 +104,24 @@ impl<'a> SequentialId<'a> {
     }
 
     /// Writes the id.
+    #[inline]
     pub fn to_event_id(&self) -> EventId {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = self.sequence;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
+        let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
+        let own = LEN + 1 + digits;
+        let len = own + self.upstream.map_or(0, |upstream| 1 + upstream.len());
+        EventId::filled(len, |id| {
+            id[..LEN].copy_from_slice(&self.epoch.0);
+            id[LEN] = b'-';
+            let mut rest = self.sequence;
+            for digit in id[LEN + 1..own].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
             }
-        }
-        let (dot, upstream) = match self.upstream {
-            Some(upstream) => (&b"."[..], upstream),
-            None => (&b""[..], &b""[..]),
-        };
-        EventId::from_parts(&[&self.epoch.0, b"-", &digits[at..], dot, upstream])
+            if let Some(upstream) = self.upstream {
+                id[own] = b'.';
+                id[own + 1..].copy_from_slice(upstream);
+            }
+        })
     }
 }
 
