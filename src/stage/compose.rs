@@ -89,6 +89,13 @@ impl<S: Stage> Stage for Option<S> {
     }
 
     #[inline]
+    fn on_sent(&mut self, times: &Times) {
+        if let Some(stage) = self {
+            stage.on_sent(times);
+        }
+    }
+
+    #[inline]
     fn on_end(&mut self, end: End, times: &Times) {
         if let Some(stage) = self {
             stage.on_end(end, times);
@@ -133,6 +140,11 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
     #[inline]
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
         (**self).on_deadline(times, out);
+    }
+
+    #[inline]
+    fn on_sent(&mut self, times: &Times) {
+        (**self).on_sent(times);
     }
 
     #[inline]
@@ -182,6 +194,11 @@ macro_rules! tuple {
             #[inline]
             fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
                 $(self.$place.on_deadline(times, out);)+
+            }
+
+            #[inline]
+            fn on_sent(&mut self, times: &Times) {
+                $(self.$place.on_sent(times);)+
             }
 
             #[inline]

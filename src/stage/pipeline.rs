@@ -132,6 +132,9 @@ impl<S: Stage> Pipeline<S> {
         };
         self.times.sent = self.times.now;
         self.times.counts.sent_bytes += bytes.len() as u64;
+        if !self.ended {
+            self.stage.on_sent(&self.times);
+        }
         Some(bytes)
     }
 
