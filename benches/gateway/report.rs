@@ -98,10 +98,15 @@ fn print_conditions(machine: &Machine, options: &Options) {
         "{PACED_STREAMS} streams × {EVENTS_PER_SECOND} events/s × {EVENT_BYTES} B over loopback, {} × {} s each, \
          targets in turn: median (lowest–highest), × is to plain hyper. Idle: PSS after {} s, slope from {few} to {many} \
          streams. {cores} cores ({processor}), Linux {kernel}, load before {load}. \
-         `cargo bench --features gateway --bench gateway{}`",
+         `cargo bench --features {} --bench gateway{}`",
         options.rounds,
         options.window.as_secs(),
         options.idle_wait.as_secs() + 1,
+        if cfg!(feature = "jemalloc") {
+            "jemalloc"
+        } else {
+            "gateway"
+        },
         options.words,
     );
     let left_out: Vec<&str> = Target::ALL
