@@ -64,6 +64,7 @@ pub mod drain;
 mod end;
 pub mod event_ids;
 mod farewell;
+mod head;
 pub mod heartbeat;
 pub mod idle_timeout;
 mod jitter;
@@ -83,6 +84,7 @@ pub use end::{Bypass, End, Reason};
 #[doc(inline)]
 pub use event_ids::EventIds;
 pub use farewell::Farewell;
+pub(crate) use head::bypass;
 #[doc(inline)]
 pub use heartbeat::{Frame, Heartbeat};
 #[doc(inline)]
