@@ -12,23 +12,27 @@
 //!
 //! ```no_run
 //! use std::{convert::Infallible, time::Duration};
-//! use axum::{Router, response::sse::{Event, Sse}, routing::get};
-//! use futures_util::{Stream, stream};
-//! use tower_sse::{EventLayer, stage::{EventIds, Heartbeat, IdleTimeout, Retry}};
 //!
-//! async fn clock() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-//!     Sse::new(stream::unfold(0_u64, |tick| async move {
-//!         tokio::time::sleep(Duration::from_secs(1)).await;
-//!         Some((Ok(Event::default().data(tick.to_string())), tick + 1))
+//! use axum::response::sse::{Event, Sse};
+//! use axum::{Router, routing::get};
+//! use futures_util::{Stream, stream};
+//! use tower_sse::EventLayer;
+//! use tower_sse::stage::{EventIds, Heartbeat, Retry};
+//!
+//! /// Three notices, one a second, and then nothing new for a long time.
+//! async fn notices() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+//!     Sse::new(stream::unfold(1, async |number| {
+//!         let wait = if number > 3 { 3600 } else { 1 };
+//!         tokio::time::sleep(Duration::from_secs(wait)).await;
+//!         Some((Ok(Event::default().data(format!("notice {number}"))), number + 1))
 //!     }))
 //! }
 //!
 //! #[tokio::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let app = Router::new().route("/clock", get(clock)).layer(EventLayer::new((
-//!         Retry::after(Duration::from_secs(3)).with_jitter(0.5),
+//!     let app = Router::new().route("/notices", get(notices)).layer(EventLayer::new((
+//!         Retry::after(Duration::from_secs(3)),
 //!         EventIds::sequential(),
-//!         IdleTimeout::after(Duration::from_secs(60)),
 //!         Heartbeat::every(Duration::from_secs(15)),
 //!     )));
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -36,20 +40,24 @@
 //! }
 //! ```
 //!
-//! The handler writes `data: 0` and a blank line, and so on. A client reads:
+//! The handler writes `data: notice 1` and a blank line, and so on. A client reads:
 //!
 //! ```text
-//! retry: 2117
-//! id: tsvw0tcxrszxvqm8-1
-//! data: 0
+//! retry: 3000
+//! id: tsrd1b225jwhkszw-1
+//! data: notice 1
 //!
-//! id: tsvw0tcxrszxvqm8-2
-//! data: 1
+//! id: tsrd1b225jwhkszw-2
+//! data: notice 2
 //!
+//! id: tsrd1b225jwhkszw-3
+//! data: notice 3
+//!
+//! :
 //! ```
 //!
-//! and, whenever nothing was sent for 15 seconds, a comment: a line with a colon. The application in the browser sees the
-//! events it saw before.
+//! The last line is a comment, written since nothing had been sent for 15 seconds. The application in the browser sees
+//! the three events that it saw before.
 //!
 //! # What is touched, and what is not
 //!
@@ -192,3 +200,8 @@ pub mod stage;
 pub mod wire;
 
 pub use layer::{EventBody, EventFuture, EventLayer, EventService};
+
+/// The README's example is compiled with those of the docs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,9 +2,9 @@
 //!
 //! A client that comes back says in `Last-Event-ID` what it saw last, if there was an id to remember. This
 //! gives one to each event with data: `<epoch>-<sequence>`, with a random [`Epoch`] for each stream, and
-//! behind a dot the last event ID that the upstream has set, if any. So an upstream that gives ids to some of its
-//! events only is still told, when the client comes back with an id of ours, where *it* was: see
-//! [`SequentialId`].
+//! behind a dot the last event ID that the upstream has set, if any, on this stream or before the client
+//! came back. So an upstream that gives ids to some of its events only is still told, when the client comes
+//! back with an id of ours, where *it* was: see [`SequentialId`].
 //!
 //! # Example
 //!
@@ -15,7 +15,7 @@
 //! # let _ = layer.clone();
 //! ```
 
-use http::response;
+use http::{HeaderName, request, response};
 
 use super::{Outbox, Stage, Times, jitter};
 use crate::wire::{Epoch, Event, SequentialId};
@@ -32,6 +32,7 @@ pub struct EventIds {
     too_long: bool,
 }
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A longer id of the upstream stays as it is, and events behind it that have none get none.
 const MAX_UPSTREAM_ID: usize = 256;
 
@@ -64,6 +65,16 @@ impl EventIds {
 }
 
 impl Stage for EventIds {
+    fn on_request(&mut self, request: &request::Parts, _: &Times) {
+        // An upstream need not say it again: until it sets another, this is its last event ID.
+        if let Some(id) = request.headers.get(LAST_EVENT_ID) {
+            match SequentialId::parse(id.as_bytes()) {
+                Some(ours) => self.remember(ours.upstream.unwrap_or_default()),
+                None => self.remember(id.as_bytes()),
+            }
+        }
+    }
+
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
         self.epoch = Epoch::from_bits(jitter::bits());
     }
@@ -122,6 +133,23 @@ mod tests {
             got,
             ["ours 1 -", "ours 2 -", "a", "ours 3 a", "", "ours 4 -"]
         );
+    }
+
+    #[test]
+    fn a_client_that_comes_back_is_still_where_the_upstream_had_it() {
+        let ours = SequentialId {
+            epoch: Epoch::from_bits(1),
+            sequence: 5,
+            upstream: Some(b"row-7"),
+        };
+        for came_with in [ours.to_event_id().as_bytes(), b"row-7"] {
+            let request = http::Request::get("/").header(LAST_EVENT_ID, came_with);
+            let (request, ()) = request.body(()).unwrap().into_parts();
+            let mut stage = EventIds::sequential();
+            stage.on_request(&request, &Times::at(Instant::now()));
+            let got = given(&mut stage, EventBuilder::new().data("x"));
+            assert_eq!(got, "ours 1 row-7");
+        }
     }
 
     #[test]

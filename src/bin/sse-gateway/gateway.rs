@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
@@ -65,9 +65,9 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let streams = Streams::default();
     let routes = routes(&config, &shutdown, &drain, &streams)?;
 
-    let (listener, address) = bind(config.listen, "--listen").await?;
+    let (listener, address) = bind(config.listen, "--listen")?;
     if let Some(admin_listen) = config.admin_listen {
-        let (listener, address) = bind(admin_listen, "--admin-listen").await?;
+        let (listener, address) = bind(admin_listen, "--admin-listen")?;
         let admin = Admin::new(metrics, streams, drain.clone(), shutdown.clone());
         tracing::info!("admin on http://{address}");
         // It answers until the process ends, so that the drain can be watched.
@@ -137,7 +137,7 @@ fn routes(
     Ok(routes)
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Error> {
+fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => "; stop what listens there, or choose another port",
@@ -146,7 +146,19 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAdd
         };
         Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
     };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+    .map_err(failed)?;
+    // A new process takes over the address of one whose connections are still winding down.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }
+
+/// After a restart all clients come back within moments, and whoever finds the queue full tries again only after a
+/// second or more. The kernel has a limit of its own, `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
