@@ -1,0 +1,1 @@
+//! One upstream stream for any number of clients.
