@@ -98,6 +98,8 @@ pub use metrics::Metrics;
 #[doc(inline)]
 pub use no_buffering::NoBuffering;
 pub use outbox::Outbox;
+#[cfg(feature = "relay")]
+pub(crate) use pipeline::ABOUT_THE_BYTES;
 pub use pipeline::Pipeline;
 #[doc(inline)]
 pub use retry::Retry;

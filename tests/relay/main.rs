@@ -1,4 +1,9 @@
 //! The history and the relay, driven as users drive them: through a tower service, with the clock paused.
 
+mod client;
 mod history;
 mod random;
+mod reconnect;
+mod resumable;
+mod shared;
+mod upstream;
