@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use super::log::{Inner, State};
+use super::ring::Place;
 use super::{Follow, Gap, Read, Skip};
 
 /// A place in a [`MemoryLog`](super::MemoryLog), and nothing else: no event is queued for it.
@@ -82,6 +83,18 @@ impl Follow for MemoryFollower {
         self.read_up_to = state.ring.sequence_before(end);
         let replayed = if begin < self.live { end - begin } else { 0 };
         Poll::Ready(Read::Events { bytes, replayed })
+    }
+
+    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()> {
+        let log = self.log.clone();
+        let mut state = log.lock();
+        let Ok(Place::At(position)) = state.ring.position_after(id) else {
+            state.wait(self.slot, cx.waker());
+            return Poll::Pending;
+        };
+        self.position = position;
+        self.read_up_to = state.ring.sequence_before(position);
+        Poll::Ready(())
     }
 
     fn skip(&mut self, to: Skip) -> Gap {

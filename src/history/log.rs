@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::follower::MemoryFollower;
 use super::memory::{Cause, Store};
 use super::ring::{Place, Ring};
-use super::{Appended, Draft, Found, Joined, Log, Start, Stats};
+use super::{Appended, Draft, Evictions, Found, Joined, Log, Start, Stats};
 use crate::wire::Epoch;
 
 /// A log of a [`MemoryHistory`](super::MemoryHistory).
@@ -34,6 +34,8 @@ pub(super) struct State {
     /// One place a follower; a waker while it waits.
     waiting: Vec<Option<Waker>>,
     free: Vec<usize>,
+    /// What was dropped.
+    evicted: Evictions,
     /// What was joined last, and from where to where: those who are behind are so by the same events.
     pub(super) joined: Option<(u64, u64, Bytes)>,
 }
@@ -53,9 +55,7 @@ impl Log for MemoryLog {
             for event in events {
                 state.ring.push(event, now);
             }
-            state
-                .ring
-                .trim(&store.limits, now, |cause| store.count(cause));
+            state.trim(store, now);
             let sequence = state.ring.sequence();
             (Appended { position, sequence }, state.take_wakers())
         });
@@ -74,9 +74,7 @@ impl Log for MemoryLog {
         now: Instant,
     ) -> impl Future<Output = (MemoryFollower, Joined)> + Send {
         let (slot, position, joined, live, read_up_to) = self.inner.change(|state, store| {
-            state
-                .ring
-                .trim(&store.limits, now, |cause| store.count(cause));
+            state.trim(store, now);
             let ring = &state.ring;
             let (position, found) = match &start {
                 Start::After(id) => match ring.position_after(id) {
@@ -123,9 +121,7 @@ impl Log for MemoryLog {
 
     fn expire(&self, now: Instant) -> Option<Instant> {
         self.inner.change(|state, store| {
-            state
-                .ring
-                .trim(&store.limits, now, |cause| store.count(cause));
+            state.trim(store, now);
             state.ring.oldest_until(store.limits.age)
         })
     }
@@ -136,21 +132,23 @@ impl Log for MemoryLog {
             events: state.ring.len(),
             bytes: state.ring.cost(),
             last_id: state.ring.last_id(),
+            evictions: state.evicted,
         }
     }
 }
 
 impl Inner {
-    pub(super) fn new(store: Arc<Store>, number: u64, epoch: Epoch) -> Self {
+    pub(super) fn new(store: Arc<Store>, number: u64, epoch: Epoch, behind: Option<Bytes>) -> Self {
         Inner {
             store,
             number,
             size: AtomicUsize::new(0),
             state: Mutex::new(State {
-                ring: Ring::new(epoch),
+                ring: Ring::new(epoch, behind),
                 closed: false,
                 waiting: Vec::new(),
                 free: Vec::new(),
+                evicted: Evictions::default(),
                 joined: None,
             }),
         }
@@ -169,6 +167,7 @@ impl Inner {
         self.change(|state, store| {
             let mut dropped = false;
             while state.ring.cost() > floor && state.ring.pop() {
+                state.evicted.count(Cause::Budget);
                 store.count(Cause::Budget);
                 dropped = true;
             }
@@ -193,6 +192,14 @@ impl Inner {
 }
 
 impl State {
+    fn trim(&mut self, store: &Store, now: Instant) {
+        let State { ring, evicted, .. } = self;
+        ring.trim(&store.limits, now, |cause| {
+            evicted.count(cause);
+            store.count(cause);
+        });
+    }
+
     fn take_wakers(&mut self) -> Vec<Waker> {
         self.waiting.iter_mut().filter_map(Option::take).collect()
     }

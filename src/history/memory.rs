@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::History;
 use super::log::{Inner, MemoryLog};
 use crate::wire::Epoch;
@@ -30,6 +32,17 @@ pub struct Evictions {
     pub age: u64,
     /// All logs together had too many bytes.
     pub budget: u64,
+}
+
+impl Evictions {
+    pub(super) fn count(&mut self, cause: Cause) {
+        *match cause {
+            Cause::Events => &mut self.events,
+            Cause::Bytes => &mut self.bytes,
+            Cause::Age => &mut self.age,
+            Cause::Budget => &mut self.budget,
+        } += 1;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -138,9 +151,9 @@ impl Default for MemoryHistory {
 impl History for MemoryHistory {
     type Log = MemoryLog;
 
-    fn open(&self, epoch: Epoch) -> MemoryLog {
+    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> MemoryLog {
         let number = self.store.next.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(Inner::new(self.store.clone(), number, epoch));
+        let inner = Arc::new(Inner::new(self.store.clone(), number, epoch, behind));
         self.store.lock().insert(number, Arc::downgrade(&inner));
         MemoryLog::new(inner)
     }

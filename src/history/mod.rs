@@ -35,8 +35,8 @@ pub trait History: Send + Sync + 'static {
     /// The events of one stream.
     type Log: Log;
 
-    /// Opens a log, whose ids begin with this epoch.
-    fn open(&self, epoch: Epoch) -> Self::Log;
+    /// Opens a log, whose ids begin with this epoch, and whose events are those behind this id of the upstream.
+    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> Self::Log;
 
     /// Events that were dropped so far to stay within the bounds, if the store tells.
     fn evictions(&self) -> Evictions {
@@ -82,6 +82,9 @@ pub trait Log: Send + Sync + 'static {
 pub trait Follow: Send + Unpin + 'static {
     /// The next events, joined up to 64 KiB; a single one is shared, not copied.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read>;
+
+    /// Waits for the event with this last event ID, and goes on behind it.
+    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()>;
 
     /// After [`Read::Lost`]: goes on at the oldest event that is kept, or behind the newest.
     fn skip(&mut self, to: Skip) -> Gap;
@@ -191,4 +194,6 @@ pub struct Stats {
     pub bytes: usize,
     /// The last id that was given.
     pub last_id: Option<EventId>,
+    /// Events that were dropped so far.
+    pub evictions: Evictions,
 }

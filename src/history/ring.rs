@@ -35,6 +35,8 @@ pub(super) struct Ring {
     /// As of the entry in front of `base`.
     base_sequence: u64,
     base_upstream: Option<Bytes>,
+    /// As of before the first entry of all.
+    behind: Option<Bytes>,
     /// From the ids that the upstream set to the position of the last entry that did.
     index: HashMap<Bytes, u64>,
     cost: usize,
@@ -49,13 +51,14 @@ const OVERHEAD: usize = 192;
 const MAX_UPSTREAM_ID: usize = 256;
 
 impl Ring {
-    pub(super) fn new(epoch: Epoch) -> Self {
+    pub(super) fn new(epoch: Epoch, behind: Option<Bytes>) -> Self {
         Ring {
             epoch,
             entries: VecDeque::new(),
             base: 0,
             base_sequence: 0,
-            base_upstream: None,
+            base_upstream: behind.clone(),
+            behind,
             index: HashMap::new(),
             cost: 0,
             ending: LineEnding::default(),
@@ -216,7 +219,18 @@ impl Ring {
             let upstream = ours?.upstream?;
             self.index.get(upstream)
         });
-        found.map(|position| Place::At(position + 1)).ok_or(())
+        if let Some(position) = found {
+            return Ok(Place::At(position + 1));
+        }
+        let behind = self.behind.as_deref().ok_or(())?;
+        if id != behind && ours.and_then(|id| id.upstream) != Some(behind) {
+            return Err(());
+        }
+        Ok(if self.base_sequence == 0 {
+            Place::At(self.base)
+        } else {
+            Place::Evicted(0)
+        })
     }
 
     pub(super) fn position_of(&self, start: &Start) -> u64 {

@@ -1,15 +1,18 @@
 //! The body of a response: a place in a history, or untouched.
 
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::shared::Client;
-use super::{SlowClient, gap};
+use super::{SlowClient, UpstreamState, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
 
 pin_project! {
@@ -31,6 +34,40 @@ pub(super) struct Relayed<L: Log> {
     /// What goes in front of it.
     first: Vec<u8>,
     sent: bool,
+    seek: Option<Seek>,
+}
+
+/// A last event ID that is not known, but may be soon: the client was served by somebody who was ahead.
+pub(super) struct Seek {
+    id: Vec<u8>,
+    sleep: Pin<Box<Sleep>>,
+    /// Whether the upstream was there when it was last looked.
+    was_connected: bool,
+}
+
+/// For so long to twice as long an unknown id is waited for before the client is told of a gap. Its events wait in the history.
+const SEEK_FOR: Duration = Duration::from_secs(1);
+
+impl Seek {
+    pub(super) fn new(id: Vec<u8>) -> Self {
+        Seek {
+            id,
+            sleep: Box::pin(sleep(SEEK_FOR)),
+            was_connected: false,
+        }
+    }
+
+    /// Waits until the upstream has been there for long enough: from one that is not nothing can come.
+    fn poll_over(&mut self, cx: &mut Context<'_>, state: UpstreamState) -> Poll<()> {
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let connected = matches!(state, UpstreamState::Connected | UpstreamState::Ended);
+            if std::mem::replace(&mut self.was_connected, connected) && connected {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(Instant::now() + SEEK_FOR);
+        }
+    }
 }
 
 impl<B, L: Log> RelayBody<B, L> {
@@ -49,13 +86,18 @@ impl<B, L: Log> RelayBody<B, L> {
     }
 
     /// These bytes, and then what the follower reads.
-    pub(super) fn relayed(first: Vec<u8>, follower: Option<(L::Follower, Client<L>)>) -> Self {
+    pub(super) fn relayed(
+        first: Vec<u8>,
+        seek: Option<Seek>,
+        follower: Option<(L::Follower, Client<L>)>,
+    ) -> Self {
         RelayBody {
             untouched: None,
             relayed: Some(Box::new(Relayed {
                 follower,
                 first,
                 sent: false,
+                seek,
             })),
         }
     }
@@ -63,6 +105,14 @@ impl<B, L: Log> RelayBody<B, L> {
 
 impl<L: Log> Relayed<L> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let (Some(seek), Some((follower, client))) = (&mut self.seek, &mut self.follower) {
+            if follower.poll_seek(cx, &seek.id).is_ready() {
+                self.first.clear();
+            } else {
+                ready!(seek.poll_over(cx, client.state()));
+            }
+            self.seek = None;
+        }
         if !self.first.is_empty() {
             self.sent = true;
             return Poll::Ready(Some(std::mem::take(&mut self.first).into()));

@@ -1,6 +1,8 @@
 //! Counts replays, slow clients and connections, on the `metrics` facade if the feature is on.
 
 use super::SlowClient;
+#[cfg(not(feature = "metrics"))]
+use crate::history::Stats;
 
 /// What became of a last event ID.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,15 @@ pub(super) struct Metrics {
     handles: Option<std::sync::Arc<on::Handles>>,
 }
 
+impl Metrics {
+    pub(super) fn is_on(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        return self.handles.is_some();
+        #[cfg(not(feature = "metrics"))]
+        false
+    }
+}
+
 #[cfg(not(feature = "metrics"))]
 impl Metrics {
     pub(super) fn replayed(&self, _: u64) {}
@@ -25,6 +36,7 @@ impl Metrics {
     pub(super) fn relays(&self, _: f64) {}
     pub(super) fn clients(&self, _: f64) {}
     pub(super) fn connected(&self, _: f64) {}
+    pub(super) fn history(&self, _: &Stats, _: &Stats) {}
 }
 
 #[cfg(feature = "metrics")]
@@ -35,6 +47,7 @@ mod on {
     use metrics::{Counter, Gauge, SharedString, counter, gauge};
 
     use super::{Metrics, Replay, SlowClient};
+    use crate::history::Stats;
 
     pub(super) struct Handles {
         replays: [Counter; 4],
@@ -43,6 +56,9 @@ mod on {
         relays: Gauge,
         clients: Gauge,
         connected: Gauge,
+        history_events: Gauge,
+        history_bytes: Gauge,
+        evictions: [Counter; 4],
     }
 
     impl Metrics {
@@ -52,6 +68,7 @@ mod on {
             };
             let replays = |result| counter!("sse_replays_total", &with("result", result));
             let slow = |policy| counter!("sse_slow_clients_total", &with("policy", policy));
+            let evictions = |by| counter!("sse_history_evictions_total", &with("by", by));
             let label = [("route", route.clone())];
             Metrics {
                 handles: Some(Arc::new(Handles {
@@ -61,6 +78,9 @@ mod on {
                     relays: gauge!("sse_relays_active", &label),
                     clients: gauge!("sse_relay_clients", &label),
                     connected: gauge!("sse_upstream_connected", &label),
+                    history_events: gauge!("sse_history_events", &label),
+                    history_bytes: gauge!("sse_history_bytes", &label),
+                    evictions: ["events", "bytes", "age", "budget"].map(evictions),
                 })),
             }
         }
@@ -92,6 +112,27 @@ mod on {
         pub(in crate::relay) fn clients(&self, by: f64) {
             if let Some(handles) = &self.handles {
                 handles.clients.increment(by);
+            }
+        }
+
+        /// A log has changed.
+        pub(in crate::relay) fn history(&self, before: &Stats, now: &Stats) {
+            let Some(handles) = &self.handles else { return };
+            let by = |now: usize, before: usize| now as f64 - before as f64;
+            handles
+                .history_events
+                .increment(by(now.events, before.events));
+            handles.history_bytes.increment(by(now.bytes, before.bytes));
+            let all = |stats: &Stats| {
+                let all = stats.evictions;
+                [all.events, all.bytes, all.age, all.budget]
+            };
+            for (counter, (now, before)) in handles
+                .evictions
+                .iter()
+                .zip(all(now).into_iter().zip(all(before)))
+            {
+                counter.increment(now - before);
             }
         }
 

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use http::{Method, header, request};
 
 use super::config::Config;
-use super::last_event_id::LastEventId;
+use super::last_event_id::{LAST_EVENT_ID, LastEventId};
 use super::metrics::Replay;
 use super::shared::{Client, How, Phase, Relay};
 use super::{RelayInfo, random};
@@ -118,7 +119,10 @@ impl<H: History> Registry<H> {
             Some(key) => key.label(request, &self.hasher[0]),
             None => super::Key::default().label(request, &self.hasher[0]),
         };
-        let log = self.history.open(epoch);
+        // What it is asked for upstream, it has to give.
+        let behind = request.headers.get(&LAST_EVENT_ID);
+        let behind = behind.map(|id| Bytes::copy_from_slice(id.as_bytes()));
+        let log = self.history.open(epoch, behind);
         let config = config.clone();
         let relay = Arc::new(Relay::new(key, label, credentials, epoch, log, config));
         let Some(client) = relay.join() else {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::body::Seek;
 use super::config::Config;
 use super::last_event_id::LastEventId;
 use super::metrics::Replay;
@@ -190,10 +191,7 @@ where
             Entry::Lead(client) => {
                 let service = ready.take().unwrap_or_else(|| inner.clone());
                 let template = Template::new(parts.clone(), body.clone());
-                match lead(&config, &registry, client, last.as_ref(), service, template).await {
-                    Some(result) => return result,
-                    None => continue,
-                }
+                return lead(&config, &registry, client, last.as_ref(), service, template).await;
             }
         }
     }
@@ -205,7 +203,9 @@ where
     Ok(response.map(RelayBody::untouched))
 }
 
-/// Makes the relay's upstream request, in a task of its own. `None` when the task was lost.
+/// Makes the relay's upstream request, in a task of its own.
+///
+/// When the task is lost, since the service panicked, the request is not made again.
 async fn lead<S, B, R, H>(
     config: &Arc<Config>,
     registry: &Arc<Registry<H>>,
@@ -213,7 +213,7 @@ async fn lead<S, B, R, H>(
     last: Option<&LastEventId>,
     service: S,
     template: Template,
-) -> Option<Result<Response<RelayBody<R, H::Log>>, S::Error>>
+) -> Result<Response<RelayBody<R, H::Log>>, S::Error>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -236,18 +236,18 @@ where
         }
     }
     match answer.await {
-        Ok(First::Passed(response)) => Some(Ok(response.map(RelayBody::untouched))),
-        Ok(First::Failed(error)) => Some(Err(error)),
-        Ok(First::Opened) => match client.phase() {
-            Phase::Open(head) | Phase::Ended(Some(head), _) => {
+        Ok(First::Passed(response)) => return Ok(response.map(RelayBody::untouched)),
+        Ok(First::Failed(error)) => return Err(error),
+        Ok(First::Opened) => {
+            if let Phase::Open(head) | Phase::Ended(Some(head), _) = client.phase() {
                 let with_cookies = config.key.is_none();
-                let body = RelayBody::relayed(told, Some((follower, client)));
-                Some(Ok(head.response(with_cookies, body)))
+                let body = RelayBody::relayed(told, None, Some((follower, client)));
+                return Ok(head.response(with_cookies, body));
             }
-            _ => None,
-        },
-        Err(_) => None,
+        }
+        Err(_) => {}
     }
+    Ok(Head::status(StatusCode::BAD_GATEWAY).response(false, RelayBody::empty()))
 }
 
 enum Joining<R, L: Log> {
@@ -310,14 +310,16 @@ async fn join<R, L: Log>(
             gap::event(config, gap)
         }
     };
-    let body = RelayBody::relayed(told, Some((follower, client)));
+    let may_come = last.filter(|last| unknown && ended.is_none() && last.upstream.is_some());
+    let seek = may_come.map(|last| Seek::new(last.id.clone()));
+    let body = RelayBody::relayed(told, seek, Some((follower, client)));
     Joining::Done(head.response(false, body))
 }
 
 /// Tells a client that what it asks for is not there any more, and no more.
 fn gone<R, L: Log>(config: &Config) -> Response<RelayBody<R, L>> {
     let told = gap::without_id(config, None).map_or(Vec::new(), |event| event.to_bytes().into());
-    Head::own().response(false, RelayBody::relayed(told, None))
+    Head::own().response(false, RelayBody::relayed(told, None, None))
 }
 
 fn from_the_start(epoch: Epoch) -> Gap {

@@ -1,8 +1,8 @@
 //! What a relay's task and its clients share.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use tokio::time::{Duration, timeout};
 
 use super::config::Config;
 use super::{OnLeave, UpstreamState};
+use crate::history::{Log, Stats};
 use crate::stage::ABOUT_THE_BYTES;
 use crate::wire::Epoch;
 
@@ -24,6 +25,8 @@ pub(super) struct Relay<L> {
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
+    /// What of the log was counted already.
+    counted: Mutex<Stats>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +99,7 @@ impl<L> Relay<L> {
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
+            counted: Mutex::default(),
         }
     }
 
@@ -174,6 +178,24 @@ impl<L> Relay<L> {
             2 => UpstreamState::Waiting,
             _ => UpstreamState::Ended,
         }
+    }
+
+    /// Counts what has become of the log; when the relay goes, all that is left of it goes too.
+    pub(super) fn count(&self, goes: bool)
+    where
+        L: Log,
+    {
+        if !self.config.metrics.is_on() {
+            return;
+        }
+        let mut stats = self.log.stats();
+        if goes {
+            stats.events = 0;
+            stats.bytes = 0;
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config.metrics.history(&counted, &stats);
+        *counted = stats;
     }
 
     pub(super) fn set_state(&self, state: UpstreamState) {

@@ -47,6 +47,7 @@ const STABLE: Duration = Duration::from_secs(10);
 /// So much is taken together when it is there.
 const BATCH_BYTES: usize = 64 * 1024;
 const BATCH_CHUNKS: usize = 64;
+const BATCH_EVENTS: usize = 128;
 
 /// Old events are dropped in no shorter steps.
 const LEAST_EXPIRY: Duration = Duration::from_secs(1);
@@ -67,6 +68,7 @@ pub(super) async fn run<S, B, R, H>(
 {
     let config = relay.config.clone();
     config.metrics.relays(1.0);
+    // Behind it the log may have events for those who still read, and no others.
     let _cleanup = Cleanup {
         relay: relay.clone(),
         registry,
@@ -120,6 +122,7 @@ impl<H: History> Drop for Cleanup<H> {
             Phase::Refused(_) | Phase::Ended(..) => {}
         }
         self.relay.log.close();
+        self.relay.count(true);
         self.relay.config.metrics.relays(-1.0);
     }
 }
@@ -254,10 +257,17 @@ where
             if !chunks.is_empty() {
                 let log = &self.relay.log;
                 let drafts = self.reading.read(chunks, &self.config, log).await;
-                if !drafts.is_empty() {
-                    log.append(drafts, Instant::now()).await;
+                let mut drafts = drafts.into_iter().peekable();
+                while drafts.peek().is_some() {
+                    let some = drafts.by_ref().take(BATCH_EVENTS).collect();
+                    log.append(some, Instant::now()).await;
+                    if drafts.peek().is_some() {
+                        // Clients read what there is before it is too much for the history.
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
+            self.relay.count(false);
             if let Some(loss) = loss {
                 return loss;
             }

@@ -96,6 +96,20 @@ impl Client {
         }
     }
 
+    /// What a client dispatches of these bytes.
+    pub(crate) fn dispatched(&mut self, chunk: Bytes) -> Vec<Event> {
+        self.decoder.push(chunk);
+        let mut events = Vec::new();
+        while let Some(Decoded::Event(event)) = self.decoder.next() {
+            // A line that is not followed by a blank one sets nothing yet.
+            if let Some(id) = event.id() {
+                self.last_id = String::from_utf8(id.to_vec()).unwrap();
+            }
+            events.extend(event.has_data().then_some(event));
+        }
+        events
+    }
+
     pub(crate) async fn chunk(&mut self) -> Option<Bytes> {
         let frame = timeout(LONG, self.body.frame())
             .await

@@ -36,7 +36,7 @@ fn ours(sequence: u64, upstream: Option<&str>) -> Vec<u8> {
 }
 
 fn open(history: &MemoryHistory) -> MemoryLog {
-    history.open(Epoch::from_bits(EPOCH))
+    history.open(Epoch::from_bits(EPOCH), None)
 }
 
 async fn append(log: &MemoryLog, data: impl IntoIterator<Item = usize>, now: Instant) {

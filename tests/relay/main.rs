@@ -2,8 +2,10 @@
 
 mod client;
 mod history;
+mod policies;
 mod random;
 mod reconnect;
 mod resumable;
+mod schedules;
 mod shared;
 mod upstream;
