@@ -89,6 +89,13 @@ impl<S: Stage> Stage for Option<S> {
     }
 
     #[inline]
+    fn on_sent(&mut self, times: &Times) {
+        if let Some(stage) = self {
+            stage.on_sent(times);
+        }
+    }
+
+    #[inline]
     fn on_end(&mut self, end: End, times: &Times) {
         if let Some(stage) = self {
             stage.on_end(end, times);
@@ -136,6 +143,11 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
     }
 
     #[inline]
+    fn on_sent(&mut self, times: &Times) {
+        (**self).on_sent(times);
+    }
+
+    #[inline]
     fn on_end(&mut self, end: End, times: &Times) {
         (**self).on_end(end, times);
     }
@@ -166,7 +178,7 @@ macro_rules! tuple {
                 $(self.$place.on_bypass(response, why, times);)+
             }
 
-            #[inline]
+            #[inline(always)]
             fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
                 $(let event = self.$place.on_event(event, times)?;)+
                 Some(event)
@@ -182,6 +194,11 @@ macro_rules! tuple {
             #[inline]
             fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
                 $(self.$place.on_deadline(times, out);)+
+            }
+
+            #[inline]
+            fn on_sent(&mut self, times: &Times) {
+                $(self.$place.on_sent(times);)+
             }
 
             #[inline]

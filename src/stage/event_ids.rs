@@ -18,7 +18,7 @@
 use http::{HeaderName, request, response};
 
 use super::{Outbox, Stage, Times, jitter};
-use crate::wire::{Epoch, Event, SequentialId};
+use crate::wire::{Epoch, Event, EventId, SequentialId};
 
 /// Gives an id to each event with data. See the [module docs](self).
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct EventIds {
     replace: bool,
     epoch: Epoch,
     sequence: u64,
+    /// What was given last, if the next differs from it in a digit or two.
+    last: Option<EventId>,
     /// The last event ID of the upstream; empty when there is none. Copied, so that it pins no chunk.
     upstream: Vec<u8>,
     /// The upstream's id is too long to be carried along, so a client must not forget it for one of ours.
@@ -43,6 +45,7 @@ impl EventIds {
             replace: false,
             epoch: Epoch::from_bits(0),
             sequence: 0,
+            last: None,
             upstream: Vec::new(),
             too_long: false,
         }
@@ -55,12 +58,48 @@ impl EventIds {
         self
     }
 
+    #[cold]
     fn remember(&mut self, id: &[u8]) {
+        self.last = None;
         self.upstream.clear();
         self.too_long = id.len() > MAX_UPSTREAM_ID;
         if !self.too_long {
             self.upstream.extend_from_slice(id);
         }
+    }
+
+    #[inline(always)]
+    fn wants_one(&mut self, event: &Event) -> bool {
+        let own = event.id();
+        if let Some(id) = own {
+            self.remember(id);
+        }
+        let keep = own.is_some() && !self.replace;
+        !keep && !self.too_long && event.has_data()
+    }
+
+    #[inline(always)]
+    fn next_id(&mut self) -> EventId {
+        self.sequence += 1;
+        if let Some(last) = &mut self.last {
+            if last.count_on() {
+                return last.clone();
+            }
+        }
+        self.write_id()
+    }
+
+    #[inline(never)]
+    fn write_id(&mut self) -> EventId {
+        let id = SequentialId {
+            epoch: self.epoch,
+            sequence: self.sequence,
+            upstream: (!self.upstream.is_empty()).then_some(&self.upstream[..]),
+        };
+        let id = id.to_event_id();
+        // The number stands at the end.
+        self.last = self.upstream.is_empty().then(|| id.clone());
+        id
     }
 }
 
@@ -77,24 +116,15 @@ impl Stage for EventIds {
 
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
         self.epoch = Epoch::from_bits(jitter::bits());
+        self.last = None;
     }
 
-    fn on_event(&mut self, event: Event, _: &Times) -> Option<Event> {
-        let own = event.id();
-        if let Some(id) = own {
-            self.remember(id);
+    #[inline(always)]
+    fn on_event(&mut self, mut event: Event, _: &Times) -> Option<Event> {
+        if self.wants_one(&event) {
+            event.set_id(self.next_id());
         }
-        let keep = own.is_some() && !self.replace;
-        if keep || self.too_long || !event.has_data() {
-            return Some(event);
-        }
-        self.sequence += 1;
-        let id = SequentialId {
-            epoch: self.epoch,
-            sequence: self.sequence,
-            upstream: (!self.upstream.is_empty()).then_some(&self.upstream[..]),
-        };
-        Some(event.with_id(id.to_event_id()))
+        Some(event)
     }
 }
 
@@ -149,6 +179,15 @@ mod tests {
             stage.on_request(&request, &Times::at(Instant::now()));
             let got = given(&mut stage, EventBuilder::new().data("x"));
             assert_eq!(got, "ours 1 row-7");
+        }
+    }
+
+    #[test]
+    fn the_count_goes_on_past_nines() {
+        let mut stage = EventIds::sequential();
+        for sequence in 1..=1001 {
+            let got = given(&mut stage, EventBuilder::new().data("x"));
+            assert_eq!(got, format!("ours {sequence} -"));
         }
     }
 

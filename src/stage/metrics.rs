@@ -143,7 +143,6 @@ impl Stage for Metrics {
     }
 
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
-        self.count(times);
         if event.has_data() {
             match self.last_event.replace(times.now) {
                 None => self.handles.first_event.record(times.now - times.opened),
@@ -156,7 +155,7 @@ impl Stage for Metrics {
         Some(event)
     }
 
-    fn on_deadline(&mut self, times: &Times, _: &mut Outbox) {
+    fn on_sent(&mut self, times: &Times) {
         self.count(times);
     }
 

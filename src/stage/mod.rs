@@ -113,8 +113,8 @@ pub use times::{Counts, Times};
 /// 1. [`on_request`](Self::on_request), once.
 /// 2. [`on_response`](Self::on_response), once, if the response is an event stream. If it is none,
 ///    [`on_bypass`](Self::on_bypass) instead, and no other method after it. If no response comes, nothing.
-/// 3. [`on_event`](Self::on_event) for each event and [`on_deadline`](Self::on_deadline) at deadlines, in
-///    the order in which they happen.
+/// 3. [`on_event`](Self::on_event) for each event, [`on_deadline`](Self::on_deadline) at deadlines and
+///    [`on_sent`](Self::on_sent) when something went out, in the order in which they happen.
 /// 4. [`on_end`](Self::on_end), exactly once if there was an `on_response`, however the stream ends,
 ///    also when its body is dropped without ever having been polled. No other method after it.
 ///
@@ -167,6 +167,13 @@ pub trait Stage {
     /// Afterwards the own deadline must have moved, or the stream ended. Writing moves [`Times::sent`].
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
         let _ = (times, out);
+    }
+
+    /// Bytes were handed on to the client: [`Times::sent`] and [`Times::counts`] have moved.
+    ///
+    /// Once for all that a chunk or a deadline brought, so this is the place to add up.
+    fn on_sent(&mut self, times: &Times) {
+        let _ = times;
     }
 
     /// The stream has ended.

@@ -60,7 +60,7 @@ const JOIN_UP_TO: usize = 1024;
 const JOINED_SIZE: usize = 16 * 1024;
 
 /// It may have come in parts. What else begins with it is the name of a field that no client knows.
-const FIRST_OF_BYTE_ORDER_MARK: &[u8] = b"\xef";
+const FIRST_OF_BYTE_ORDER_MARK: u8 = 0xef;
 
 /// Headers that say something about the bytes of the body, which are about to change.
 pub(crate) const ABOUT_THE_BYTES: [HeaderName; 4] = [
@@ -116,35 +116,43 @@ impl<S: Stage> Pipeline<S> {
     #[allow(clippy::should_implement_trait)] // it goes on after None, with the next chunk
     #[inline]
     pub fn next(&mut self) -> Option<Bytes> {
-        if self.queued.is_none() && !self.decoder.is_drained() {
+        if !self.has_output() {
+            if self.decoder.is_drained() {
+                return None;
+            }
             self.work();
+        }
+        if self.times.counts.sent_bytes == 0 {
+            self.guard_first();
         }
         let bytes = if self.out.bytes.is_empty() {
             self.queued.take()?
         } else {
             std::mem::take(&mut self.out.bytes).into()
         };
-        let bytes = if self.times.counts.sent_bytes == 0 {
-            self.first(bytes)
-        } else {
-            bytes
-        };
         self.times.sent = self.times.now;
         self.times.counts.sent_bytes += bytes.len() as u64;
+        if !self.ended {
+            self.stage.on_sent(&self.times);
+        }
         Some(bytes)
     }
 
     /// Keeps the client from taking what the stream now begins with for its byte order mark, which was
     /// left out; it may have a second one, or what stood in front may have been dropped.
     #[cold]
-    fn first(&self, bytes: Bytes) -> Bytes {
-        if !bytes.starts_with(FIRST_OF_BYTE_ORDER_MARK) {
-            return bytes;
+    fn guard_first(&mut self) {
+        let queued = self.queued.as_deref().unwrap_or_default();
+        let first = self.out.bytes.first().or_else(|| queued.first());
+        if first != Some(&FIRST_OF_BYTE_ORDER_MARK) {
+            return;
         }
-        let mut guarded = Vec::with_capacity(bytes.len() + 3);
+        let mut guarded = Vec::new();
         write_line(b"", b"", self.decoder.line_ending(), &mut guarded);
-        guarded.extend_from_slice(&bytes);
-        guarded.into()
+        guarded.extend_from_slice(&self.out.bytes);
+        guarded.extend_from_slice(queued);
+        self.queued = None;
+        self.out.bytes = guarded;
     }
 
     /// When [`tick`](Self::tick) should be called, if nothing comes before.
@@ -215,6 +223,7 @@ impl<S: Stage> Pipeline<S> {
     }
 
     /// Whether [`next`](Self::next) has something.
+    #[inline]
     pub(crate) fn has_output(&self) -> bool {
         !self.out.bytes.is_empty() || self.queued.is_some()
     }
@@ -239,72 +248,106 @@ impl<S: Stage> Pipeline<S> {
     /// Passes events through the stages until there is something to send.
     ///
     /// Neighbours that no stage touched leave as one slice of the chunk.
+    #[inline(never)]
     fn work(&mut self) {
         let mut run = 0..0;
-        while let Some(decoded) = self.decoder.next_in_chunk() {
-            match decoded {
-                Decoded::Event(event) => self.pass(event, &mut run),
-                Decoded::Oversize { bytes, last } => {
-                    self.flush(&mut run);
-                    self.times.counts.oversize_events += u64::from(last);
-                    self.times.counts.event_bytes += bytes.len() as u64;
-                    self.send(bytes);
-                }
-            }
-            if self.queued.is_some() || self.out.bytes.len() >= JOINED_SIZE {
+        while !self.decoder.is_drained() {
+            let goes_on = match self.decoder.next_plain() {
+                Some((event, start)) => self.pass(event, start, &mut run),
+                None => self.pass_other(&mut run),
+            };
+            if !goes_on {
                 break;
             }
         }
         self.flush(&mut run);
-        if self.decoder.is_drained() {
+        if !self.decoder.chunk().is_empty() && self.decoder.is_drained() {
             self.decoder.release_chunk();
         }
     }
 
-    #[inline]
-    fn pass(&mut self, event: Event, run: &mut Range<usize>) {
+    /// What is not a block like most. False when there is nothing, or enough to send.
+    #[inline(never)]
+    fn pass_other(&mut self, run: &mut Range<usize>) -> bool {
+        match self.decoder.next_other() {
+            Some(Decoded::Event(event)) => {
+                let start = self.decoder.place_of(event.block());
+                if start.is_none() {
+                    self.flush(run);
+                }
+                self.pass(event, start, run)
+            }
+            Some(Decoded::Oversize { bytes, last }) => {
+                self.flush(run);
+                self.times.counts.oversize_events += u64::from(last);
+                self.times.counts.event_bytes += bytes.len() as u64;
+                self.send(bytes);
+                !self.has_enough()
+            }
+            None => false,
+        }
+    }
+
+    /// Passes an event that starts here in the chunk; if it is no slice of it, there is no run. False when
+    /// there is enough to send.
+    ///
+    /// Inlined together with the stages, so that an event they only look at is never moved.
+    #[inline(always)]
+    fn pass(&mut self, event: Event, start: Option<usize>, run: &mut Range<usize>) -> bool {
         self.times.counts.events += u64::from(event.has_data());
         self.times.counts.event_bytes += event.len() as u64;
         let came = event.block().as_ptr_range();
-        let had_id = event.added_id().is_some();
         let Some(event) = self.stage.on_event(event, &self.times) else {
-            return self.flush(run);
+            self.flush(run);
+            return !self.has_enough();
         };
-        if event.added_id().is_some() && !had_id {
-            self.times.counts.ids_added += 1;
-        }
         if event.added_id().is_some() || event.block().as_ptr_range() != came {
-            self.flush(run);
-            let rest = self.decoder.remaining().min(JOINED_SIZE);
-            let tail = self.tail();
-            if tail.is_empty() {
-                tail.reserve_exact(event.len() + rest * 5 / 4);
-            }
-            event.write_to(tail);
-            return;
+            self.write(&event, run);
+            return self.out.bytes.len() < JOINED_SIZE;
         }
-        // Addresses as numbers: where in the chunk the event stands, if it is a slice of it.
-        let chunk = self.decoder.chunk().as_ptr_range();
-        if came.start < chunk.start || came.end > chunk.end {
+        let block = event.into_block();
+        let Some(start) = start else {
+            self.send(block);
+            return !self.has_enough();
+        };
+        let goes_on = run.end == start || {
             self.flush(run);
-            return self.send(event.into_block());
-        }
-        let start = came.start as usize - chunk.start as usize;
-        let end = came.end as usize - chunk.start as usize;
-        if run.end != start {
-            self.flush(run);
-        }
-        if run.start == run.end {
             run.start = start;
-        }
-        run.end = end;
+            !self.has_enough()
+        };
+        run.end = start + block.len();
+        goes_on
     }
 
-    fn flush(&mut self, run: &mut Range<usize>) {
-        let run = std::mem::take(run);
-        if run.is_empty() {
-            return;
+    /// An event that is not what came.
+    #[inline(always)]
+    fn write(&mut self, event: &Event, run: &mut Range<usize>) {
+        self.times.counts.ids_added += u64::from(event.added_id().is_some());
+        self.flush(run);
+        if self.queued.is_some() {
+            self.tail();
+        } else if self.out.bytes.is_empty() {
+            // For the events behind it in the chunk too, and their ids.
+            let rest = self.decoder.remaining().min(JOINED_SIZE);
+            self.out.bytes = Vec::with_capacity(event.len() + rest * 5 / 4);
         }
+        event.write_to(&mut self.out.bytes);
+    }
+
+    #[inline]
+    fn has_enough(&self) -> bool {
+        self.queued.is_some() || self.out.bytes.len() >= JOINED_SIZE
+    }
+
+    #[inline]
+    fn flush(&mut self, run: &mut Range<usize>) {
+        if run.start < run.end {
+            self.send_run(run.start..run.end);
+        }
+        *run = 0..0;
+    }
+
+    fn send_run(&mut self, run: Range<usize>) {
         if self.joins(run.len()) {
             self.out.bytes.extend_from_slice(&self.decoder.chunk()[run]);
         } else if run.len() == self.decoder.chunk().len() {
@@ -317,6 +360,7 @@ impl<S: Stage> Pipeline<S> {
     }
 
     /// Sends a piece behind what there is already.
+    #[inline(always)]
     fn send(&mut self, piece: Bytes) {
         if self.queued.is_none() && !self.joins(piece.len()) {
             self.queued = Some(piece);
@@ -333,8 +377,9 @@ impl<S: Stage> Pipeline<S> {
     /// Where to write what goes out last.
     #[inline]
     fn tail(&mut self) -> &mut Vec<u8> {
-        if let Some(queued) = self.queued.take() {
-            self.out.bytes.extend_from_slice(&queued);
+        if let Some(queued) = &self.queued {
+            self.out.bytes.extend_from_slice(queued);
+            self.queued = None;
         }
         &mut self.out.bytes
     }

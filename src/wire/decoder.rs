@@ -1,9 +1,9 @@
 //! Finds the events in the chunks of a stream.
 
 use bytes::Bytes;
-use memchr::memchr2;
 
-use super::line::Kinds;
+use super::line::{CutLine, Kinds, line_len};
+use super::plain::plain_block;
 use super::{Event, LineEnding};
 
 /// The largest event that is held back to be seen whole, unless set otherwise: 1 MiB.
@@ -28,6 +28,8 @@ pub struct Decoder {
     scanned: usize,
     /// The beginning of the block, from earlier chunks.
     held: Vec<u8>,
+    /// Some of the block came, and was held back, handed on or looked at.
+    in_block: bool,
     block: Block,
     /// The beginning of a line that a chunk ended in the middle of.
     cut: CutLine,
@@ -52,13 +54,6 @@ struct Block {
     /// Bytes since the last of these lines.
     len: usize,
     too_large: bool,
-}
-
-#[derive(Debug, Default)]
-struct CutLine {
-    /// Zero when the chunk begins with a new line.
-    len: usize,
-    prefix: [u8; Kinds::PREFIX],
 }
 
 /// What a [`Decoder`] finds.
@@ -91,6 +86,7 @@ impl Decoder {
             start: 0,
             scanned: 0,
             held: Vec::new(),
+            in_block: false,
             block: Block::default(),
             cut: CutLine::default(),
             after_cr: false,
@@ -113,19 +109,14 @@ impl Decoder {
     /// Takes the next chunk of the stream.
     ///
     /// Events of the chunk before which were not taken out yet stay in front of it, at the cost of a copy.
+    #[inline]
     pub fn push(&mut self, chunk: Bytes) {
-        if self.start < self.chunk.len() {
-            let scanned = self.scanned - self.start;
-            let lead = self.block.lead.map(|lead| lead - self.start);
-            self.chunk = [&self.chunk[self.start..], &chunk].concat().into();
-            self.scanned = scanned;
-            self.block.lead = lead;
-            self.start = 0;
-        } else {
+        if self.is_drained() {
             self.chunk = chunk;
             self.start = 0;
             self.scanned = 0;
-            self.block.lead = None;
+        } else {
+            self.push_behind(&chunk);
         }
         if self.byte_order_mark.is_some() {
             self.skip_byte_order_mark();
@@ -133,6 +124,16 @@ impl Decoder {
         if self.after_cr {
             self.finish_cr();
         }
+    }
+
+    #[cold]
+    fn push_behind(&mut self, chunk: &[u8]) {
+        let scanned = self.scanned - self.start;
+        let lead = self.block.lead.map(|lead| lead - self.start);
+        self.chunk = [&self.chunk[self.start..], chunk].concat().into();
+        self.scanned = scanned;
+        self.block.lead = lead;
+        self.start = 0;
     }
 
     /// Whether all that was pushed has been handed on or is held back.
@@ -145,16 +146,44 @@ impl Decoder {
     #[allow(clippy::should_implement_trait)] // it goes on after None, with the next chunk
     #[inline]
     pub fn next(&mut self) -> Option<Decoded> {
-        let decoded = self.next_in_chunk();
+        let decoded = match self.next_plain() {
+            Some((event, _)) => Some(Decoded::Event(event)),
+            None => self.next_other(),
+        };
         if decoded.is_none() {
             self.release_chunk();
         }
         decoded
     }
 
-    /// Like [`next`](Self::next), but keeps the chunk until it is released.
-    #[inline]
-    pub(crate) fn next_in_chunk(&mut self) -> Option<Decoded> {
+    /// The next event, if it is a block like most and all of it stands in the chunk, and where it starts
+    /// in the chunk if it is a slice of it.
+    ///
+    /// Inlined, so that the event need not be moved about.
+    #[inline(always)]
+    pub(crate) fn next_plain(&mut self) -> Option<(Event, Option<usize>)> {
+        if self.in_block {
+            return None;
+        }
+        let start = self.start;
+        let (len, kinds) = plain_block(self.chunk.get(start..)?);
+        if len == 0 || len > self.max_event_bytes {
+            return None;
+        }
+        self.ending = Some(LineEnding::Lf);
+        if len == self.chunk.len() {
+            let bytes = std::mem::take(&mut self.chunk);
+            return Some((Event::new(bytes, kinds, LineEnding::Lf), None));
+        }
+        self.start = start + len;
+        self.scanned = self.start;
+        let bytes = self.chunk.slice(start..start + len);
+        Some((Event::new(bytes, kinds, LineEnding::Lf), Some(start)))
+    }
+
+    /// What comes next if it is no such block. The chunk is kept until it is released.
+    #[inline(never)]
+    pub(crate) fn next_other(&mut self) -> Option<Decoded> {
         if self.is_drained() {
             return None;
         }
@@ -210,6 +239,13 @@ impl Decoder {
         std::mem::take(&mut self.chunk)
     }
 
+    /// Where in the chunk these bytes start, if they are a slice of it.
+    pub(crate) fn place_of(&self, bytes: &Bytes) -> Option<usize> {
+        let (slice, chunk) = (bytes.as_ptr_range(), self.chunk.as_ptr_range());
+        let inside = slice.start >= chunk.start && slice.end <= chunk.end;
+        inside.then(|| slice.start as usize - chunk.start as usize)
+    }
+
     /// The chunk in hand, of which events are slices.
     #[inline]
     pub(crate) fn chunk(&self) -> &Bytes {
@@ -222,6 +258,7 @@ impl Decoder {
         self.chunk.len().saturating_sub(self.start)
     }
 
+    #[cold]
     fn skip_byte_order_mark(&mut self) {
         let Some(seen) = self.byte_order_mark else {
             return;
@@ -242,11 +279,13 @@ impl Decoder {
             self.held.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
             self.cut.extend(&BYTE_ORDER_MARK[..seen]);
             self.block.len += seen;
+            self.in_block |= seen > 0;
         }
         self.scanned = self.start;
     }
 
     /// The chunk before ended in a CR; now it shows whether a LF belongs to it.
+    #[cold]
     fn finish_cr(&mut self) {
         let Some(&next) = self.chunk.get(self.scanned) else {
             return;
@@ -267,7 +306,6 @@ impl Decoder {
     }
 
     /// Looks for the end of the block, and gives the place behind it.
-    #[inline]
     fn scan(&mut self) -> Option<usize> {
         let chunk = &self.chunk[..];
         let mut line = self.scanned;
@@ -316,18 +354,22 @@ impl Decoder {
     /// Hands on the block that ends here.
     #[inline]
     fn take_block(&mut self, end: usize) -> Decoded {
-        let mut block = std::mem::take(&mut self.block);
-        block.kinds.add(block.lead_kinds);
-        let was_oversize = std::mem::take(&mut self.oversize);
+        self.in_block = false;
+        let block = std::mem::take(&mut self.block);
+        let too_large = self.oversize || block.too_large || block.len > self.max_event_bytes;
         let bytes = self.take(end);
-        if was_oversize || block.too_large || block.len > self.max_event_bytes {
+        if too_large {
+            self.oversize = false;
             return Decoded::Oversize { bytes, last: true };
         }
-        Decoded::Event(Event::new(bytes, block.kinds, self.line_ending()))
+        let mut kinds = block.kinds;
+        kinds.add(block.lead_kinds);
+        Decoded::Event(Event::new(bytes, kinds, self.line_ending()))
     }
 
     /// Hands on what need not wait for the end of the block, and holds back the rest.
     fn take_unfinished(&mut self) -> Option<Decoded> {
+        self.in_block = true;
         let end = self.chunk.len();
         let too_large = self.block.too_large || self.block.len > self.max_event_bytes;
         if self.oversize || too_large {
@@ -349,55 +391,32 @@ impl Decoder {
     /// Takes the bytes up to here, which end a line. A CR that closes the chunk is completed.
     #[inline]
     fn take(&mut self, end: usize) -> Bytes {
-        let complete =
-            self.after_cr && end == self.chunk.len() && self.ending != Some(LineEnding::Cr);
-        if !complete {
-            return self.take_raw(end);
+        if self.after_cr && end == self.chunk.len() && self.ending != Some(LineEnding::Cr) {
+            let mut bytes = Vec::from(self.take_raw(end));
+            bytes.push(b'\n');
+            return bytes.into();
         }
+        self.take_raw(end)
+    }
+
+    #[inline(always)]
+    fn take_raw(&mut self, end: usize) -> Bytes {
+        if !self.held.is_empty() {
+            return self.take_held(end);
+        }
+        if self.start == 0 && end == self.chunk.len() {
+            return std::mem::take(&mut self.chunk);
+        }
+        let start = std::mem::replace(&mut self.start, end);
+        self.chunk.slice(start..end)
+    }
+
+    /// Takes what is held and the bytes up to here.
+    #[cold]
+    fn take_held(&mut self, end: usize) -> Bytes {
         self.held.extend_from_slice(&self.chunk[self.start..end]);
-        self.held.push(b'\n');
         self.start = end;
         std::mem::take(&mut self.held).into()
-    }
-
-    #[inline]
-    fn take_raw(&mut self, end: usize) -> Bytes {
-        let start = std::mem::replace(&mut self.start, end);
-        if self.held.is_empty() {
-            if start == 0 && end == self.chunk.len() {
-                self.start = 0;
-                return std::mem::take(&mut self.chunk);
-            }
-            return self.chunk.slice(start..end);
-        }
-        self.held.extend_from_slice(&self.chunk[start..end]);
-        std::mem::take(&mut self.held).into()
-    }
-}
-
-impl CutLine {
-    fn extend(&mut self, part: &[u8]) {
-        if let Some(room) = self.prefix.get_mut(self.len..) {
-            let known = room.len().min(part.len());
-            room[..known].copy_from_slice(&part[..known]);
-        }
-        self.len += part.len();
-    }
-
-    /// The kind of the line that ends with this part; the next one begins uncut.
-    fn finish(&mut self, part: &[u8]) -> Kinds {
-        self.extend(part);
-        let line = std::mem::take(self);
-        Kinds::of_line(&line.prefix[..line.len.min(Kinds::PREFIX)])
-    }
-}
-
-/// The length of the first line, if its end is there.
-#[inline]
-fn line_len(rest: &[u8]) -> Option<usize> {
-    match rest.first()? {
-        b'\n' | b'\r' => Some(0),
-        _ => memchr2(b'\n', b'\r', rest),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::line::{Kinds, Lines, field};
+use super::line::{Kinds, Lines, value_of};
 use super::{EventBuilder, EventId, LineEnding};
 
 /// One event of an event stream: the lines up to and with a blank line, as they came.
@@ -115,13 +115,18 @@ impl Event {
     /// The id that this event sets. An empty one clears the last event ID.
     ///
     /// `None` when it sets none: no `id` field, or only such as hold NULL, which clients ignore.
+    #[inline]
     pub fn id(&self) -> Option<&[u8]> {
         let own = if self.kinds.has(Kinds::ID) {
-            self.values(b"id").filter(|id| !id.contains(&0)).last()
+            self.own_id()
         } else {
             None
         };
         own.or_else(|| self.id.as_ref().map(EventId::as_bytes))
+    }
+
+    fn own_id(&self) -> Option<&[u8]> {
+        self.values(b"id").filter(|id| !id.contains(&0)).last()
     }
 
     /// The reconnection time that this event sets, if its `retry` is ASCII digits alone.
@@ -149,10 +154,7 @@ impl Event {
 
     /// The values of all fields of this name, in order.
     fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        Lines::new(&self.block).filter_map(move |(line, _)| {
-            let (this, value) = field(line);
-            (this == name).then_some(value)
-        })
+        Lines::new(&self.block).filter_map(move |(line, _)| value_of(name, line))
     }
 
     /// How its lines end, for what is written in its place.
@@ -161,6 +163,7 @@ impl Event {
     }
 
     /// Its length in bytes.
+    #[inline]
     #[allow(clippy::len_without_is_empty)] // an event has at least a line ending
     pub fn len(&self) -> usize {
         let id_line =
@@ -173,26 +176,38 @@ impl Event {
     /// An id that the event already sets is taken out, so that the new one counts. On comment lines
     /// without a blank line an id would fall to the event behind them, so these are left as they are.
     #[must_use]
+    #[inline]
     pub fn with_id(mut self, id: EventId) -> Self {
+        self.set_id(id);
+        self
+    }
+
+    /// Like [`with_id`](Self::with_id), where it stands.
+    #[inline(always)]
+    pub(crate) fn set_id(&mut self, id: EventId) {
         if self.kinds.has(Kinds::ID) {
-            let mut block: Vec<u8> = Lines::new(&self.block)
-                .filter(|(line, _)| !Kinds::of_line(line).has(Kinds::ID))
-                .flat_map(|(_, whole)| whole)
-                .copied()
-                .collect();
-            // Behind a CR alone a LF would be part of that line ending.
-            let blank_line = match (block.last(), self.ending) {
-                (Some(b'\r'), LineEnding::Lf) => LineEnding::CrLf,
-                (_, ending) => ending,
-            };
-            block.extend_from_slice(blank_line.as_bytes());
-            self.block = block.into();
-            self.kinds = self.kinds.without(Kinds::ID);
+            self.take_out_id();
         } else if !self.has_data() && !self.has_blank_line() {
-            return self;
+            return;
         }
         self.id = Some(id);
-        self
+    }
+
+    #[cold]
+    fn take_out_id(&mut self) {
+        let mut block: Vec<u8> = Lines::new(&self.block)
+            .filter(|(line, _)| !Kinds::of_line(line).has(Kinds::ID))
+            .flat_map(|(_, whole)| whole)
+            .copied()
+            .collect();
+        // Behind a CR alone a LF would be part of that line ending.
+        let blank_line = match (block.last(), self.ending) {
+            (Some(b'\r'), LineEnding::Lf) => LineEnding::CrLf,
+            (_, ending) => ending,
+        };
+        block.extend_from_slice(blank_line.as_bytes());
+        self.block = block.into();
+        self.kinds = self.kinds.without(Kinds::ID);
     }
 
     /// The bytes of the event. Free of copies unless an id was added.
@@ -205,13 +220,15 @@ impl Event {
         bytes.into()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         if let Some(id) = &self.id {
-            out.reserve(self.len());
             out.extend_from_slice(ID_FIELD);
             out.extend_from_slice(id.as_bytes());
-            out.extend_from_slice(self.ending.as_bytes());
+            match self.ending {
+                LineEnding::Lf => out.push(b'\n'),
+                other => out.extend_from_slice(other.as_bytes()),
+            }
         }
         out.extend_from_slice(&self.block);
     }

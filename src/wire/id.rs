@@ -25,8 +25,14 @@ pub struct EventId(Repr);
 /// Ids are short as a rule and made for each event, so short ones take no allocation.
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE] },
+    Inline(Inline),
     Shared(Bytes),
+}
+
+#[derive(Clone, Copy)]
+struct Inline {
+    len: u8,
+    bytes: [u8; INLINE],
 }
 
 const INLINE: usize = 38;
@@ -53,20 +59,47 @@ impl EventId {
 
     /// Joins parts which are known to be valid.
     pub(crate) fn from_parts(parts: &[&[u8]]) -> Self {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let len = parts.iter().map(|part| part.len()).sum();
+        Self::filled(len, |mut bytes| {
+            for part in parts {
+                let (this, rest) = bytes.split_at_mut(part.len());
+                this.copy_from_slice(part);
+                bytes = rest;
+            }
+        })
+    }
+
+    /// An id of this length, filled with what is known to be valid.
+    #[inline]
+    pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Self {
         if len <= INLINE {
             let mut bytes = [0; INLINE];
-            let mut at = 0;
-            for part in parts {
-                bytes[at..at + part.len()].copy_from_slice(part);
-                at += part.len();
-            }
-            EventId(Repr::Inline {
+            fill(&mut bytes[..len]);
+            EventId(Repr::Inline(Inline {
                 len: len as u8,
                 bytes,
-            })
+            }))
         } else {
-            EventId(Repr::Shared(parts.concat().into()))
+            let mut bytes = vec![0; len];
+            fill(&mut bytes);
+            EventId(Repr::Shared(bytes.into()))
+        }
+    }
+
+    /// Adds one to the number at its end. False when that takes a digit more, or there is none; it is of no
+    /// use then.
+    #[inline]
+    pub(crate) fn count_on(&mut self) -> bool {
+        let Repr::Inline(Inline { len, bytes }) = &mut self.0 else {
+            return false;
+        };
+        match bytes[..usize::from(*len)].last_mut() {
+            Some(digit @ b'0'..=b'8') => {
+                *digit += 1;
+                true
+            }
+            Some(b'9') => carry(&mut bytes[..usize::from(*len)]),
+            _ => false,
         }
     }
 
@@ -74,10 +107,25 @@ impl EventId {
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Inline(Inline { len, bytes }) => &bytes[..usize::from(*len)],
             Repr::Shared(bytes) => bytes,
         }
     }
+}
+
+#[inline(never)]
+fn carry(number: &mut [u8]) -> bool {
+    for digit in number.iter_mut().rev() {
+        match digit {
+            b'0'..=b'8' => {
+                *digit += 1;
+                return true;
+            }
+            b'9' => *digit = b'0',
+            _ => break,
+        }
+    }
+    false
 }
 
 impl AsRef<[u8]> for EventId {

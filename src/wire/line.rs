@@ -30,8 +30,8 @@ impl LineEnding {
 pub(crate) struct Kinds(u8);
 
 impl Kinds {
-    pub(crate) const COMMENT: Kinds = Kinds(1);
-    pub(crate) const DATA: Kinds = Kinds(2);
+    pub(crate) const DATA: Kinds = Kinds(1);
+    pub(crate) const COMMENT: Kinds = Kinds(2);
     pub(crate) const EVENT: Kinds = Kinds(4);
     pub(crate) const ID: Kinds = Kinds(8);
     pub(crate) const RETRY: Kinds = Kinds(16);
@@ -42,7 +42,6 @@ impl Kinds {
     pub(crate) const PREFIX: usize = 6;
 
     /// The kind of a line of which at least the first [`PREFIX`](Self::PREFIX) bytes are given, if it has as many.
-    #[inline]
     pub(crate) fn of_line(line: &[u8]) -> Kinds {
         let named = |name: &[u8]| {
             line.starts_with(name) && matches!(line.get(name.len()), None | Some(b':'))
@@ -83,6 +82,40 @@ impl Kinds {
     }
 }
 
+/// The beginning of a line that a chunk ended in the middle of.
+#[derive(Debug, Default)]
+pub(super) struct CutLine {
+    /// Zero when the chunk begins with a new line.
+    pub(super) len: usize,
+    prefix: [u8; Kinds::PREFIX],
+}
+
+impl CutLine {
+    pub(super) fn extend(&mut self, part: &[u8]) {
+        if let Some(room) = self.prefix.get_mut(self.len..) {
+            let known = room.len().min(part.len());
+            room[..known].copy_from_slice(&part[..known]);
+        }
+        self.len += part.len();
+    }
+
+    /// The kind of the line that ends with this part; the next one begins uncut.
+    pub(super) fn finish(&mut self, part: &[u8]) -> Kinds {
+        self.extend(part);
+        let line = std::mem::take(self);
+        Kinds::of_line(&line.prefix[..line.len.min(Kinds::PREFIX)])
+    }
+}
+
+/// The length of the first line, if its end is there.
+#[inline]
+pub(super) fn line_len(rest: &[u8]) -> Option<usize> {
+    match rest.first()? {
+        b'\n' | b'\r' => Some(0),
+        _ => memchr2(b'\n', b'\r', rest),
+    }
+}
+
 /// The lines of a block, without their endings, and the blank line left out.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines<'a> {
@@ -119,15 +152,13 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Splits a line into the name and the value of its field; a comment has no name.
+/// The value of the line's field if it has this name; a comment has an empty one.
 ///
 /// One space after the colon is not part of the value.
-pub(crate) fn field(line: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(b':', line) {
-        None => (line, b""),
-        Some(colon) => {
-            let value = &line[colon + 1..];
-            (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
-        }
+pub(crate) fn value_of<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
+    match line.strip_prefix(name)? {
+        [] => Some(b""),
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        _ => None,
     }
 }

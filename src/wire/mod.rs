@@ -45,6 +45,7 @@ mod decoder;
 mod event;
 mod id;
 mod line;
+mod plain;
 mod sequential_id;
 
 pub use builder::{EventBuilder, InvalidEventType};

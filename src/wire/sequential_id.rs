@@ -137,23 +137,26 @@ impl<'a> SequentialId<'a> {
     }
 
     /// Writes the id.
+    #[inline]
     pub fn to_event_id(&self) -> EventId {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = self.sequence;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
+        let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
+        let epoch = self.epoch.as_bytes();
+        let begin = epoch.len() + 1;
+        let own = begin + digits;
+        let len = own + self.upstream.map_or(0, |upstream| 1 + upstream.len());
+        EventId::filled(len, |id| {
+            id[..epoch.len()].copy_from_slice(epoch);
+            id[epoch.len()] = b'-';
+            let mut rest = self.sequence;
+            for digit in id[begin..own].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
             }
-        }
-        let (dot, upstream) = match self.upstream {
-            Some(upstream) => (&b"."[..], upstream),
-            None => (&b""[..], &b""[..]),
-        };
-        EventId::from_parts(&[self.epoch.as_bytes(), b"-", &digits[at..], dot, upstream])
+            if let Some(upstream) = self.upstream {
+                id[own] = b'.';
+                id[own + 1..].copy_from_slice(upstream);
+            }
+        })
     }
 }
 

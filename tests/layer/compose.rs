@@ -34,6 +34,7 @@ fn every_hook(mut stage: impl Stage) {
     );
     stage.on_deadline(&times, &mut out);
     stage.on_wait(std::task::Waker::noop());
+    stage.on_sent(&times);
     stage.on_end(tower_sse::stage::End::Finished, &times);
 }
 
@@ -47,6 +48,7 @@ fn expected(names: &[&str]) -> Vec<String> {
         "deadline",
         "on_deadline 0",
         "on_wait",
+        "on_sent",
         "on_end upstream_end 0",
     ]
     .iter()
@@ -148,16 +150,24 @@ async fn hooks_are_called_in_the_order_that_is_promised() {
             "b on_request /",
             "a on_response 200 OK",
             "b on_response 200 OK",
+            "a on_sent",
+            "b on_sent",
             "a on_wait",
             "b on_wait",
             "a on_event data: x\\n\\n",
             "b on_event data: x\\n\\n",
             "a on_event : y\\n",
             "b on_event : y\\n",
+            "a on_sent",
+            "b on_sent",
             "a on_deadline 5",
             "b on_deadline 5",
+            "a on_sent",
+            "b on_sent",
             "a on_event data: z\\n\\n",
             "b on_event data: z\\n\\n",
+            "a on_sent",
+            "b on_sent",
             "a on_end upstream_end 8",
             "b on_end upstream_end 8",
         ]

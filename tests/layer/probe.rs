@@ -97,6 +97,10 @@ impl Stage for Probe {
         }
     }
 
+    fn on_sent(&mut self, _: &Times) {
+        self.log("on_sent");
+    }
+
     fn on_end(&mut self, end: End, times: &Times) {
         let at = (times.now - times.opened).as_secs();
         self.log(&format!("on_end {end} {at}"));

@@ -29,6 +29,11 @@ use std::process::ExitCode;
 use cli::Command;
 use config::Error;
 
+/// Gives memory back when a crowd of streams has gone; the C library's keeps what it had at the peak.
+#[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match cli::command().and_then(obey) {
         Ok(code) => code,

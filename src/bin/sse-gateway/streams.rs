@@ -9,7 +9,6 @@ use std::time::SystemTime;
 use http::{Method, request, response};
 use serde_json::{Value, json};
 use tower_sse::stage::{End, Outbox, Stage, Times};
-use tower_sse::wire::Event;
 
 /// The streams that are open now. Clones are the same list.
 #[derive(Clone, Debug, Default)]
@@ -154,14 +153,13 @@ impl Stage for StreamLog {
         self.open = Some((number, entry));
     }
 
-    fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
+    fn on_sent(&mut self, times: &Times) {
         if let Some((_, entry)) = &self.open {
             entry.events.store(times.counts.events, Ordering::Relaxed);
             entry
                 .bytes
                 .store(times.counts.event_bytes, Ordering::Relaxed);
         }
-        Some(event)
     }
 
     fn on_end(&mut self, end: End, times: &Times) {

@@ -210,16 +210,14 @@ class Gateway(Process):
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1]) * 1024
 
-    def settled_memory(self):
-        """`memory()` once it no longer falls: allocators give back in their own time."""
-        lowest = self.memory()
-        for _ in range(10):
-            time.sleep(0.2)
-            now = self.memory()
-            if now >= lowest * 0.995:
-                break
-            lowest = min(lowest, now)
-        return lowest
+    def resting_memory(self):
+        """The least of `memory()` over the time in which the allocator gives back what is free, ten seconds or so."""
+        least = self.memory()
+        end = time.monotonic() + 14
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            least = min(least, self.memory())
+        return least
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
