@@ -242,3 +242,76 @@ fn replays_and_slow_clients_are_counted() {
         });
     });
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_restarts_five_times_under_five_hundred_clients() {
+    for ids in [true, false] {
+        let (fake, mut calls) = upstream();
+        let layer = RelayLayer::shared(Key::default());
+        let app = app(&layer, &fake);
+        let waiting: Vec<_> = (0..500).map(|_| send(&app, get("/"), "")).collect();
+        let mut stream = calls.recv().await.unwrap().open();
+        let mut clients = Vec::new();
+        for waiting in waiting {
+            clients.push(waiting.client().await);
+        }
+        let mut expected = Vec::new();
+        for restart in 0..=5_u64 {
+            let numbers = (restart * 10 + 1)..=(restart * 10 + 10);
+            stream.events(numbers.clone(), ids).await;
+            expected.extend(numbers.map(|number| number.to_string()));
+            if restart == 5 {
+                break;
+            }
+            stream.fail().await;
+            // It is down at first.
+            drop(calls.recv().await.unwrap().answer(502, &[]));
+            let call = calls.recv().await.unwrap();
+            assert!(calls.try_recv().is_err(), "one connection at a time");
+            if ids {
+                let last = (restart * 10 + 10).to_string();
+                assert_eq!(call.last_event_id(), Some(&last[..]));
+            } else {
+                expected.push("stream-gap:null".into());
+            }
+            stream = call.open();
+        }
+        for client in &mut clients {
+            assert_eq!(client.texts(expected.len()).await, expected);
+        }
+        assert_eq!(layer.relays()[0].clients, 500, "none was closed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_full_relays_stay_within_the_budget_and_give_all_back() {
+    const BUDGET: usize = 4 * 1024 * 1024;
+    let (fake, mut calls) = upstream();
+    let history = MemoryHistory::new().with_budget(BUDGET);
+    let layer = RelayLayer::shared(Key::default()).with_history(history.clone());
+    let app = app(&layer, &fake);
+    let mut open = Vec::new();
+    for number in 0..1000 {
+        let waiting = send(&app, get(&format!("/{number}")), "");
+        let stream = calls.recv().await.unwrap().open();
+        open.push((stream, waiting.client().await));
+    }
+    let event = format!("data: {}\n\n", "x".repeat(1000));
+    for _ in 0..10 {
+        for (stream, client) in &mut open {
+            stream.send(event.clone()).await;
+            assert!(client.next().await.is_some());
+            assert!(history.bytes() <= BUDGET);
+        }
+    }
+    let evicted = history.evictions();
+    assert!(evicted.budget > 5_000, "{evicted:?}");
+    drop(open);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(layer.relays().is_empty());
+    assert_eq!((history.bytes(), history.logs()), (0, 0));
+    let tasks = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    assert_eq!(tasks, 0);
+}
