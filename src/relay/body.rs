@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::shared::Client;
 use super::{SlowClient, UpstreamState, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
+use crate::wire::millis;
 
 pin_project! {
     /// The body of a response that went through a [`RelayService`](super::RelayService).
@@ -35,6 +36,8 @@ pub(super) struct Relayed<L: Log> {
     first: Vec<u8>,
     sent: bool,
     seek: Option<Seek>,
+    /// The reconnection time that the upstream has set before the client came.
+    retry: Option<Duration>,
 }
 
 /// A last event ID that is not known, but may be soon: the client was served by somebody who was ahead.
@@ -98,13 +101,29 @@ impl<B, L: Log> RelayBody<B, L> {
                 first,
                 sent: false,
                 seek,
+                retry: None,
             })),
         }
     }
 }
 
+impl<B, L: Log> RelayBody<B, L> {
+    /// Begins with the reconnection time: a line without a blank line, which clients apply when they read it.
+    pub(super) fn with_retry(mut self, retry: Option<Duration>) -> Self {
+        if let Some(relayed) = &mut self.relayed {
+            relayed.retry = retry;
+        }
+        self
+    }
+}
+
 impl<L: Log> Relayed<L> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(time) = self.retry.take() {
+            self.sent = true;
+            let line = format!("retry: {}\n", millis(time));
+            return Poll::Ready(Some(line.into()));
+        }
         if let (Some(seek), Some((follower, client))) = (&mut self.seek, &mut self.follower) {
             if follower.poll_seek(cx, &seek.id).is_ready() {
                 self.first.clear();

@@ -43,6 +43,13 @@
 //! `null`. A POST is never made again: its clients are told of a gap, and their streams end.
 //!
 //! A clean end of a shared GET counts as lost, as it does for an `EventSource`; see [`RelayLayer::with_clean_end`].
+//!
+//! # What to know of its limits
+//!
+//! The upstream is read as fast as it sends. A client that is slower by more than the history holds is dealt with as
+//! [`SlowClient`] says, also when it is the only one: make the history as large as a finite stream is. What the upstream
+//! sends again after a reconnect is known again only while the history has it. A client whose body is not polled cannot be told
+//! anything: to close dead connections is the server's part.
 
 use crate::wire::EventId;
 

@@ -119,11 +119,12 @@ fn may_be_relayed<B: Body>(request: &Request<B>, config: &Config) -> bool {
     (method == Method::GET || method == Method::POST)
         && !request.headers().contains_key(header::UPGRADE)
         && accepts_events(request.headers())
-        && request
-            .body()
-            .size_hint()
-            .upper()
-            .is_some_and(|len| len <= config.max_request_bytes)
+        && (request.body().is_end_stream()
+            || request
+                .body()
+                .size_hint()
+                .upper()
+                .is_some_and(|len| len <= config.max_request_bytes))
 }
 
 /// Requests for pages and images are not worth to be waited for together.
@@ -295,6 +296,7 @@ async fn join<R, L: Log>(
         }
         Some(How::Left | How::Refused | How::GaveUp) => return Joining::Again,
     }
+    let retry = client.retry();
     let told = match &joined.found {
         Found::NotAsked => Vec::new(),
         Found::All => {
@@ -312,7 +314,7 @@ async fn join<R, L: Log>(
     };
     let may_come = last.filter(|last| unknown && ended.is_none() && last.upstream.is_some());
     let seek = may_come.map(|last| Seek::new(last.id.clone()));
-    let body = RelayBody::relayed(told, seek, Some((follower, client)));
+    let body = RelayBody::relayed(told, seek, Some((follower, client))).with_retry(retry);
     Joining::Done(head.response(false, body))
 }
 

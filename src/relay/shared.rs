@@ -1,7 +1,7 @@
 //! What a relay's task and its clients share.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
@@ -25,6 +25,8 @@ pub(super) struct Relay<L> {
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
+    /// The reconnection time of the upstream, in milliseconds and one more; zero while there is none.
+    retry: AtomicU64,
     /// What of the log was counted already.
     counted: Mutex<Stats>,
 }
@@ -99,6 +101,7 @@ impl<L> Relay<L> {
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
+            retry: AtomicU64::new(0),
             counted: Mutex::default(),
         }
     }
@@ -196,6 +199,17 @@ impl<L> Relay<L> {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         self.config.metrics.history(&counted, &stats);
         *counted = stats;
+    }
+
+    pub(super) fn retry(&self) -> Option<Duration> {
+        let millis = self.retry.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_millis(millis))
+    }
+
+    pub(super) fn set_retry(&self, retry: Option<Duration>) {
+        let millis = retry.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let stored = millis.map_or(0, |millis| millis.saturating_add(1));
+        self.retry.store(stored, Ordering::Relaxed);
     }
 
     pub(super) fn set_state(&self, state: UpstreamState) {

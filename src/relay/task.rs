@@ -257,6 +257,7 @@ where
             if !chunks.is_empty() {
                 let log = &self.relay.log;
                 let drafts = self.reading.read(chunks, &self.config, log).await;
+                self.relay.set_retry(self.reading.retry);
                 let mut drafts = drafts.into_iter().peekable();
                 while drafts.peek().is_some() {
                     let some = drafts.by_ref().take(BATCH_EVENTS).collect();

@@ -169,10 +169,12 @@ async fn an_upstream_that_never_comes_back_is_given_up_and_not_in_a_hurry() {
 #[tokio::test(start_paused = true)]
 async fn the_reconnection_time_of_the_upstream_is_waited_for() {
     let layer = RelayLayer::shared(Key::default());
-    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    let (app, mut calls, stream, mut client) = opened(&layer).await;
     stream.send("retry: 20000\n").await;
     stream.events([1], true).await;
     assert_eq!(client.text().await, "1");
+    let mut late = send(&app, get("/"), "").client().await;
+    assert_eq!(late.chunk().await.unwrap(), "retry: 20000\n");
     stream.fail().await;
     let lost = Instant::now();
     calls.recv().await.unwrap();

@@ -1,6 +1,7 @@
 //! Exactly once, and in order: random schedules of events, failures, drops, reconnects, evictions and restarts.
 //!
 //! The seed of a schedule that fails is printed; `SEED=… cargo test --features relay --test relay schedules` runs it alone.
+//! It is the schedule that a seed fixes, not the chance in the waits of a relay.
 
 use std::time::Duration;
 
