@@ -187,6 +187,7 @@
 //! None is on by default.
 //!
 //! - `metrics`: the stage `Metrics`, on the [`metrics`] facade.
+//! - `relay`: `RelayLayer`, for replay after a lost connection and one upstream for many clients, with its history.
 //! - `gateway`: the binary `sse-gateway`, and all the crates that it alone needs. It adds nothing else to the library
 //!   than `metrics`.
 //!
@@ -195,7 +196,13 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "relay")]
+#[cfg_attr(docsrs, doc(cfg(feature = "relay")))]
+pub mod history;
 pub mod layer;
+#[cfg(feature = "relay")]
+#[cfg_attr(docsrs, doc(cfg(feature = "relay")))]
+pub mod relay;
 pub mod stage;
 pub mod wire;
 

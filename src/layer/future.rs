@@ -9,8 +9,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::{EventBody, head};
-use crate::stage::{Bypass, Pipeline, Stage, Times};
+use super::EventBody;
+use crate::stage::{self, Bypass, Pipeline, Stage, Times};
 
 pin_project! {
     /// The response of an [`EventService`](super::EventService), to come.
@@ -62,7 +62,7 @@ where
         let mut times = Times::at(Instant::now());
         times.requested = *this.requested;
 
-        let body = match head::bypass(&parts, *this.head_request) {
+        let body = match stage::bypass(&parts, *this.head_request) {
             Some(why) => {
                 if why == Bypass::Encoded {
                     tracing::debug!("event stream with a content coding passes untouched");

@@ -40,7 +40,6 @@
 mod body;
 mod driver;
 mod future;
-mod head;
 mod service;
 
 pub use body::EventBody;

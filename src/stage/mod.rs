@@ -64,6 +64,7 @@ pub mod drain;
 mod end;
 pub mod event_ids;
 mod farewell;
+mod head;
 pub mod heartbeat;
 pub mod idle_timeout;
 mod jitter;
@@ -83,6 +84,7 @@ pub use end::{Bypass, End, Reason};
 #[doc(inline)]
 pub use event_ids::EventIds;
 pub use farewell::Farewell;
+pub(crate) use head::bypass;
 #[doc(inline)]
 pub use heartbeat::{Frame, Heartbeat};
 #[doc(inline)]
@@ -96,6 +98,8 @@ pub use metrics::Metrics;
 #[doc(inline)]
 pub use no_buffering::NoBuffering;
 pub use outbox::Outbox;
+#[cfg(feature = "relay")]
+pub(crate) use pipeline::ABOUT_THE_BYTES;
 pub use pipeline::Pipeline;
 #[doc(inline)]
 pub use retry::Retry;

@@ -63,7 +63,7 @@ const JOINED_SIZE: usize = 16 * 1024;
 const FIRST_OF_BYTE_ORDER_MARK: u8 = 0xef;
 
 /// Headers that say something about the bytes of the body, which are about to change.
-const ABOUT_THE_BYTES: [HeaderName; 4] = [
+pub(crate) const ABOUT_THE_BYTES: [HeaderName; 4] = [
     header::CONTENT_LENGTH,
     header::ETAG,
     header::ACCEPT_RANGES,

@@ -51,6 +51,16 @@ impl Event {
         }
     }
 
+    /// What is left of an event without its blank line, which some clients read nevertheless.
+    #[cfg(feature = "relay")]
+    pub(crate) fn unfinished(block: Bytes, ending: LineEnding) -> Self {
+        let mut kinds = Kinds::default();
+        for (line, _) in Lines::new(&block) {
+            kinds.add(Kinds::of_line(line));
+        }
+        Event::new(block, kinds, ending)
+    }
+
     /// Whether a client dispatches it: whether it has a `data` field, be it an empty one.
     #[inline]
     pub fn has_data(&self) -> bool {

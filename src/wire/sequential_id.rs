@@ -2,46 +2,80 @@
 
 use super::EventId;
 
-/// Where a count of ids begins: 60 random bits, so that an id from an earlier run or of another stream
-/// is never taken for one of this.
+/// Where a count of ids begins: random bits, so that an id from an earlier run or of another stream is
+/// never taken for one of this.
 ///
-/// As text it is 16 characters: `ts`, twelve of Crockford's base 32 in lower case, and two that check
-/// them. An upstream's own ids pass for ours in one case of a thousand *that also begin with `ts` and
-/// have this very length*.
+/// As text it is two letters, digits of Crockford's base 32 in lower case, and two that check them: `ts` and
+/// twelve digits for 60 bits, or `tr` and 26 digits for 128 bits, which nobody guesses. An upstream's own ids
+/// pass for ours in one case of a thousand *that also begin with these letters and have this very length*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Epoch([u8; LEN]);
+pub struct Epoch {
+    /// What is behind `len` is zero.
+    text: [u8; LONG],
+    len: u8,
+}
 
-const LEN: usize = 16;
-const MARK: &[u8] = b"ts";
+const SHORT: usize = 16;
+const LONG: usize = 30;
+const SHORT_MARK: &[u8] = b"ts";
+const LONG_MARK: &[u8] = b"tr";
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 impl Epoch {
     /// The epoch with these lower 60 bits.
     pub fn from_bits(bits: u64) -> Self {
-        let mut text = [0; LEN];
-        text[..2].copy_from_slice(MARK);
-        for (place, letter) in text[2..14].iter_mut().enumerate() {
-            *letter = digit(bits >> (5 * (11 - place)));
-        }
-        let check = checksum(&text[2..14]);
-        text[14] = digit(check >> 5);
-        text[15] = digit(check);
-        Epoch(text)
+        Self::write(SHORT_MARK, SHORT, u128::from(bits))
+    }
+
+    /// The epoch with these 128 bits: where they are random, whoever knows it was told.
+    pub fn from_secret(bits: u128) -> Self {
+        Self::write(LONG_MARK, LONG, bits)
+    }
+
+    /// Whether it has 128 bits.
+    pub fn is_secret(&self) -> bool {
+        usize::from(self.len) == LONG
     }
 
     /// The epoch as it stands in an id.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.text[..usize::from(self.len)]
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
-        let text: [u8; LEN] = text.try_into().ok()?;
-        let check = checksum(&text[2..14]);
-        let valid = text.starts_with(MARK)
-            && text[2..].iter().all(|letter| ALPHABET.contains(letter))
-            && text[14] == digit(check >> 5)
-            && text[15] == digit(check);
-        valid.then_some(Epoch(text))
+    fn write(mark: &[u8], len: usize, bits: u128) -> Self {
+        let mut text = [0; LONG];
+        text[..2].copy_from_slice(mark);
+        let digits = len - 4;
+        for (place, letter) in text[2..len - 2].iter_mut().enumerate() {
+            *letter = digit((bits >> (5 * (digits - 1 - place))) as u64);
+        }
+        let check = checksum(&text[2..len - 2]);
+        text[len - 2] = digit(check >> 5);
+        text[len - 1] = digit(check);
+        Epoch {
+            text,
+            len: len as u8,
+        }
+    }
+
+    /// Reads the epoch that an id begins with, and gives what is behind it.
+    fn parse(id: &[u8]) -> Option<(Self, &[u8])> {
+        let len = if id.starts_with(SHORT_MARK) {
+            SHORT
+        } else if id.starts_with(LONG_MARK) {
+            LONG
+        } else {
+            return None;
+        };
+        let (given, rest) = id.split_at_checked(len)?;
+        let check = checksum(&given[2..len - 2]);
+        let valid = given[2..].iter().all(|letter| ALPHABET.contains(letter))
+            && given[len - 2] == digit(check >> 5)
+            && given[len - 1] == digit(check);
+        let mut text = [0; LONG];
+        text[..len].copy_from_slice(given);
+        let len = len as u8;
+        valid.then_some((Epoch { text, len }, rest))
     }
 }
 
@@ -85,8 +119,7 @@ pub struct SequentialId<'a> {
 impl<'a> SequentialId<'a> {
     /// Reads an id, if it is one of ours.
     pub fn parse(id: &'a [u8]) -> Option<Self> {
-        let (epoch, rest) = id.split_at_checked(LEN)?;
-        let epoch = Epoch::parse(epoch)?;
+        let (epoch, rest) = Epoch::parse(id)?;
         let rest = rest.strip_prefix(b"-")?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (sequence, rest) = rest.split_at(digits);
@@ -107,13 +140,15 @@ impl<'a> SequentialId<'a> {
     #[inline]
     pub fn to_event_id(&self) -> EventId {
         let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
-        let own = LEN + 1 + digits;
+        let epoch = self.epoch.as_bytes();
+        let begin = epoch.len() + 1;
+        let own = begin + digits;
         let len = own + self.upstream.map_or(0, |upstream| 1 + upstream.len());
         EventId::filled(len, |id| {
-            id[..LEN].copy_from_slice(&self.epoch.0);
-            id[LEN] = b'-';
+            id[..epoch.len()].copy_from_slice(epoch);
+            id[epoch.len()] = b'-';
             let mut rest = self.sequence;
-            for digit in id[LEN + 1..own].iter_mut().rev() {
+            for digit in id[begin..own].iter_mut().rev() {
                 *digit = b'0' + (rest % 10) as u8;
                 rest /= 10;
             }
@@ -134,15 +169,28 @@ mod tests {
         for bits in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
             for sequence in [0, 9, 10, u64::MAX] {
                 for upstream in [None, Some(&b""[..]), Some(b"5"), Some(b"a.b-c \xc3\xa9")] {
-                    let id = SequentialId {
-                        epoch: Epoch::from_bits(bits),
-                        sequence,
-                        upstream,
-                    };
-                    assert_eq!(SequentialId::parse(id.to_event_id().as_bytes()), Some(id));
+                    let secret = u128::from(bits) << 64 | u128::from(bits.rotate_left(7));
+                    for epoch in [Epoch::from_bits(bits), Epoch::from_secret(secret)] {
+                        let id = SequentialId {
+                            epoch,
+                            sequence,
+                            upstream,
+                        };
+                        assert_eq!(SequentialId::parse(id.to_event_id().as_bytes()), Some(id));
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_bits_of_a_secret_all_count() {
+        let all: std::collections::HashSet<_> =
+            (0..128).map(|bit| Epoch::from_secret(1 << bit)).collect();
+        assert_eq!(all.len(), 128);
+        let short = Epoch::from_bits(0x0123_4567_89ab_cdef);
+        assert_eq!(short.as_bytes().len(), 16);
+        assert!(!short.is_secret() && Epoch::from_secret(1).is_secret());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use http::{HeaderMap, StatusCode, header, response};
 
-use crate::stage::Bypass;
+use super::Bypass;
 
 /// Why the stages have no business with this response, if they have none.
-pub(super) fn bypass(response: &response::Parts, head_request: bool) -> Option<Bypass> {
+pub(crate) fn bypass(response: &response::Parts, head_request: bool) -> Option<Bypass> {
     if head_request || response.status != StatusCode::OK || !is_event_stream(&response.headers) {
         return Some(Bypass::NotAnEventStream);
     }

@@ -1,0 +1,151 @@
+//! Reads a log of a memory history.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+
+use super::log::{Inner, State};
+use super::ring::Place;
+use super::{Follow, Gap, Read, Skip};
+
+/// A place in a [`MemoryLog`](super::MemoryLog), and nothing else: no event is queued for it.
+pub struct MemoryFollower {
+    log: Arc<Inner>,
+    slot: usize,
+    position: u64,
+    /// What is in front of this position was there before the follower.
+    live: u64,
+    /// The number of the last event with data that was read, or that the follower began behind.
+    read_up_to: u64,
+}
+
+/// As many bytes are joined into one read for those who are behind.
+const JOIN_UP_TO: usize = 64 * 1024;
+
+impl MemoryFollower {
+    pub(super) fn new(
+        log: Arc<Inner>,
+        slot: usize,
+        position: u64,
+        live: u64,
+        read_up_to: u64,
+    ) -> Self {
+        MemoryFollower {
+            log,
+            slot,
+            position,
+            live,
+            read_up_to,
+        }
+    }
+}
+
+impl Follow for MemoryFollower {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        let log = self.log.clone();
+        let mut state = log.lock();
+        if self.position < state.ring.base() {
+            return Poll::Ready(Read::Lost);
+        }
+        // Comments and the like were for those who were there.
+        while self.position < self.live
+            && state.ring.entry(self.position).is_some_and(|e| !e.has_data)
+        {
+            self.position += 1;
+        }
+        let Some(first) = state.ring.entry(self.position) else {
+            if state.closed {
+                return Poll::Ready(Read::End);
+            }
+            state.wait(self.slot, cx.waker());
+            return Poll::Pending;
+        };
+        let begin = self.position;
+        let until = if begin < self.live {
+            self.live
+        } else {
+            u64::MAX
+        };
+        let mut end = begin + 1;
+        let mut len = first.bytes.len();
+        while let Some(entry) = state.ring.entry(end).filter(|_| end < until) {
+            let skipped = begin < self.live && !entry.has_data;
+            if skipped || len + entry.bytes.len() > JOIN_UP_TO {
+                break;
+            }
+            len += entry.bytes.len();
+            end += 1;
+        }
+        let bytes = read(&mut state, begin, end, len);
+        self.position = end;
+        self.read_up_to = state.ring.sequence_before(end);
+        let replayed = if begin < self.live { end - begin } else { 0 };
+        Poll::Ready(Read::Events { bytes, replayed })
+    }
+
+    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()> {
+        let log = self.log.clone();
+        let mut state = log.lock();
+        let Ok(Place::At(position)) = state.ring.position_after(id) else {
+            state.wait(self.slot, cx.waker());
+            return Poll::Pending;
+        };
+        self.position = position;
+        self.read_up_to = state.ring.sequence_before(position);
+        Poll::Ready(())
+    }
+
+    fn skip(&mut self, to: Skip) -> Gap {
+        let state = self.log.lock();
+        let ring = &state.ring;
+        let position = match to {
+            Skip::ToOldest => ring.base(),
+            Skip::ToLatest => ring.next(),
+        };
+        let up_to = ring.sequence_before(position);
+        let gap = ring.gap(up_to.checked_sub(self.read_up_to), position);
+        self.position = position;
+        self.read_up_to = up_to;
+        gap
+    }
+}
+
+fn read(state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
+    if end - begin == 1 {
+        return state
+            .ring
+            .entry(begin)
+            .map(|e| e.bytes.clone())
+            .unwrap_or_default();
+    }
+    if let Some((from, to, bytes)) = &state.joined {
+        if (*from, *to) == (begin, end) {
+            return bytes.clone();
+        }
+    }
+    let mut joined = BytesMut::with_capacity(len);
+    for position in begin..end {
+        if let Some(entry) = state.ring.entry(position) {
+            joined.extend_from_slice(&entry.bytes);
+        }
+    }
+    let joined = joined.freeze();
+    state.joined = Some((begin, end, joined.clone()));
+    joined
+}
+
+impl Drop for MemoryFollower {
+    fn drop(&mut self) {
+        self.log.lock().leave(self.slot);
+    }
+}
+
+impl fmt::Debug for MemoryFollower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryFollower")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

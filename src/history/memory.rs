@@ -1,0 +1,241 @@
+//! Events kept in this process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::History;
+use super::log::{Inner, MemoryLog};
+use crate::wire::Epoch;
+
+/// Keeps events in memory, bounded for each log, and with one budget for all logs. Clones are the same history.
+///
+/// What it costs to keep an event counts beside its bytes. When all logs together are over the budget, the largest
+/// gives way first.
+#[derive(Clone)]
+pub struct MemoryHistory {
+    store: Arc<Store>,
+}
+
+/// Events that were dropped, by what made them be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evictions {
+    /// The log had too many events.
+    pub events: u64,
+    /// The log had too many bytes.
+    pub bytes: u64,
+    /// They were too old.
+    pub age: u64,
+    /// All logs together had too many bytes.
+    pub budget: u64,
+}
+
+impl Evictions {
+    pub(super) fn count(&mut self, cause: Cause) {
+        *match cause {
+            Cause::Events => &mut self.events,
+            Cause::Bytes => &mut self.bytes,
+            Cause::Age => &mut self.age,
+            Cause::Budget => &mut self.budget,
+        } += 1;
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) age: Duration,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Cause {
+    Events,
+    Bytes,
+    Age,
+    Budget,
+}
+
+/// What the logs of one history share.
+///
+/// Locks are taken in one order: that of `logs` before that of a log, and never the other way round.
+pub(super) struct Store {
+    pub(super) limits: Limits,
+    budget: usize,
+    total: AtomicUsize,
+    evictions: [AtomicU64; 4],
+    logs: Mutex<HashMap<u64, Weak<Inner>>>,
+    next: AtomicU64,
+}
+
+impl MemoryHistory {
+    /// At most 1000 events, 1 MiB and 5 minutes for each log, and 256 MiB for all.
+    pub fn new() -> Self {
+        MemoryHistory {
+            store: Arc::new(Store {
+                limits: Limits {
+                    events: 1000,
+                    bytes: 1024 * 1024,
+                    age: Duration::from_secs(300),
+                },
+                budget: 256 * 1024 * 1024,
+                total: AtomicUsize::new(0),
+                evictions: Default::default(),
+                logs: Mutex::default(),
+                next: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Sets how many events a log keeps.
+    #[must_use]
+    pub fn with_events(self, events: usize) -> Self {
+        self.with(|store| store.limits.events = events)
+    }
+
+    /// Sets how many bytes a log keeps. Its newest event stays even when it is larger.
+    #[must_use]
+    pub fn with_bytes(self, bytes: usize) -> Self {
+        self.with(|store| store.limits.bytes = bytes)
+    }
+
+    /// Sets how long a log keeps an event.
+    #[must_use]
+    pub fn with_age(self, age: Duration) -> Self {
+        self.with(|store| store.limits.age = age)
+    }
+
+    /// Sets how many bytes all logs keep together.
+    #[must_use]
+    pub fn with_budget(self, bytes: usize) -> Self {
+        self.with(|store| store.budget = bytes)
+    }
+
+    /// How many bytes all logs keep together.
+    pub fn bytes(&self) -> usize {
+        self.store.total.load(Ordering::Relaxed)
+    }
+
+    /// How many logs are open.
+    pub fn logs(&self) -> usize {
+        self.store.lock().len()
+    }
+
+    /// A history with other bounds; logs that are open keep the old ones.
+    fn with(self, set: impl FnOnce(&mut Store)) -> Self {
+        let mut store = Store {
+            limits: self.store.limits.clone(),
+            budget: self.store.budget,
+            total: AtomicUsize::new(0),
+            evictions: Default::default(),
+            logs: Mutex::default(),
+            next: AtomicU64::new(0),
+        };
+        set(&mut store);
+        MemoryHistory {
+            store: Arc::new(store),
+        }
+    }
+}
+
+impl Default for MemoryHistory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl History for MemoryHistory {
+    type Log = MemoryLog;
+
+    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> MemoryLog {
+        let number = self.store.next.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::new(Inner::new(self.store.clone(), number, epoch, behind));
+        self.store.lock().insert(number, Arc::downgrade(&inner));
+        MemoryLog::new(inner)
+    }
+
+    fn evictions(&self) -> Evictions {
+        let [events, bytes, age, budget] =
+            [0, 1, 2, 3].map(|cause: usize| self.store.evictions[cause].load(Ordering::Relaxed));
+        Evictions {
+            events,
+            bytes,
+            age,
+            budget,
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn count(&self, cause: Cause) {
+        self.evictions[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A log's size has changed.
+    pub(super) fn resized(&self, before: usize, after: usize) {
+        if after >= before {
+            self.total.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.total.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn closed(&self, number: u64) {
+        self.lock().remove(&number);
+    }
+
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.total.load(Ordering::Relaxed) > self.budget
+    }
+
+    /// Drops events of the largest logs until all are within the budget. No log may be locked by the caller.
+    #[cold]
+    pub(super) fn enforce_budget(&self) {
+        // Somewhat more than needed, so that the logs are not looked through for each event.
+        let goal = self.budget - self.budget / 64;
+        let logs = self.lock();
+        let mut logs: Vec<Arc<Inner>> = {
+            // To be dropped behind the lock: the last of its kind wants the lock as well.
+            let all = logs.values().filter_map(Weak::upgrade).collect();
+            drop(logs);
+            all
+        };
+        logs.retain(|log| log.size() > 0);
+        logs.sort_by_key(|log| std::cmp::Reverse(log.size()));
+        let mut largest = 0;
+        while self.total.load(Ordering::Relaxed) > goal && !logs.is_empty() {
+            // Those at the front are made as small as the next one, together.
+            let next = logs.get(largest + 1).map_or(0, |log| log.size());
+            let over = self.total.load(Ordering::Relaxed).saturating_sub(goal);
+            let share = over / (largest + 1);
+            let mut dropped = false;
+            for log in &logs[..=largest] {
+                let floor = next.max(log.size().saturating_sub(share + 1));
+                dropped |= log.evict_to(floor);
+            }
+            if largest + 1 < logs.len() {
+                largest += 1;
+            } else if !dropped {
+                break;
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Inner>>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryHistory")
+            .field("limits", &self.store.limits)
+            .field("budget", &self.store.budget)
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}

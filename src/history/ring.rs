@@ -1,0 +1,308 @@
+//! The events of one log in the order they came, and where each id is.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::memory::{Cause, Limits};
+use super::{Draft, Gap, Start};
+use crate::wire::{Epoch, EventId, LineEnding, SequentialId};
+
+/// An event that is kept.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The number of the last event with data, this one included.
+    pub(super) sequence: u64,
+    /// All of the event with its id, copied: a slice of a chunk would pin all of it.
+    pub(super) bytes: Bytes,
+    /// Where what the upstream sent begins, behind an id line of ours.
+    body: usize,
+    upstream: Option<Bytes>,
+    sets_id: bool,
+    pub(super) has_data: bool,
+    at: Instant,
+}
+
+/// See the [module docs](self). Positions count entries, and never begin anew.
+#[derive(Debug)]
+pub(super) struct Ring {
+    epoch: Epoch,
+    entries: VecDeque<Entry>,
+    /// The position of the oldest entry.
+    base: u64,
+    /// As of the entry in front of `base`.
+    base_sequence: u64,
+    base_upstream: Option<Bytes>,
+    /// As of before the first entry of all.
+    behind: Option<Bytes>,
+    /// From the ids that the upstream set to the position of the last entry that did.
+    index: HashMap<Bytes, u64>,
+    cost: usize,
+    ending: LineEnding,
+    last_id: Option<EventId>,
+}
+
+/// What an entry takes beside its bytes: itself, its place in the index, and two allocations.
+const OVERHEAD: usize = 192;
+
+/// A longer id of the upstream is not carried behind the dot: it would come back in a header.
+const MAX_UPSTREAM_ID: usize = 256;
+
+impl Ring {
+    pub(super) fn new(epoch: Epoch, behind: Option<Bytes>) -> Self {
+        Ring {
+            epoch,
+            entries: VecDeque::new(),
+            base: 0,
+            base_sequence: 0,
+            base_upstream: behind.clone(),
+            behind,
+            index: HashMap::new(),
+            cost: 0,
+            ending: LineEnding::default(),
+            last_id: None,
+        }
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    pub(super) fn last_id(&self) -> Option<EventId> {
+        self.last_id.clone()
+    }
+
+    pub(super) fn entry(&self, position: u64) -> Option<&Entry> {
+        let place = position.checked_sub(self.base)?;
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    pub(super) fn push(&mut self, draft: Draft, now: Instant) {
+        let has_data = draft.event.has_data();
+        let sequence = self.sequence() + u64::from(has_data);
+        self.ending = draft.event.line_ending();
+        let keep = draft.keep_id && draft.sets_id;
+        let (bytes, body) = if keep || !(draft.event.has_data() || draft.sets_id) {
+            self.last_id = draft
+                .upstream
+                .as_deref()
+                .map(EventId::new)
+                .and_then(Result::ok);
+            (draft.event.to_bytes(), 0)
+        } else {
+            let id = self.id(sequence, draft.upstream.as_deref());
+            let event = draft.event.with_id(id.clone());
+            self.last_id = Some(id);
+            let bytes = event.to_bytes();
+            let body = bytes.len() - event.block().len();
+            (bytes, body)
+        };
+        let entry = Entry {
+            sequence,
+            bytes: Bytes::copy_from_slice(&bytes),
+            body,
+            upstream: draft.upstream,
+            sets_id: draft.sets_id,
+            has_data,
+            at: now,
+        };
+        self.cost += entry.cost();
+        if let (true, Some(id)) = (entry.sets_id, &entry.upstream) {
+            self.index.insert(id.clone(), self.next());
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Drops the oldest.
+    pub(super) fn pop(&mut self) -> bool {
+        let Some(entry) = self.entries.pop_front() else {
+            return false;
+        };
+        self.cost -= entry.cost();
+        if let (true, Some(id)) = (entry.sets_id, &entry.upstream) {
+            if self.index.get(id) == Some(&self.base) {
+                self.index.remove(id);
+            }
+        }
+        self.base += 1;
+        self.base_sequence = entry.sequence;
+        self.base_upstream = entry.upstream;
+        if self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+            self.index.shrink_to(self.index.len() * 2);
+        }
+        true
+    }
+
+    /// Drops what the limits do not allow. The newest stays, whatever its size, for those who wait for it.
+    pub(super) fn trim(&mut self, limits: &Limits, now: Instant, mut dropped: impl FnMut(Cause)) {
+        while let Some(oldest) = self.entries.front() {
+            let cause = if now.saturating_duration_since(oldest.at) >= limits.age {
+                Cause::Age
+            } else if self.entries.len() <= 1 {
+                break;
+            } else if self.entries.len() > limits.events {
+                Cause::Events
+            } else if self.cost > limits.bytes {
+                Cause::Bytes
+            } else {
+                break;
+            };
+            self.pop();
+            dropped(cause);
+        }
+    }
+
+    pub(super) fn oldest_until(&self, age: Duration) -> Option<Instant> {
+        self.entries.front()?.at.checked_add(age)
+    }
+
+    /// The number of the last event with data.
+    pub(super) fn sequence(&self) -> u64 {
+        self.entries
+            .back()
+            .map_or(self.base_sequence, |entry| entry.sequence)
+    }
+
+    /// The number of the last event with data in front of this position.
+    pub(super) fn sequence_before(&self, position: u64) -> u64 {
+        if position <= self.base {
+            return self.base_sequence;
+        }
+        self.entry(position - 1)
+            .map_or(self.sequence(), |entry| entry.sequence)
+    }
+
+    /// How many events with data there are from here on.
+    pub(super) fn ahead(&self, position: u64) -> u64 {
+        self.sequence() - self.sequence_before(position)
+    }
+
+    /// The position behind the event that gave this last event ID: it may be one that is not kept any more.
+    ///
+    /// # Errors
+    ///
+    /// When it is not known; with how many were missed, where that is.
+    pub(super) fn position_after(&self, id: &[u8]) -> Result<Place, ()> {
+        let ours = SequentialId::parse(id);
+        if let Some(ours) = ours.filter(|id| id.epoch == self.epoch) {
+            return if ours.sequence > self.sequence() {
+                Err(())
+            } else if ours.sequence < self.base_sequence {
+                Ok(Place::Evicted(ours.sequence))
+            } else {
+                // The first that a client with this number has not had, comments behind it left out.
+                let seen = self
+                    .entries
+                    .partition_point(|e| e.sequence <= ours.sequence);
+                Ok(Place::At(self.base + seen as u64))
+            };
+        }
+        if id.is_empty() {
+            return Err(());
+        }
+        let found = self.index.get(id).or_else(|| {
+            let upstream = ours?.upstream?;
+            self.index.get(upstream)
+        });
+        if let Some(position) = found {
+            return Ok(Place::At(position + 1));
+        }
+        let behind = self.behind.as_deref().ok_or(())?;
+        if id != behind && ours.and_then(|id| id.upstream) != Some(behind) {
+            return Err(());
+        }
+        Ok(if self.base_sequence == 0 {
+            Place::At(self.base)
+        } else {
+            Place::Evicted(0)
+        })
+    }
+
+    pub(super) fn position_of(&self, start: &Start) -> u64 {
+        match start {
+            Start::Live | Start::After(_) => self.next(),
+            Start::All => self.base,
+            Start::At(position) => *position,
+            Start::Last(events) => {
+                let skipped = self.sequence().saturating_sub(*events);
+                self.base + self.entries.partition_point(|e| e.sequence <= skipped) as u64
+            }
+        }
+    }
+
+    pub(super) fn find_same(&self, draft: &Draft) -> Option<u64> {
+        let position = *self.index.get(draft.upstream.as_ref()?)?;
+        self.is_same(position, draft).then_some(position)
+    }
+
+    pub(super) fn is_same_at(&self, position: u64, draft: &Draft) -> bool {
+        self.entry(position).is_some_and(|entry| !entry.sets_id) && self.is_same(position, draft)
+    }
+
+    /// Whether what the upstream sent was the same, but for how its id line was written.
+    fn is_same(&self, position: u64, draft: &Draft) -> bool {
+        let Some(entry) = self.entry(position) else {
+            return false;
+        };
+        let body = &entry.bytes[entry.body..];
+        if entry.body == 0 {
+            return body == draft.event.block();
+        }
+        // The one given again goes the same way as the kept one went: its own id is taken out.
+        let event = draft.event.clone().with_id(self.id(0, None));
+        body == event.block()
+    }
+
+    /// What to tell a client that goes on at this position.
+    pub(super) fn gap(&self, missed: Option<u64>, position: u64) -> Gap {
+        let upstream = if position <= self.base {
+            self.base_upstream.as_deref()
+        } else {
+            let before = self.entry(position - 1).or(self.entries.back());
+            before.and_then(|entry| entry.upstream.as_deref())
+        };
+        Gap {
+            missed,
+            id: self.id(self.sequence_before(position), upstream),
+            ending: self.ending,
+        }
+    }
+
+    fn id(&self, sequence: u64, upstream: Option<&[u8]>) -> EventId {
+        let id = SequentialId {
+            epoch: self.epoch,
+            sequence,
+            upstream: upstream.filter(|id| !id.is_empty() && id.len() <= MAX_UPSTREAM_ID),
+        };
+        id.to_event_id()
+    }
+}
+
+/// Where a client goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    At(u64),
+    /// It has had the event with this number, and some behind it are not kept.
+    Evicted(u64),
+}
+
+impl Entry {
+    fn cost(&self) -> usize {
+        self.bytes.len() + self.upstream.as_ref().map_or(0, Bytes::len) + OVERHEAD
+    }
+}

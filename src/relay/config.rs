@@ -1,0 +1,93 @@
+//! What can be chosen.
+
+use std::time::Duration;
+
+use super::Key;
+use super::metrics::Metrics;
+use crate::wire::DEFAULT_MAX_EVENT_BYTES;
+
+/// What a client without a last event ID is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// What comes from now on.
+    #[default]
+    Live,
+    /// The last so many events first.
+    Last(u64),
+    /// All that is kept first.
+    All,
+}
+
+/// What becomes of a client that is so slow that its next event is not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SlowClient {
+    /// Its stream ends; it comes back with its last event ID and is told of the gap.
+    #[default]
+    Disconnect,
+    /// It is told of the gap and goes on with the oldest event that is kept.
+    Skip,
+    /// It is told of the gap and goes on with what comes next.
+    Latest,
+}
+
+/// What becomes of the upstream's stream when the last client has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLeave {
+    /// It is closed at once.
+    Cancel,
+    /// It is closed when nobody came back in this time.
+    Linger(Duration),
+    /// It runs to its end.
+    Finish,
+}
+
+/// What it means that the upstream ended its stream cleanly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanEnd {
+    /// That was all.
+    Finished,
+    /// The connection was lost, as to an `EventSource`: it is to be made again.
+    Lost,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    /// `None` when each request has its own.
+    pub(super) key: Option<Key>,
+    pub(super) begin: Begin,
+    pub(super) gap_event: Option<String>,
+    pub(super) slow_client: SlowClient,
+    pub(super) on_leave: OnLeave,
+    pub(super) clean_end: Option<CleanEnd>,
+    pub(super) hold: bool,
+    pub(super) open_after: Option<Duration>,
+    pub(super) give_up: Duration,
+    pub(super) keep_finished: Duration,
+    pub(super) keep_ids: bool,
+    pub(super) max_event_bytes: usize,
+    pub(super) max_request_bytes: u64,
+    pub(super) max_relays: usize,
+    pub(super) metrics: Metrics,
+}
+
+impl Config {
+    pub(super) fn new(key: Option<Key>) -> Self {
+        Config {
+            key,
+            begin: Begin::Live,
+            gap_event: Some("stream-gap".into()),
+            slow_client: SlowClient::Disconnect,
+            on_leave: OnLeave::Linger(Duration::from_secs(10)),
+            clean_end: None,
+            hold: false,
+            open_after: None,
+            give_up: Duration::from_secs(300),
+            keep_finished: Duration::from_secs(60),
+            keep_ids: false,
+            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
+            max_request_bytes: 1024 * 1024,
+            max_relays: 10_000,
+            metrics: Metrics::default(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a client saw last, as its request says it.
+
+use http::{HeaderName, HeaderValue, Uri, request, uri};
+
+use crate::wire::{Epoch, SequentialId};
+
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The names that polyfills use in a query, as they cannot set a header.
+const IN_QUERY: [&str; 4] = [
+    "lastEventId",
+    "last_event_id",
+    "Last-Event-ID",
+    "last-event-id",
+];
+
+/// A longer one is not looked up, and not sent upstream: it is nobody's.
+const MAX_LEN: usize = 4096;
+
+/// The last event ID of a client; empty when it was too long to be any.
+#[derive(Clone, Debug)]
+pub(super) struct LastEventId {
+    pub(super) id: Vec<u8>,
+    /// What of it is the upstream's.
+    pub(super) upstream: Option<Vec<u8>>,
+}
+
+impl LastEventId {
+    /// Takes it out of the request, the header before the query. In the header stays what is the upstream's.
+    pub(super) fn take(request: &mut request::Parts) -> Option<Self> {
+        let in_query = take_from_query(&mut request.uri);
+        let in_header = request.headers.remove(&LAST_EVENT_ID);
+        let id = in_header.map(|id| id.as_bytes().to_vec()).or(in_query)?;
+        if id.is_empty() {
+            return None;
+        }
+        if id.len() > MAX_LEN {
+            let id = Vec::new();
+            return Some(LastEventId { id, upstream: None });
+        }
+        let upstream = match SequentialId::parse(&id) {
+            Some(ours) => ours.upstream.map(<[u8]>::to_vec),
+            None => Some(id.clone()),
+        };
+        let value = upstream.as_deref().map(HeaderValue::from_bytes);
+        if let Some(Ok(value)) = value {
+            request.headers.insert(LAST_EVENT_ID, value);
+        }
+        Some(LastEventId { id, upstream })
+    }
+
+    /// Where the count of the id began, if it is one of ours.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        SequentialId::parse(&self.id).map(|ours| ours.epoch)
+    }
+}
+
+fn take_from_query(from: &mut Uri) -> Option<Vec<u8>> {
+    let query = from.query()?;
+    let is_one = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or("");
+        IN_QUERY.contains(&name)
+    };
+    let found = query.split('&').find(is_one)?;
+    let value = found.split_once('=').map_or("", |(_, value)| value);
+    let id = percent_decoded(value.as_bytes());
+
+    let rest: Vec<&str> = query.split('&').filter(|pair| !is_one(pair)).collect();
+    let path = match rest.is_empty() {
+        true => from.path().to_owned(),
+        false => format!("{}?{}", from.path(), rest.join("&")),
+    };
+    let mut parts = std::mem::take(from).into_parts();
+    if let Ok(path) = uri::PathAndQuery::try_from(path) {
+        parts.path_and_query = Some(path);
+    }
+    *from = Uri::from_parts(parts).unwrap_or_default();
+    Some(id)
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let byte = match rest {
+            [b'%', hex @ ..] => hex
+                .get(..2)
+                .and_then(|hex| std::str::from_utf8(hex).ok())
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok()),
+            _ => None,
+        };
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &rest[3..] } else { behind };
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn taken(uri: &str, header: Option<&str>) -> (Option<String>, String, Option<String>) {
+        let mut request = Request::get(uri);
+        if let Some(id) = header {
+            request = request.header(LAST_EVENT_ID, id);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let id = LastEventId::take(&mut parts);
+        let sent = parts.headers.get(&LAST_EVENT_ID);
+        (
+            id.map(|id| String::from_utf8(id.id).unwrap()),
+            parts.uri.to_string(),
+            sent.map(|id| id.to_str().unwrap().into()),
+        )
+    }
+
+    #[test]
+    fn the_header_comes_before_the_query_and_the_query_loses_it() {
+        let some = |text: &str| Some(text.to_owned());
+        for name in IN_QUERY {
+            let uri = format!("/a?x=1&{name}=row%2d7%2&y");
+            assert_eq!(
+                taken(&uri, None),
+                (some("row-7%2"), "/a?x=1&y".into(), some("row-7%2"))
+            );
+            assert_eq!(
+                taken(&uri, Some("h")),
+                (some("h"), "/a?x=1&y".into(), some("h"))
+            );
+        }
+        let uri = "http://host/a?lastEventId=5";
+        assert_eq!(
+            taken(uri, None),
+            (some("5"), "http://host/a".into(), some("5"))
+        );
+        assert_eq!(taken("/a?b", None), (None, "/a?b".into(), None));
+    }
+
+    #[test]
+    fn ours_are_not_sent_upstream_and_huge_ones_are_nobodys() {
+        let ours = |upstream| {
+            let epoch = Epoch::from_secret(7);
+            let id = SequentialId {
+                epoch,
+                sequence: 3,
+                upstream,
+            };
+            String::from_utf8(id.to_event_id().as_bytes().to_vec()).unwrap()
+        };
+        assert_eq!(taken("/", Some(&ours(None))).2, None);
+        assert_eq!(taken("/", Some(&ours(Some(b"a.b")))).2, Some("a.b".into()));
+        let huge = "x".repeat(MAX_LEN + 1);
+        assert_eq!(
+            taken("/", Some(&huge)),
+            (Some(String::new()), "/".into(), None)
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Counts replays, slow clients and connections, on the `metrics` facade if the feature is on.
+
+use super::SlowClient;
+#[cfg(not(feature = "metrics"))]
+use crate::history::Stats;
+
+/// What became of a last event ID.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Replay {
+    Hit,
+    Gap,
+    Unknown,
+    Rejected,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Metrics {
+    #[cfg(feature = "metrics")]
+    handles: Option<std::sync::Arc<on::Handles>>,
+}
+
+impl Metrics {
+    pub(super) fn is_on(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        return self.handles.is_some();
+        #[cfg(not(feature = "metrics"))]
+        false
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+impl Metrics {
+    pub(super) fn replayed(&self, _: u64) {}
+    pub(super) fn replay(&self, _: Replay) {}
+    pub(super) fn slow(&self, _: SlowClient) {}
+    pub(super) fn relays(&self, _: f64) {}
+    pub(super) fn clients(&self, _: f64) {}
+    pub(super) fn connected(&self, _: f64) {}
+    pub(super) fn history(&self, _: &Stats, _: &Stats) {}
+}
+
+#[cfg(feature = "metrics")]
+mod on {
+    use std::fmt;
+    use std::sync::Arc;
+
+    use metrics::{Counter, Gauge, SharedString, counter, gauge};
+
+    use super::{Metrics, Replay, SlowClient};
+    use crate::history::Stats;
+
+    pub(super) struct Handles {
+        replays: [Counter; 4],
+        replayed_events: Counter,
+        slow_clients: [Counter; 3],
+        relays: Gauge,
+        clients: Gauge,
+        connected: Gauge,
+        history_events: Gauge,
+        history_bytes: Gauge,
+        evictions: [Counter; 4],
+    }
+
+    impl Metrics {
+        pub(in crate::relay) fn new(route: SharedString) -> Self {
+            let with = |name: &'static str, value: &'static str| {
+                [("route", route.clone()), (name, value.into())]
+            };
+            let replays = |result| counter!("sse_replays_total", &with("result", result));
+            let slow = |policy| counter!("sse_slow_clients_total", &with("policy", policy));
+            let evictions = |by| counter!("sse_history_evictions_total", &with("by", by));
+            let label = [("route", route.clone())];
+            Metrics {
+                handles: Some(Arc::new(Handles {
+                    replays: ["hit", "gap", "unknown", "rejected"].map(replays),
+                    replayed_events: counter!("sse_replayed_events_total", &label),
+                    slow_clients: ["disconnect", "skip", "latest"].map(slow),
+                    relays: gauge!("sse_relays_active", &label),
+                    clients: gauge!("sse_relay_clients", &label),
+                    connected: gauge!("sse_upstream_connected", &label),
+                    history_events: gauge!("sse_history_events", &label),
+                    history_bytes: gauge!("sse_history_bytes", &label),
+                    evictions: ["events", "bytes", "age", "budget"].map(evictions),
+                })),
+            }
+        }
+
+        pub(in crate::relay) fn replayed(&self, events: u64) {
+            if let Some(handles) = self.handles.as_ref().filter(|_| events > 0) {
+                handles.replayed_events.increment(events);
+            }
+        }
+
+        pub(in crate::relay) fn replay(&self, result: Replay) {
+            if let Some(handles) = &self.handles {
+                handles.replays[result as usize].increment(1);
+            }
+        }
+
+        pub(in crate::relay) fn slow(&self, policy: SlowClient) {
+            if let Some(handles) = &self.handles {
+                handles.slow_clients[policy as usize].increment(1);
+            }
+        }
+
+        pub(in crate::relay) fn relays(&self, by: f64) {
+            if let Some(handles) = &self.handles {
+                handles.relays.increment(by);
+            }
+        }
+
+        pub(in crate::relay) fn clients(&self, by: f64) {
+            if let Some(handles) = &self.handles {
+                handles.clients.increment(by);
+            }
+        }
+
+        /// A log has changed.
+        pub(in crate::relay) fn history(&self, before: &Stats, now: &Stats) {
+            let Some(handles) = &self.handles else { return };
+            let by = |now: usize, before: usize| now as f64 - before as f64;
+            handles
+                .history_events
+                .increment(by(now.events, before.events));
+            handles.history_bytes.increment(by(now.bytes, before.bytes));
+            let all = |stats: &Stats| {
+                let all = stats.evictions;
+                [all.events, all.bytes, all.age, all.budget]
+            };
+            for (counter, (now, before)) in handles
+                .evictions
+                .iter()
+                .zip(all(now).into_iter().zip(all(before)))
+            {
+                counter.increment(now - before);
+            }
+        }
+
+        pub(in crate::relay) fn connected(&self, by: f64) {
+            if let Some(handles) = &self.handles {
+                handles.connected.increment(by);
+            }
+        }
+    }
+
+    impl fmt::Debug for Handles {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Handles")
+        }
+    }
+}

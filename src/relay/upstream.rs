@@ -1,0 +1,134 @@
+//! Reads the upstream's stream: chunks in, drafts for the history out.
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use super::config::Config;
+use super::gap;
+use crate::history::{Draft, Log};
+use crate::wire::{Decoded, Decoder, Event};
+
+/// What is known of the upstream over all of its connections.
+pub(super) struct Reading {
+    decoder: Decoder,
+    /// The last event ID that it has set.
+    pub(super) last_id: Option<Bytes>,
+    pub(super) retry: Option<Duration>,
+    /// Events with data on this connection.
+    pub(super) events: u64,
+    again: Option<Again>,
+}
+
+/// Looks for events that the upstream sends again after a connection was lost.
+struct Again {
+    /// What was there before this connection is in front of this position.
+    before: u64,
+    /// The last that was sent again: they come in order, so one that is like an earlier one is new.
+    last: Option<u64>,
+    /// That was the event before, so one without an id may be the one behind it.
+    in_run: bool,
+}
+
+impl Reading {
+    pub(super) fn new(last_id: Option<Bytes>) -> Self {
+        Reading {
+            decoder: Decoder::new(),
+            last_id,
+            retry: None,
+            events: 0,
+            again: None,
+        }
+    }
+
+    /// A new connection. What is in front of the position came over an earlier one.
+    pub(super) fn begin(&mut self, config: &Config, before: Option<u64>) {
+        self.decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);
+        self.events = 0;
+        self.again = before.map(|before| Again {
+            before,
+            last: None,
+            in_run: false,
+        });
+    }
+
+    /// Takes the events out of chunks. Those that were sent again are left out.
+    pub(super) async fn read<L: Log>(
+        &mut self,
+        chunks: Vec<Bytes>,
+        config: &Config,
+        log: &L,
+    ) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        for chunk in chunks {
+            self.decoder.push(chunk);
+            while let Some(decoded) = self.decoder.next() {
+                let draft = match decoded {
+                    Decoded::Event(event) => Some(self.draft(event, config)),
+                    Decoded::Oversize { last: true, .. } => self.gap(config, Some(1)),
+                    Decoded::Oversize { .. } => None,
+                };
+                let Some(draft) = draft else { continue };
+                let again = match &mut self.again {
+                    Some(again) => again.is_known(&draft, log).await,
+                    None => false,
+                };
+                if !again {
+                    drafts.push(draft);
+                }
+            }
+        }
+        drafts
+    }
+
+    /// What is left when the upstream has ended cleanly, and for good.
+    pub(super) fn finish(&mut self, config: &Config) -> Option<Draft> {
+        let ending = self.decoder.line_ending();
+        let rest = self.decoder.finish()?;
+        Some(self.draft(Event::unfinished(rest, ending), config))
+    }
+
+    /// Tells all clients, also those who come later, that something is missing here.
+    pub(super) fn gap(&self, config: &Config, missed: Option<u64>) -> Option<Draft> {
+        Some(Draft {
+            event: gap::without_id(config, missed)?,
+            upstream: self.last_id.clone(),
+            sets_id: false,
+            keep_id: false,
+        })
+    }
+
+    fn draft(&mut self, event: Event, config: &Config) -> Draft {
+        self.events += u64::from(event.has_data());
+        self.retry = event.retry().or(self.retry);
+        let id = event.id();
+        let sets_id = id.is_some();
+        if let Some(id) = id {
+            self.last_id = (!id.is_empty()).then(|| Bytes::copy_from_slice(id));
+        }
+        Draft {
+            upstream: self.last_id.clone(),
+            sets_id,
+            keep_id: config.keep_ids && config.key.is_some(),
+            event,
+        }
+    }
+}
+
+impl Again {
+    async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
+        let position = if draft.sets_id && draft.upstream.is_some() {
+            log.find_same(draft).await
+        } else {
+            match self.last.filter(|_| self.in_run && !draft.sets_id) {
+                Some(last) if log.is_same_at(last + 1, draft).await => Some(last + 1),
+                _ => None,
+            }
+        };
+        let known = position
+            .filter(|position| *position < self.before)
+            .filter(|position| self.last.is_none_or(|last| *position > last));
+        self.in_run = known.is_some();
+        self.last = known.or(self.last);
+        known.is_some()
+    }
+}

@@ -1,0 +1,11 @@
+//! The history and the relay, driven as users drive them: through a tower service, with the clock paused.
+
+mod client;
+mod history;
+mod policies;
+mod random;
+mod reconnect;
+mod resumable;
+mod schedules;
+mod shared;
+mod upstream;

@@ -1,0 +1,251 @@
+//! The upstream is lost, and clients do not notice, or are told what there is to know.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
+use tower_sse::relay::{Key, RelayLayer, UpstreamState};
+
+use crate::client::{App, Client, app, get, numbers, send};
+use crate::upstream::{Call, Stream, upstream};
+
+async fn opened(layer: &RelayLayer) -> (App, Receiver<Call>, Stream, Client) {
+    let (fake, mut calls) = upstream();
+    let app = app(layer, &fake);
+    let waiting = send(&app, get("/"), "");
+    let stream = calls.recv().await.unwrap().open();
+    let client = waiting.client().await;
+    (app, calls, stream, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_upstream_is_asked_for_what_is_behind_its_last_id() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events(1..=3, true).await;
+    stream.send("id: 4\ndata: half of an ev").await;
+    stream.fail().await;
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.last_event_id(), Some("3"));
+    let stream = call.open();
+    stream.events(4..=5, true).await;
+    assert_eq!(client.texts(5).await, numbers(1..=5));
+    // A clean end is no other to a GET that is shared.
+    drop(stream);
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.last_event_id(), Some("5"));
+    let _stream = call.open();
+    assert!(client.is_silent().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_id_something_may_be_missing_and_clients_are_told() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events(1..=2, false).await;
+    stream.fail().await;
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.last_event_id(), None);
+    call.open().events([3], false).await;
+    assert_eq!(client.texts(4).await, ["1", "2", "stream-gap:null", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_given_once() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events(1..=3, true).await;
+    stream.send("data: no id\n\n").await;
+    stream.events([4], true).await;
+    stream.fail().await;
+    // It takes no notice of the id, and begins anew.
+    let stream = calls.recv().await.unwrap().open();
+    stream.events(1..=3, true).await;
+    stream.send("data: no id\n\n").await;
+    stream.send("id: 4\ndata: other\n\n").await;
+    stream.events(5..=6, true).await;
+    stream.send("id: 6\ndata: 6\n\n").await;
+    assert_eq!(
+        client.texts(9).await,
+        ["1", "2", "3", "no id", "4", "other", "5", "6", "6"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_to_a_reconnect_has_its_meaning() {
+    let html = [("content-type", "text/html")];
+    let later = [("retry-after", "120")];
+    for (status, fields, goes_on) in [
+        (500, &[][..], true),
+        (503, &later, true),
+        (429, &later, true),
+        (301, &[("location", "/x")], true),
+        (200, &html, true),
+        (401, &[], false),
+        (404, &[], false),
+    ] {
+        let layer = RelayLayer::shared(Key::default());
+        let (app, mut calls, stream, mut client) = opened(&layer).await;
+        stream.events([1], true).await;
+        assert_eq!(client.text().await, "1");
+        stream.fail().await;
+        drop(calls.recv().await.unwrap().answer(status, fields));
+        let answered = Instant::now();
+        if goes_on {
+            let stream = calls.recv().await.unwrap().open();
+            let wait = if fields == later { 120 } else { 0 };
+            assert!(answered.elapsed() >= Duration::from_secs(wait), "{status}");
+            stream.events([2], true).await;
+            assert_eq!(client.text().await, "2", "{status}");
+        } else {
+            assert_eq!(client.text().await, "(end)", "{status}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(layer.relays().is_empty(), "{status}");
+            // It is not kept: the next one asks for itself.
+            let waiting = send(&app, get("/"), "");
+            drop(calls.recv().await.unwrap().answer(status, &[]));
+            assert_eq!(waiting.answer().await.status().as_u16(), status);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_content_ends_it_for_all_once_they_have_had_all() {
+    let layer = RelayLayer::shared(Key::default());
+    let (app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events([1], false).await;
+    assert_eq!(client.text().await, "1");
+    let after_1 = client.last_id.clone();
+    stream.events([2], false).await;
+    assert_eq!(client.text().await, "2");
+    drop(stream);
+    drop(calls.recv().await.unwrap().answer(204, &[]));
+    assert_eq!(client.text().await, "(end)");
+    let request = |id: &str| get("/").header("last-event-id", id);
+    let mut behind = send(&app, request(&after_1), "").client().await;
+    assert_eq!(behind.texts(2).await, ["2", "(end)"]);
+    for request in [get("/"), request(&client.last_id), request("guessed")] {
+        let answer = send(&app, request, "").answer().await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+    assert_eq!(layer.relays()[0].upstream, UpstreamState::Ended);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(layer.relays().is_empty());
+    let _waiting = send(&app, get("/"), "");
+    calls.recv().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_never_comes_back_is_given_up_and_not_in_a_hurry() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events([1], true).await;
+    assert_eq!(client.text().await, "1");
+    let lost = Instant::now();
+    stream.fail().await;
+    let asking = tokio::spawn(async move {
+        let mut asked = 0;
+        while let Some(call) = calls.recv().await {
+            asked += 1;
+            // A head and nothing behind it, or an error.
+            if asked % 2 == 0 {
+                call.open().fail().await;
+            } else {
+                drop(call.answer(502, &[]));
+            }
+        }
+        asked
+    });
+    assert_eq!(client.text().await, "(end)");
+    let after = lost.elapsed().as_secs();
+    assert!((295..=301).contains(&after), "{after}");
+    assert!(layer.relays().is_empty());
+    drop(_app);
+    let asked = asking.await.unwrap();
+    assert!((10..120).contains(&asked), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_of_the_upstream_is_waited_for() {
+    let layer = RelayLayer::shared(Key::default());
+    let (app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.send("retry: 20000\n").await;
+    stream.events([1], true).await;
+    assert_eq!(client.text().await, "1");
+    let mut late = send(&app, get("/"), "").client().await;
+    assert_eq!(late.chunk().await.unwrap(), "retry: 20000\n");
+    stream.fail().await;
+    let lost = Instant::now();
+    calls.recv().await.unwrap();
+    let waited = lost.elapsed().as_secs();
+    assert!((20..=21).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_stream_is_open_before_the_upstream_is() {
+    for open_after in [None, Some(Duration::from_secs(2))] {
+        let layer = RelayLayer::shared(Key::default())
+            .with_hold(open_after.is_none())
+            .with_open_after(open_after);
+        let (fake, mut calls) = upstream();
+        let app = app(&layer, &fake);
+        let waiting = send(&app, get("/"), "");
+        let call = calls.recv().await.unwrap();
+        let asked = Instant::now();
+        let answer = waiting.answer().await;
+        assert_eq!(
+            asked.elapsed().as_secs(),
+            open_after.map_or(0, |time| time.as_secs())
+        );
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        let mut client = Client::of(answer);
+        drop(call.answer(503, &[]));
+        calls.recv().await.unwrap().open().events([1], false).await;
+        assert_eq!(client.text().await, "1", "there is no gap before the first");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_runs_the_upstreams_part_of_an_id_is_sent() {
+    let layer = RelayLayer::shared(Key::default());
+    let (app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events(7..=7, true).await;
+    assert_eq!(client.text().await, "7");
+    let id = client.last_id.clone();
+    assert!(id.starts_with("ts") && id.ends_with("-1.7"), "{id}");
+    drop(client);
+    stream.cancelled().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let waiting = send(&app, get("/").header("last-event-id", &id), "");
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.last_event_id(), Some("7"));
+    call.open().events([8], true).await;
+    assert_eq!(waiting.client().await.text().await, "8");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_of_the_upstream_are_kept_where_they_are_trusted() {
+    let layer = RelayLayer::shared(Key::default()).with_upstream_ids(true);
+    let (app, _calls, stream, mut client) = opened(&layer).await;
+    stream.events(1..=3, true).await;
+    assert_eq!(client.texts(3).await, numbers(1..=3));
+    assert_eq!(client.last_id, "3");
+    let mut back = send(&app, get("/").header("last-event-id", "1"), "")
+        .client()
+        .await;
+    assert_eq!(back.texts(2).await, ["2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_too_large_is_a_gap_of_one() {
+    let layer = RelayLayer::shared(Key::default()).with_max_event_bytes(1000);
+    let (_app, _calls, stream, mut client) = opened(&layer).await;
+    stream.events([1], false).await;
+    stream.send(format!("data: {}", "x".repeat(900))).await;
+    stream
+        .send(format!("{}\n\ndata: 2\n\n", "x".repeat(900)))
+        .await;
+    assert_eq!(client.texts(3).await, ["1", "stream-gap:1", "2"]);
+}

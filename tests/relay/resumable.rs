@@ -1,0 +1,151 @@
+//! Each request has its own stream, and finds it again.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use tower_sse::relay::RelayLayer;
+use tower_sse::wire::{Epoch, SequentialId};
+
+use crate::client::{Client, app, get, numbers, send};
+use crate::upstream::upstream;
+
+fn post() -> http::request::Builder {
+    Request::post("/tokens").header("authorization", "me")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_sent_once_and_its_rest_is_there_for_who_comes_back() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::resumable();
+    let app = app(&layer, &fake);
+    let waiting = send(&app, post(), "prompt");
+    let call = calls.recv().await.unwrap();
+    assert_eq!(
+        (call.request.uri().path(), &call.body[..]),
+        ("/tokens", &b"prompt"[..])
+    );
+    let stream = call.open();
+    let answer = waiting.answer().await;
+    assert_eq!(
+        answer.headers()["set-cookie"],
+        "a=b",
+        "it is the opener's own"
+    );
+    let mut client = Client::of(answer);
+    stream.events(1..=100, false).await;
+    assert_eq!(client.texts(100).await, numbers(1..=100));
+    let id = client.last_id.clone();
+    drop(client);
+    stream.events(101..=200, false).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let back = || post().header("last-event-id", &id);
+    let mut client = send(&app, back(), "prompt").client().await;
+    stream.events(201..=300, false).await;
+    drop(stream);
+    assert_eq!(client.texts(200).await, numbers(101..=300));
+    assert_eq!(client.text().await, "(end)");
+
+    // With other credentials, and with an id that was guessed, it does not exist.
+    let other = Request::post("/tokens").header("authorization", "you");
+    let guessed = SequentialId {
+        epoch: Epoch::from_secret(7),
+        sequence: 100,
+        upstream: None,
+    };
+    let guessed = guessed.to_event_id();
+    for request in [
+        other.header("last-event-id", &id),
+        Request::post("/tokens").header("last-event-id", &id),
+        post().header("last-event-id", guessed.as_bytes()),
+    ] {
+        let mut client = send(&app, request, "prompt").client().await;
+        assert_eq!(client.texts(2).await, ["stream-gap:null", "(end)"]);
+    }
+
+    // It stays for a while, and who has had all of it is told so.
+    let mut again = send(&app, back(), "prompt").client().await;
+    assert_eq!(again.texts(200).await, numbers(101..=300));
+    let all = get("/tokens")
+        .header("authorization", "me")
+        .header("last-event-id", &client.last_id);
+    let answer = send(&app, all, "").answer().await;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    assert!(calls.try_recv().is_err(), "one POST was sent");
+    drop((again, client, answer));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(layer.relays().is_empty());
+    assert_eq!(layer.history().bytes(), 0);
+    assert_eq!(
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
+        0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_request_twice_is_two_streams() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::resumable();
+    let app = app(&layer, &fake);
+    let (a, b) = (send(&app, post(), "x"), send(&app, post(), "x"));
+    let _a_stream = calls.recv().await.unwrap().open();
+    let _b_stream = calls.recv().await.unwrap().open();
+    let _clients = (a.client().await, b.client().await);
+    assert_eq!(layer.relays().len(), 2);
+    assert!(layer.relays().iter().all(|relay| relay.last_id.is_none()));
+    assert!(layer.relays().iter().all(|relay| !relay.key.contains("me")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_fails_is_not_sent_again_and_says_what_it_lost() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::resumable(), &fake);
+    let waiting = send(&app, post(), "x");
+    let stream = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    stream.events(1..=2, false).await;
+    stream.send("data: half").await;
+    stream.fail().await;
+    assert_eq!(
+        client.texts(4).await,
+        ["1", "2", "stream-gap:null", "(end)"]
+    );
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(calls.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_at_a_clean_end_is_passed_on() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::resumable(), &fake);
+    let waiting = send(&app, post(), "x");
+    let stream = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    stream.send("data: 1\n\ndata: [DONE]\n").await;
+    drop(stream);
+    let mut text = Vec::new();
+    while let Some(chunk) = client.chunk().await {
+        text.extend_from_slice(&chunk);
+    }
+    assert!(
+        text.ends_with(b"-2\ndata: [DONE]\n"),
+        "{}",
+        text.escape_ascii()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_too_large_passes_by() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::resumable().with_max_request_bytes(3);
+    let app = app(&layer, &fake);
+    let waiting = send(&app, post(), "four");
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.body, "four");
+    let stream = call.open();
+    stream.events([1], false).await;
+    assert_eq!(Client::of(waiting.answer().await).text().await, "1");
+    assert!(layer.relays().is_empty());
+}
