@@ -253,7 +253,7 @@ where
                 },
                 None => batch.await,
             };
-            let full = chunks.len() >= BATCH_CHUNKS;
+            let full = is_full(&chunks);
             if !chunks.is_empty() {
                 let log = &self.relay.log;
                 let drafts = self.reading.read(chunks, &self.config, log).await;
@@ -429,17 +429,14 @@ impl Drop for ConnectedGauge {
 
 /// Takes all chunks that are there, and waits for one if there are none. Gives how the body ended, if it did.
 async fn gather<R: Body>(mut body: Pin<&mut R>, chunks: &mut Vec<Bytes>) -> Option<Loss> {
-    let mut bytes = 0;
     poll_fn(|cx| {
         loop {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(mut data) = frame.into_data() {
-                        let chunk = data.copy_to_bytes(data.remaining());
-                        bytes += chunk.len();
-                        chunks.push(chunk);
+                        chunks.push(data.copy_to_bytes(data.remaining()));
                     }
-                    if bytes >= BATCH_BYTES || chunks.len() >= BATCH_CHUNKS {
+                    if is_full(chunks) {
                         return Poll::Ready(None);
                     }
                 }
@@ -451,6 +448,11 @@ async fn gather<R: Body>(mut body: Pin<&mut R>, chunks: &mut Vec<Bytes>) -> Opti
         }
     })
     .await
+}
+
+/// Whether there may be more than was taken together.
+fn is_full(chunks: &[Bytes]) -> bool {
+    chunks.len() >= BATCH_CHUNKS || chunks.iter().map(Bytes::len).sum::<usize>() >= BATCH_BYTES
 }
 
 /// The first one's result, unless the second is done before.
