@@ -224,10 +224,11 @@ where
     R: Body + Send + 'static,
     H: History,
 {
-    // Before the task begins, so that nothing can be missed.
-    let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+    // Whoever leaves while the history is asked drops the task, and with it the relay.
     let (first, answer) = oneshot::channel();
     let task = task::run(client.clone(), registry.clone(), service, template, first);
+    // Before the task begins, so that nothing can be missed.
+    let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
     tokio::spawn(task);
     let mut told = Vec::new();
     if let Some(last) = last {

@@ -52,13 +52,15 @@ const BATCH_EVENTS: usize = 128;
 /// Old events are dropped in no shorter steps.
 const LEAST_EXPIRY: Duration = Duration::from_secs(1);
 
-pub(super) async fn run<S, B, R, H>(
+/// What it leaves behind is cleaned up also when it is dropped before it has begun.
+pub(super) fn run<S, B, R, H>(
     relay: Arc<Relay<H::Log>>,
     registry: Arc<Registry<H>>,
     service: S,
     template: Template,
     first: oneshot::Sender<First<R, S::Error>>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send + 'static,
@@ -66,13 +68,28 @@ pub(super) async fn run<S, B, R, H>(
     R: Body + Send + 'static,
     H: History,
 {
-    let config = relay.config.clone();
-    config.metrics.relays(1.0);
+    relay.config.metrics.relays(1.0);
     // Behind it the log may have events for those who still read, and no others.
-    let _cleanup = Cleanup {
-        relay: relay.clone(),
-        registry,
-    };
+    let cleanup = Cleanup { relay, registry };
+    async move {
+        let relay = cleanup.relay.clone();
+        drive(relay, service, template, first).await;
+        drop(cleanup);
+    }
+}
+
+async fn drive<S, B, R, L>(
+    relay: Arc<Relay<L>>,
+    service: S,
+    template: Template,
+    first: oneshot::Sender<First<R, S::Error>>,
+) where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: From<Bytes>,
+    R: Body,
+    L: Log,
+{
+    let config = relay.config.clone();
     let last_id = template.parts.headers.get(&LAST_EVENT_ID);
     let reading = Reading::new(last_id.map(|id| Bytes::copy_from_slice(id.as_bytes())));
     let how = {

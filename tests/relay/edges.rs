@@ -1,19 +1,25 @@
 //! What goes wrong seldom: requests that are dropped at a bad moment, services that never wait, histories that have nothing left.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use tokio::time::timeout;
-use tower::{Layer, ServiceExt, service_fn};
+use tokio::time::{Instant, timeout};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_sse::history::{
+    Appended, Draft, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog, Start, Stats,
+};
 use tower_sse::relay::{Key, RelayLayer};
+use tower_sse::wire::Epoch;
 
-use crate::client::get;
+use crate::client::{app, get, send};
+use crate::upstream::upstream;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -50,4 +56,101 @@ async fn an_upstream_that_never_waits_lets_others_run() {
         let frame = timeout(LONG, body.frame()).await.unwrap();
         assert!(frame.is_some(), "it was never let read");
     }
+}
+
+#[test]
+fn a_runtime_that_stops_leaves_no_relay_behind() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared(Key::default());
+    let app = app(&layer, &fake);
+    let first = runtime();
+    // Polled once: the relay's task was made, and never ran.
+    let mut asking = Box::pin(app.clone().oneshot(get("/").body(Full::default()).unwrap()));
+    first.block_on(poll_fn(|cx| {
+        assert!(asking.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    }));
+    drop(first);
+    drop(asking);
+    assert!(layer.relays().is_empty());
+    runtime().block_on(async {
+        let waiting = send(&app, get("/"), "");
+        let call = timeout(LONG, calls.recv()).await.expect("a request");
+        call.unwrap().open().events([1], false).await;
+        assert_eq!(waiting.client().await.text().await, "1");
+    });
+}
+
+/// A history that is somewhere else: all takes its time.
+struct Remote(MemoryHistory);
+struct RemoteLog(MemoryLog);
+
+impl History for Remote {
+    type Log = RemoteLog;
+
+    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> RemoteLog {
+        RemoteLog(self.0.open(epoch, behind))
+    }
+}
+
+impl Log for RemoteLog {
+    type Follower = MemoryFollower;
+
+    async fn append(&self, events: Vec<Draft>, now: Instant) -> Appended {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.0.append(events, now).await
+    }
+
+    async fn follow(&self, start: Start, now: Instant) -> (MemoryFollower, Joined) {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.0.follow(start, now).await
+    }
+
+    async fn find_same(&self, draft: &Draft) -> Option<u64> {
+        self.0.find_same(draft).await
+    }
+
+    async fn is_same_at(&self, position: u64, draft: &Draft) -> bool {
+        self.0.is_same_at(position, draft).await
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        self.0.expire(now)
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_the_history_is_asked_leaves_no_relay_behind() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared(Key::default()).with_history(Remote(MemoryHistory::new()));
+    let mut app = layer.layer(fake);
+    let mut asking = Box::pin(app.call(get("/").body(Full::default()).unwrap()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(asking.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(layer.relays().len(), 1);
+    drop(asking);
+    assert!(layer.relays().is_empty(), "nobody would ever answer it");
+
+    let asking = tokio::spawn(app.call(get("/").body(Full::default()).unwrap()));
+    let call = timeout(LONG, calls.recv()).await.expect("a request");
+    call.unwrap().open().events(1..=3, true).await;
+    let mut body = asking.await.unwrap().unwrap().into_body();
+    let frame = timeout(LONG, body.frame()).await.unwrap().unwrap().unwrap();
+    let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+    assert!(text.ends_with("-3.3\ndata: 3\n\n"), "{text}");
 }
