@@ -92,7 +92,11 @@ impl Log for MemoryLog {
             };
             let ahead = ring.ahead(position);
             let live = ring.next();
-            let read_up_to = ring.sequence_before(position);
+            let read_up_to = match position {
+                0 => 0,
+                position if position < ring.base() => u64::MAX,
+                position => ring.sequence_before(position),
+            };
             let joined = Joined { found, ahead };
             (state.enter(), position, joined, live, read_up_to)
         });

@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::history::{
     Appended, Draft, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog, Start, Stats,
 };
-use tower_sse::relay::{Key, RelayLayer};
+use tower_sse::relay::{Key, RelayLayer, SlowClient};
 use tower_sse::wire::Epoch;
 
 use crate::client::{app, get, send};
@@ -153,4 +153,29 @@ async fn a_client_that_leaves_while_the_history_is_asked_leaves_no_relay_behind(
     let frame = timeout(LONG, body.frame()).await.unwrap().unwrap().unwrap();
     let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
     assert!(text.ends_with("-3.3\ndata: 3\n\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_that_went_are_no_gap() {
+    for policy in [SlowClient::Disconnect, SlowClient::Skip] {
+        let (fake, mut calls) = upstream();
+        let layer = RelayLayer::shared(Key::default())
+            .with_slow_client(policy)
+            .with_history(MemoryHistory::new().with_events(3));
+        let app = app(&layer, &fake);
+        let waiting = send(&app, get("/"), "");
+        let stream = calls.recv().await.unwrap().open();
+        let mut client = waiting.client().await;
+        stream.events([1], false).await;
+        assert_eq!(client.text().await, "1");
+        let last_id = client.last_id.clone();
+        for _ in 0..10 {
+            stream.send(": still there\n\n").await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let known = layer.relays()[0].last_id.clone().unwrap();
+        assert_eq!(known.as_bytes(), last_id.as_bytes(), "a comment has no id");
+        stream.events([2], false).await;
+        assert_eq!(client.text().await, "2", "{policy:?}");
+    }
 }
