@@ -220,7 +220,7 @@ where
     async fn stream(&mut self, body: R) -> Option<How> {
         let opened = Instant::now();
         self.relay.set_state(UpstreamState::Connected);
-        let resumes = self.reading.last_id.is_some();
+        let resumes = header_value(self.reading.last_id.as_deref()).is_some();
         let mut before = None;
         if self.was_connected {
             if !resumes {
@@ -421,11 +421,16 @@ impl Template {
     fn request<B: From<Bytes>>(&self, last_id: Option<&[u8]>) -> Request<B> {
         let mut parts = self.parts.clone();
         parts.headers.remove(&LAST_EVENT_ID);
-        if let Some(Ok(id)) = last_id.map(HeaderValue::from_bytes) {
+        if let Some(id) = header_value(last_id) {
             parts.headers.insert(LAST_EVENT_ID, id);
         }
         Request::from_parts(parts, self.body.clone().into())
     }
+}
+
+/// A last event ID may hold what a header field cannot: then nothing can be asked for with it.
+fn header_value(last_id: Option<&[u8]>) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(last_id?).ok()
 }
 
 /// Counts a connection for as long as it is there, also when the task is dropped.

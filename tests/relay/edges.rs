@@ -179,3 +179,19 @@ async fn comments_that_went_are_no_gap() {
         assert_eq!(client.text().await, "2", "{policy:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_cannot_be_sent_upstream_is_as_none() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared(Key::default());
+    let app = app(&layer, &fake);
+    let waiting = send(&app, get("/"), "");
+    let stream = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    stream.send("id: a\u{1}b\ndata: 1\n\n").await;
+    stream.fail().await;
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.last_event_id(), None);
+    call.open().events([2], false).await;
+    assert_eq!(client.texts(3).await, ["1", "stream-gap:null", "2"]);
+}
