@@ -195,3 +195,16 @@ async fn an_id_that_cannot_be_sent_upstream_is_as_none() {
     call.open().events([2], false).await;
     assert_eq!(client.texts(3).await, ["1", "stream-gap:null", "2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_query_parameter_of_a_key_has_one_name_however_it_is_written() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared("path, query:room".parse().unwrap());
+    let app = app(&layer, &fake);
+    // The upstream reads it as `room`, so what it sends is not for those who named none.
+    let _other = send(&app, get("/events?ro%6fm=other"), "");
+    let _stream = calls.recv().await.unwrap().open();
+    let _none = send(&app, get("/events"), "");
+    let call = timeout(LONG, calls.recv()).await.expect("its own request");
+    assert_eq!(call.unwrap().request.uri(), "/events");
+}
