@@ -285,9 +285,11 @@ async fn join<R, L: Log>(
         Phase::Starting | Phase::Ended(None, _) => return Joining::Again,
     };
     let unknown = matches!(joined.found, Found::Unknown(_));
+    // Also when nothing behind it is kept: who is answered 204 believes to have had all.
+    let lacks = joined.ahead > 0 || matches!(joined.found, Found::Some(_));
     match ended {
         None => {}
-        Some(How::NoContent | How::Finished | How::Failed) if joined.ahead > 0 => {}
+        Some(How::NoContent | How::Finished | How::Failed) if lacks => {}
         Some(How::Finished | How::Failed) if unknown && !anew && config.key.is_some() => {
             return Joining::Anew;
         }

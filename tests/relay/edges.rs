@@ -18,7 +18,7 @@ use tower_sse::history::{
 use tower_sse::relay::{Key, RelayLayer, SlowClient};
 use tower_sse::wire::Epoch;
 
-use crate::client::{app, get, send};
+use crate::client::{Client, app, get, send};
 use crate::upstream::upstream;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -178,6 +178,31 @@ async fn comments_that_went_are_no_gap() {
         stream.events([2], false).await;
         assert_eq!(client.text().await, "2", "{policy:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_finished_stream_has_not_any_more_is_told() {
+    let (fake, mut calls) = upstream();
+    let history = MemoryHistory::new().with_age(Duration::from_secs(10));
+    let layer = RelayLayer::resumable().with_history(history);
+    let app = app(&layer, &fake);
+    let request = || Request::post("/tokens");
+    let waiting = send(&app, request(), "prompt");
+    let stream = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    stream.events([1], false).await;
+    assert_eq!(client.text().await, "1");
+    let id = client.last_id.clone();
+    drop(client);
+    stream.events(2..=3, false).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let waiting = send(&app, request().header("last-event-id", &id), "prompt");
+    let mut back = Client::of(waiting.answer().await);
+    assert_eq!(back.texts(2).await, ["stream-gap:2", "(end)"]);
+    // It is told once.
+    let again = request().header("last-event-id", &back.last_id);
+    assert_eq!(send(&app, again, "prompt").answer().await.status(), 204);
 }
 
 #[tokio::test(start_paused = true)]
