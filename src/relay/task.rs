@@ -261,6 +261,7 @@ where
             let mut chunks = Vec::new();
             let now = Instant::now();
             let expiry = self.relay.log.expire(now);
+            self.relay.count(false);
             let batch = gather(body.as_mut(), &mut chunks);
             let loss = match expiry {
                 // The batch is not lost with the future: what it has taken is ready at once.
@@ -285,8 +286,8 @@ where
                     }
                 }
             }
-            self.relay.count(false);
             if let Some(loss) = loss {
+                self.relay.count(false);
                 return loss;
             }
             if full {
