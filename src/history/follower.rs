@@ -137,7 +137,10 @@ fn read(state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
         }
     }
     let joined = joined.freeze();
-    state.joined = Some((begin, end, joined.clone()));
+    // For one alone it would only be kept, beside the budget.
+    if state.followers() > 1 {
+        state.joined = Some((begin, end, joined.clone()));
+    }
     joined
 }
 

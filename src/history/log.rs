@@ -215,9 +215,16 @@ impl State {
         })
     }
 
+    pub(super) fn followers(&self) -> usize {
+        self.waiting.len() - self.free.len()
+    }
+
     pub(super) fn leave(&mut self, slot: usize) {
         self.waiting[slot] = None;
         self.free.push(slot);
+        if self.followers() <= 1 {
+            self.joined = None;
+        }
         if self.free.len() == self.waiting.len() {
             self.free = Vec::new();
             self.waiting = Vec::new();
