@@ -166,17 +166,14 @@ impl Inner {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Drops the oldest events until they cost at most this. Whether there were any.
-    pub(super) fn evict_to(&self, floor: usize) -> bool {
+    /// Drops the oldest events until they cost at most this.
+    pub(super) fn evict_to(&self, most: usize) {
         self.change(|state, store| {
-            let mut dropped = false;
-            while state.ring.cost() > floor && state.ring.pop() {
+            while state.ring.cost() > most && state.ring.pop() {
                 state.evicted.count(Cause::Budget);
                 store.count(Cause::Budget);
-                dropped = true;
             }
-            dropped
-        })
+        });
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State, &Store) -> T) -> T {
