@@ -1,7 +1,7 @@
 //! What goes wrong seldom: requests that are dropped at a bad moment, services that never wait, histories that have nothing left.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tower_sse::history::{
 use tower_sse::relay::{Key, RelayLayer, SlowClient};
 use tower_sse::wire::Epoch;
 
-use crate::client::{Client, app, get, send};
+use crate::client::{Client, app, get, numbers, send};
 use crate::upstream::upstream;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -232,4 +232,39 @@ async fn a_query_parameter_of_a_key_has_one_name_however_it_is_written() {
     let _none = send(&app, get("/events"), "");
     let call = timeout(LONG, calls.recv()).await.expect("its own request");
     assert_eq!(call.unwrap().request.uri(), "/events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_was_stable_is_asked_again_soon() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared(Key::default()).with_give_up(LONG);
+    let app = app(&layer, &fake);
+    let waiting = send(&app, get("/"), "");
+    let stream = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    stream.fail().await;
+    // Up to 30 s a wait by now.
+    for _ in 0..10 {
+        drop(calls.recv().await.unwrap().answer(502, &[]));
+    }
+    for _ in 0..20 {
+        let stream = calls.recv().await.unwrap().open();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let lost = Instant::now();
+        stream.fail().await;
+        let call = calls.recv().await.unwrap();
+        assert!(lost.elapsed() <= Duration::from_secs(1));
+        call.open().fail().await;
+        let second = calls.recv().await.unwrap();
+        assert!(lost.elapsed() <= Duration::from_secs(3));
+        drop(second.answer(502, &[]));
+    }
+    let stream = calls.recv().await.unwrap().open();
+    stream.events(1..=2, false).await;
+    let mut texts = Vec::new();
+    while texts.len() < 2 {
+        let text = client.text().await;
+        texts.extend((!text.starts_with("stream-gap")).then_some(text));
+    }
+    assert_eq!(texts, numbers(1..=2));
 }
