@@ -16,11 +16,12 @@ use tower_service::Service;
 
 use super::body::Seek;
 use super::config::Config;
+use super::connect::{First, Template};
 use super::last_event_id::LastEventId;
 use super::metrics::Replay;
 use super::registry::{Entry, Registry};
 use super::shared::{Client, Head, How, Phase, Refusal};
-use super::task::{self, First, Template};
+use super::task;
 use super::{Begin, RelayBody, gap};
 use crate::history::{Found, Gap, History, Log, MemoryHistory, Start};
 use crate::wire::{Epoch, LineEnding, SequentialId};
