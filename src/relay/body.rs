@@ -152,8 +152,13 @@ impl<L: Log> Relayed<L> {
                 Read::Lost => match client.config.slow_client {
                     SlowClient::Disconnect => {
                         client.config.metrics.slow(SlowClient::Disconnect);
+                        if !client.is_asked_again {
+                            // Its client may take the end for that of the answer.
+                            let gap = follower.skip(Skip::ToOldest);
+                            self.first = gap::event(&client.config, &gap);
+                        }
                         self.follower = None;
-                        continue;
+                        return self.poll_read(cx);
                     }
                     SlowClient::Skip => Skip::ToOldest,
                     SlowClient::Latest => Skip::ToLatest,

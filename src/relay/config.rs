@@ -21,7 +21,8 @@ pub enum Begin {
 /// What becomes of a client that is so slow that its next event is not kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SlowClient {
-    /// Its stream ends; it comes back with its last event ID and is told of the gap.
+    /// Its stream ends; it comes back with its last event ID and is told of the gap. When it was not asked for by GET
+    /// it is told before, since its client may take the end for that of the answer.
     #[default]
     Disconnect,
     /// It is told of the gap and goes on with the oldest event that is kept.

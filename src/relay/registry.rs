@@ -124,7 +124,8 @@ impl<H: History> Registry<H> {
         let behind = behind.map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let log = self.history.open(epoch, behind);
         let config = config.clone();
-        let relay = Arc::new(Relay::new(key, label, credentials, epoch, log, config));
+        let get = request.method == Method::GET;
+        let relay = Arc::new(Relay::new(key, label, credentials, epoch, get, log, config));
         let Some(client) = relay.join() else {
             return Entry::Full;
         };

@@ -20,6 +20,8 @@ pub(super) struct Relay<L> {
     /// A hash of the credentials of the request that opened it.
     pub(super) credentials: [u64; 2],
     pub(super) epoch: Epoch,
+    /// Whether clients ask again by themselves when it ends, as they do for a GET.
+    pub(super) is_asked_again: bool,
     pub(super) log: L,
     pub(super) config: Arc<Config>,
     phase: watch::Sender<Phase>,
@@ -88,6 +90,7 @@ impl<L> Relay<L> {
         label: String,
         credentials: [u64; 2],
         epoch: Epoch,
+        is_asked_again: bool,
         log: L,
         config: Arc<Config>,
     ) -> Self {
@@ -96,6 +99,7 @@ impl<L> Relay<L> {
             label,
             credentials,
             epoch,
+            is_asked_again,
             log,
             config,
             phase: watch::Sender::new(Phase::Starting),

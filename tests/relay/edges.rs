@@ -268,3 +268,24 @@ async fn an_upstream_that_was_stable_is_asked_again_soon() {
     }
     assert_eq!(texts, numbers(1..=2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_an_answer_is_told_before_its_stream_ends() {
+    let (fake, mut calls) = upstream();
+    let history = MemoryHistory::new().with_events(10);
+    let layer = RelayLayer::resumable().with_history(history);
+    let app = app(&layer, &fake);
+    let request = || Request::post("/tokens");
+    let waiting = send(&app, request(), "prompt");
+    let stream = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    stream.events([1], false).await;
+    assert_eq!(client.text().await, "1");
+    stream.events(2..=500, false).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // `fetch` takes a clean end for the end of the answer.
+    assert_eq!(client.texts(2).await, ["stream-gap:489", "(end)"]);
+    let again = request().header("last-event-id", &client.last_id);
+    let mut back = send(&app, again, "prompt").client().await;
+    assert_eq!(back.texts(10).await, numbers(491..=500));
+}
