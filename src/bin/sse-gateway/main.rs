@@ -2,6 +2,7 @@
 
 mod admin;
 mod cli;
+mod client_body;
 mod config;
 mod demo;
 mod expect;
@@ -12,6 +13,7 @@ mod last_event_id;
 mod log;
 mod proxy;
 mod recorder;
+mod relays;
 mod request_body;
 mod response_body;
 mod router;
@@ -22,6 +24,7 @@ mod stop;
 mod streams;
 mod upgrade;
 mod upstream;
+mod upstream_side;
 
 use std::io::Write as _;
 use std::process::ExitCode;
