@@ -3,7 +3,7 @@
 use crate::client::{Client, admin_until, get, post, upstream_requests};
 use crate::gateway::Gateway;
 use crate::upstream::numbers;
-use crate::wire::WireUpstream;
+use crate::wire::{WireUpstream, field};
 
 #[tokio::test]
 async fn a_token_stream_is_resumed_and_never_asked_for_twice() {
@@ -64,5 +64,27 @@ async fn each_client_has_its_own() {
     }
     for (number, client, _) in &mut all {
         assert_eq!(client.data(1).await, numbers([*number]));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_upstream_is_asked_again_and_the_client_stays() {
+    for sharing in ["--share", "--resume"] {
+        let upstream = WireUpstream::bind().await;
+        let flags = [sharing, "on", "--idle-timeout", "300ms"];
+        let gateway = Gateway::with_admin(&upstream.url, &flags);
+        let client = Client::send(&gateway, &get(&[])).await;
+        let mut server = upstream.accept().await;
+        server.head().await;
+        server.open_stream().await;
+        server.piece("retry: 1\nid: 1\ndata: 1\n\n").await;
+        let mut client = Client::opened(client).await;
+        assert_eq!(client.data(1).await, ["1"]);
+        assert_eq!(server.rest().await, "");
+        let mut server = upstream.accept().await;
+        assert_eq!(field(&server.head().await, "last-event-id"), ["1"]);
+        server.open_stream().await;
+        server.numbers_with_ids([2]).await;
+        assert_eq!(client.data(1).await, ["2"], "{sharing}");
     }
 }

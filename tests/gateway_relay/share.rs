@@ -150,7 +150,11 @@ async fn other_credentials_do_not_share() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::with_admin(&upstream.url, &["--share", "on"]);
     let mut all = Vec::new();
-    for name in ["Authorization: a", "Authorization: b", "Cookie: c"] {
+    for name in [
+        "Authorization: secret-a",
+        "Authorization: secret-b",
+        "Cookie: secret",
+    ] {
         let client = Client::send(&gateway, &get(&[name])).await;
         let mut server = upstream.accept().await;
         assert!(
@@ -170,5 +174,5 @@ async fn other_credentials_do_not_share() {
         assert_eq!(client.data(1).await, [format!("of {name}")]);
     }
     let streams = admin(&gateway, "/streams").await;
-    assert!(!streams.contains("Cookie: c") && !streams.contains("authorization=a"));
+    assert!(!streams.contains("secret"), "{streams}");
 }

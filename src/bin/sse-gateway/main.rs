@@ -19,6 +19,7 @@ mod response_body;
 mod router;
 mod server;
 mod shutdown;
+mod silence;
 mod stack;
 mod stop;
 mod streams;

@@ -19,25 +19,28 @@ use tower_sse::{EventBody, EventLayer, EventService};
 use crate::client_body::ClientBody;
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
 use crate::response_body::ProxyBody;
+use crate::silence::{FailSilent, FailSilentBody, Silence};
 use crate::streams::{StreamLog, Streams};
 use crate::upstream_side::UpstreamSide;
 
 /// A route's proxy with all that is done to its event streams.
-#[derive(Clone)]
 pub(crate) enum Stack {
     /// Each client has its own.
     Plain(EventService<UpstreamSide, Stages>),
     /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
-    Relayed(Box<EventService<RelayService<EventService<UpstreamSide, UpstreamStages>>, Stages>>),
+    Relayed(
+        EventService<RelayService<FailSilent<EventService<UpstreamSide, UpstreamStages>>>, Stages>,
+    ),
 }
 
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
 pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages>, Pin<Box<RelayedBody>>>;
 
-pub(crate) type RelayedBody = EventBody<RelayBody<EventBody<ProxyBody, UpstreamStages>>, Stages>;
+pub(crate) type RelayedBody =
+    EventBody<RelayBody<FailSilentBody<EventBody<ProxyBody, UpstreamStages>>>, Stages>;
 
 /// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
-pub(crate) type UpstreamStages = Option<IdleTimeout>;
+pub(crate) type UpstreamStages = (Option<IdleTimeout>, Silence);
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -113,10 +116,10 @@ pub(crate) fn build(
     Ok(match relay {
         None => Stack::Plain(stages.layer(upstream)),
         Some(relay) => {
-            let upstream_stages =
-                EventLayer::new(idle_timeout).with_max_event_bytes(stream.max_event_bytes);
-            let relayed = relay.layer(upstream_stages.layer(upstream));
-            Stack::Relayed(Box::new(stages.layer(relayed)))
+            let upstream_stages = EventLayer::new((idle_timeout, Silence::default()))
+                .with_max_event_bytes(stream.max_event_bytes);
+            let relayed = relay.layer(FailSilent(upstream_stages.layer(upstream)));
+            Stack::Relayed(stages.layer(relayed))
         }
     })
 }
@@ -127,13 +130,13 @@ impl Stack {
         &self,
         request: Request<Incoming>,
     ) -> Pin<Box<dyn Future<Output = Result<Response<StackBody>, Infallible>> + Send>> {
-        match self.clone() {
-            Stack::Plain(mut stack) => {
-                let response = stack.call(request);
+        match self {
+            Stack::Plain(stack) => {
+                let response = stack.clone().call(request);
                 Box::pin(async { Ok(response.await?.map(Either::Left)) })
             }
-            Stack::Relayed(mut stack) => {
-                let response = stack.call(request.map(ClientBody::Coming));
+            Stack::Relayed(stack) => {
+                let response = stack.clone().call(request.map(ClientBody::Coming));
                 Box::pin(async { Ok(response.await?.map(|body| Either::Right(Box::pin(body)))) })
             }
         }
