@@ -176,3 +176,32 @@ async fn other_credentials_do_not_share() {
     let streams = admin(&gateway, "/streams").await;
     assert!(!streams.contains("secret"), "{streams}");
 }
+
+#[tokio::test]
+async fn flags_reach_the_relay() {
+    let upstream = WireUpstream::bind().await;
+    let mut flags = vec!["--share", "path,query:room", "--hold", "on"];
+    flags.extend(["--history-events", "3", "--start", "last:2"]);
+    flags.extend(["--gap-event", "missed", "--retry", "off"]);
+    let gateway = Gateway::with_admin(&upstream.url, &flags);
+    // The upstream says nothing at all yet.
+    let mut client = Client::open(&gateway, &get(&["Cookie: one"])).await;
+    assert_eq!(client.status(), "200");
+    let mut server = upstream.accept().await;
+    server.head().await;
+    server.open_stream().await;
+    server.numbers([1]).await;
+    let first = client.take(1).await.remove(0);
+    server.numbers(2..=6).await;
+    assert_eq!(client.data(5).await, numbers(2..=6));
+
+    let mut late = Client::open(&gateway, &get(&["Cookie: other"])).await;
+    assert_eq!(late.data(2).await, numbers(5..=6));
+    let back = format!("Last-Event-ID: {}", first.id);
+    let mut back = Client::open(&gateway, &get(&[&back])).await;
+    let told = back.take(4).await;
+    assert_eq!((&*told[0].kind, &*told[0].data), ("missed", "2"));
+    let data: Vec<_> = told[1..].iter().map(|event| event.data.clone()).collect();
+    assert_eq!(data, numbers(4..=6));
+    assert_eq!(upstream_requests(&gateway).await, "1");
+}

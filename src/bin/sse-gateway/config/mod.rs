@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod given;
 pub(crate) mod known;
+mod known_relay;
 mod pattern;
 mod relay;
 pub(crate) mod report;
