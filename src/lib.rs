@@ -169,15 +169,26 @@
 //! # Ids, and what they are not
 //!
 //! [`EventIds`](stage::EventIds) gives events the ids that a client sends back as `Last-Event-ID`. They say where a client
-//! was; they do not bring back what it missed, as this crate keeps no history yet. An upstream that can resume by its own
+//! was; they do not bring back what it missed, which takes a history. An upstream that can resume by its own
 //! ids still can: where it has set one, it stands behind the dot of ours, and
 //! [`SequentialId::parse`](wire::SequentialId::parse) gives it back. `sse-gateway` does this by itself.
+//!
+//! # One stream for many clients, and what they missed
+//!
+//! A `RelayLayer` (feature `relay`) runs a service once for all requests with the same key and keeps its events. Who
+//! comes back with a `Last-Event-ID` gets what it missed, once and in order, from a service that knows nothing of ids;
+//! where something of it is not there any more, an event says so. Or each request has a stream of its own that outlives
+//! its connection: the answer to a POST, the tokens of a language model for instance, is read to its end and never asked
+//! for twice.
+#![cfg_attr(feature = "relay", doc = include_str!("relay/example.md"))]
 //!
 //! # How it is made
 //!
 //! - [`wire`] is the format, section 9.2 of the [HTML standard]: bytes in, whole events out. No IO, no HTTP, no time.
 //! - [`stage`] is what is done to one stream. No IO; time is passed in.
-//! - [`layer`] drives stages over the bodies of a tower service. Timers and `http_body` are here and nowhere else.
+//! - [`layer`] drives stages over the bodies of a tower service. It has the timers, and knows `http_body`.
+//! - `history` keeps events so that they can be given again, and `relay` puts it between a service and its clients;
+//!   behind the feature `relay`.
 //!
 //! Each can be used without the next: a [`Decoder`](wire::Decoder) reads any event stream, and a
 //! [`Pipeline`](stage::Pipeline) drives stages over one that is no HTTP body. There is no `unsafe` code in here.
@@ -187,7 +198,8 @@
 //! None is on by default.
 //!
 //! - `metrics`: the stage `Metrics`, on the [`metrics`] facade.
-//! - `relay`: `RelayLayer`, for replay after a lost connection and one upstream for many clients, with its history.
+//! - `relay`: the modules `relay` and `history`: replay after a lost connection, and one upstream for many clients. It
+//!   needs a runtime of tokio, in which relays are tasks.
 //! - `gateway`: the binary `sse-gateway`, and all the crates that it alone needs. It adds nothing else to the library
 //!   than `metrics`.
 //!

@@ -17,7 +17,8 @@ pub struct MemoryFollower {
     position: u64,
     /// What is in front of this position was there before the follower.
     live: u64,
-    /// The number of the last event with data that was read, or that the follower began behind.
+    /// The number of the last event with data that was read, or that the follower began behind. `u64::MAX` when it
+    /// began at a position that was not kept any more, and nobody knows.
     read_up_to: u64,
 }
 
@@ -47,7 +48,11 @@ impl Follow for MemoryFollower {
         let log = self.log.clone();
         let mut state = log.lock();
         if self.position < state.ring.base() {
-            return Poll::Ready(Read::Lost);
+            if state.ring.sequence_before(state.ring.base()) != self.read_up_to {
+                return Poll::Ready(Read::Lost);
+            }
+            // Comments alone have gone.
+            self.position = state.ring.base();
         }
         // Comments and the like were for those who were there.
         while self.position < self.live
@@ -132,7 +137,10 @@ fn read(state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
         }
     }
     let joined = joined.freeze();
-    state.joined = Some((begin, end, joined.clone()));
+    // For one alone it would only be kept, beside the budget.
+    if state.followers() > 1 {
+        state.joined = Some((begin, end, joined.clone()));
+    }
     joined
 }
 

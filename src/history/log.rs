@@ -93,7 +93,11 @@ impl Log for MemoryLog {
             };
             let ahead = ring.ahead(position);
             let live = ring.next();
-            let read_up_to = ring.sequence_before(position);
+            let read_up_to = match position {
+                0 => 0,
+                position if position < ring.base() => u64::MAX,
+                position => ring.sequence_before(position),
+            };
             let joined = Joined { found, ahead };
             (state.enter(), position, joined, live, read_up_to)
         });
@@ -170,17 +174,14 @@ impl Inner {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Drops the oldest events until they cost at most this. Whether there were any.
-    pub(super) fn evict_to(&self, floor: usize) -> bool {
+    /// Drops the oldest events until they cost at most this.
+    pub(super) fn evict_to(&self, most: usize) {
         self.change(|state, inner| {
-            let mut dropped = false;
-            while state.ring.cost() > floor && state.ring.pop() {
+            while state.ring.cost() > most && state.ring.pop() {
                 state.evicted.count(Cause::Budget);
                 inner.store.count(Cause::Budget);
-                dropped = true;
             }
-            dropped
-        })
+        });
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State, &Inner) -> T) -> T {
@@ -219,9 +220,16 @@ impl State {
         })
     }
 
+    pub(super) fn followers(&self) -> usize {
+        self.waiting.len() - self.free.len()
+    }
+
     pub(super) fn leave(&mut self, slot: usize) {
         self.waiting[slot] = None;
         self.free.push(slot);
+        if self.followers() <= 1 {
+            self.joined = None;
+        }
         if self.free.len() == self.waiting.len() {
             self.free = Vec::new();
             self.waiting = Vec::new();

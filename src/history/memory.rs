@@ -206,29 +206,36 @@ impl Store {
             all
         };
         logs.retain(|log| log.size() > 0);
-        logs.sort_by_key(|log| std::cmp::Reverse(log.size()));
-        let mut largest = 0;
-        while self.total.load(Ordering::Relaxed) > goal && !logs.is_empty() {
-            // Those at the front are made as small as the next one, together.
-            let next = logs.get(largest + 1).map_or(0, |log| log.size());
-            let over = self.total.load(Ordering::Relaxed).saturating_sub(goal);
-            let share = over / (largest + 1);
-            let mut dropped = false;
-            for log in &logs[..=largest] {
-                let floor = next.max(log.size().saturating_sub(share + 1));
-                dropped |= log.evict_to(floor);
-            }
-            if largest + 1 < logs.len() {
-                largest += 1;
-            } else if !dropped {
+        // Not sorted by what changes meanwhile.
+        logs.sort_by_cached_key(|log| std::cmp::Reverse(log.size()));
+        let sizes: Vec<usize> = logs.iter().map(|log| log.size()).collect();
+        let over = self.total.load(Ordering::Relaxed).saturating_sub(goal);
+        let (count, level) = level(&sizes, over);
+        for log in &logs[..count] {
+            if self.total.load(Ordering::Relaxed) <= goal {
                 break;
             }
+            log.evict_to(level);
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Inner>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many of the largest must be made how small, so that all together are smaller by this. The sizes fall.
+fn level(sizes: &[usize], over: usize) -> (usize, usize) {
+    let mut sum = 0_usize;
+    for (place, size) in sizes.iter().enumerate() {
+        sum = sum.saturating_add(*size);
+        let count = place + 1;
+        let next = sizes.get(count).copied().unwrap_or(0);
+        if sum.saturating_sub(next.saturating_mul(count)) >= over {
+            return (count, sum.saturating_sub(over) / count);
+        }
+    }
+    (sizes.len(), 0)
 }
 
 impl fmt::Debug for MemoryHistory {
@@ -238,5 +245,21 @@ impl fmt::Debug for MemoryHistory {
             .field("budget", &self.store.budget)
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_are_made_as_small_as_it_takes() {
+        assert_eq!(level(&[100, 40, 30], 50), (1, 50));
+        assert_eq!(level(&[100, 40, 30], 60), (1, 40));
+        assert_eq!(level(&[100, 40, 30], 70), (2, 35));
+        assert_eq!(level(&[100, 40, 30], 110), (3, 20));
+        assert_eq!(level(&[100, 40, 30], 1000), (3, 0));
+        assert_eq!(level(&[], 1), (0, 0));
+        assert_eq!(level(&[10; 10_000], 20_000), (10_000, 8));
     }
 }

@@ -96,12 +96,11 @@ impl Ring {
         let sequence = self.sequence() + u64::from(has_data);
         self.ending = draft.event.line_ending();
         let keep = draft.keep_id && draft.sets_id;
-        let (bytes, body) = if keep || !(draft.event.has_data() || draft.sets_id) {
-            self.last_id = draft
-                .upstream
-                .as_deref()
-                .map(EventId::new)
-                .and_then(Result::ok);
+        let (bytes, body) = if keep || !(has_data || draft.sets_id) {
+            if keep {
+                let id = draft.upstream.as_deref().map(EventId::new);
+                self.last_id = id.and_then(Result::ok);
+            }
             (draft.event.to_bytes(), 0)
         } else {
             let id = self.id(sequence, draft.upstream.as_deref());

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use http::{HeaderName, header, request};
 
+use super::last_event_id::percent_decoded;
+
 /// What of a request makes its key: requests with the same key share one upstream request.
 ///
 /// Method and request body are always part of it. By default also host, path, query, `Authorization` and
@@ -134,7 +136,8 @@ impl Part {
                 let query = request.uri.query().unwrap_or("");
                 for pair in query.split('&') {
                     let (this, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    if this == name {
+                    // As the upstream reads it: a name that is written otherwise is the same.
+                    if percent_decoded(this.as_bytes()) == name.as_bytes() {
                         each(Some(value.as_bytes()));
                     }
                 }

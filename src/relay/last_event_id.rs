@@ -78,13 +78,14 @@ fn take_from_query(from: &mut Uri) -> Option<Vec<u8>> {
     Some(id)
 }
 
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
+pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, behind @ ..] = rest {
         let byte = match rest {
             [b'%', hex @ ..] => hex
                 .get(..2)
+                .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))
                 .and_then(|hex| std::str::from_utf8(hex).ok())
                 .and_then(|hex| u8::from_str_radix(hex, 16).ok()),
             _ => None,

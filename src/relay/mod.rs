@@ -53,8 +53,10 @@
 
 use crate::wire::EventId;
 
+mod backoff;
 mod body;
 mod config;
+mod connect;
 mod gap;
 mod key;
 mod last_event_id;

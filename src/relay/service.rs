@@ -16,11 +16,12 @@ use tower_service::Service;
 
 use super::body::Seek;
 use super::config::Config;
+use super::connect::{First, Template};
 use super::last_event_id::LastEventId;
 use super::metrics::Replay;
 use super::registry::{Entry, Registry};
 use super::shared::{Client, Head, How, Phase, Refusal};
-use super::task::{self, First, Template};
+use super::task;
 use super::{Begin, RelayBody, gap};
 use crate::history::{Found, Gap, History, Log, MemoryHistory, Start};
 use crate::wire::{Epoch, LineEnding, SequentialId};
@@ -224,10 +225,11 @@ where
     R: Body + Send + 'static,
     H: History,
 {
-    // Before the task begins, so that nothing can be missed.
-    let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+    // Whoever leaves while the history is asked drops the task, and with it the relay.
     let (first, answer) = oneshot::channel();
     let task = task::run(client.clone(), registry.clone(), service, template, first);
+    // Before the task begins, so that nothing can be missed.
+    let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
     tokio::spawn(task);
     let mut told = Vec::new();
     if let Some(last) = last {
@@ -284,9 +286,11 @@ async fn join<R, L: Log>(
         Phase::Starting | Phase::Ended(None, _) => return Joining::Again,
     };
     let unknown = matches!(joined.found, Found::Unknown(_));
+    // Also when nothing behind it is kept: who is answered 204 believes to have had all.
+    let lacks = joined.ahead > 0 || matches!(joined.found, Found::Some(_));
     match ended {
         None => {}
-        Some(How::NoContent | How::Finished | How::Failed) if joined.ahead > 0 => {}
+        Some(How::NoContent | How::Finished | How::Failed) if lacks => {}
         Some(How::Finished | How::Failed) if unknown && !anew && config.key.is_some() => {
             return Joining::Anew;
         }

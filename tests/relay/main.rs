@@ -1,6 +1,7 @@
 //! The history and the relay, driven as users drive them: through a tower service, with the clock paused.
 
 mod client;
+mod edges;
 mod history;
 mod policies;
 mod random;
