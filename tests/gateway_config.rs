@@ -47,6 +47,20 @@ fn every_setting_has_the_documented_default() {
         ["retry_jitter", "0.5"],
         ["pause_event", "off"],
         ["max_event_bytes", "1MiB"],
+        ["share", "off"],
+        ["resume", "off"],
+        ["history_events", "1000"],
+        ["history_bytes", "1MiB"],
+        ["history_age", "5m"],
+        ["history_budget", "256MiB"],
+        ["start", "live"],
+        ["gap_event", "stream-gap"],
+        ["slow_client", "disconnect"],
+        ["on_leave", "linger:10s"],
+        ["hold", "off"],
+        ["open_after", "off"],
+        ["give_up", "5m"],
+        ["keep_finished", "60s"],
         ["idle_timeout", "15m"],
         ["idle_counts", "bytes"],
         ["lifetime", "off"],
@@ -235,6 +249,19 @@ fn values_that_contradict_each_other_are_refused() {
         refused(&mut upstream(["--listen", "localhost:9090"])),
         "--listen: admin_listen (127.0.0.1:9090) is the same as listen (localhost:9090); use another port, or off"
     );
+    let sharing = "share (on) does not go with resume (on); turn one of them off; a shared stream is resumed anyway";
+    assert_eq!(
+        refused(&mut upstream(["--share", "on", "--resume", "on"])),
+        format!("--share: {sharing}")
+    );
+    let file = TomlFile::new(
+        "sharing",
+        "upstream = 'http://127.0.0.1:5000'\nresume = 'on'\n[[route]]\npath = '/x'\nshare = 'on'",
+    );
+    assert_eq!(
+        refused(&mut check(&file)),
+        format!("{}: {sharing}", file.at(5))
+    );
     let file = TomlFile::new(
         "ports",
         "upstream = 'http://127.0.0.1:5000'\nlisten = '[::1]:0'\nadmin_listen = '[::1]:0'",
@@ -317,6 +344,7 @@ fn the_help_has_every_flag_with_its_default() {
     for heading in [
         "Addresses:",
         "Streams:",
+        "Sharing and resuming:",
         "Timeouts:",
         "Drain:",
         "Configuration:",
@@ -340,7 +368,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 19] = [
+const SETTINGS: [(&str, &str, &str, &str); 33] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -357,6 +385,20 @@ const SETTINGS: [(&str, &str, &str, &str); 19] = [
     ("retry_jitter", "0.25", "0", "1"),
     ("pause_event", "'pause'", "rest", "off"),
     ("max_event_bytes", "65536", "2MiB", "1KiB"),
+    ("share", "true", "on", "path,query:room"),
+    ("resume", "false", "off", "on"),
+    ("history_events", "10", "20", "30"),
+    ("history_bytes", "2048", "4KiB", "1MiB"),
+    ("history_age", "'1s'", "2s", "3s"),
+    ("history_budget", "'1MiB'", "2MiB", "4GiB"),
+    ("start", "'live'", "all", "last:5"),
+    ("gap_event", "'gap'", "missed", "off"),
+    ("slow_client", "'disconnect'", "skip", "latest"),
+    ("on_leave", "'cancel'", "linger:1s", "finish"),
+    ("hold", "true", "off", "on"),
+    ("open_after", "'1s'", "2s", "off"),
+    ("give_up", "'1s'", "2s", "3s"),
+    ("keep_finished", "'1s'", "2s", "3s"),
     ("idle_timeout", "'1m'", "2m", "off"),
     ("idle_counts", "'bytes'", "bytes", "events"),
     ("lifetime", "'1h'", "2h", "off"),
@@ -368,7 +410,7 @@ const SETTINGS: [(&str, &str, &str, &str); 19] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 22] = [
+const BAD_VALUES: [(&str, &str, &str); 28] = [
     (
         "upstream",
         "127.0.0.1:5000",
@@ -457,6 +499,37 @@ const BAD_VALUES: [(&str, &str, &str); 22] = [
         "\"1023\" is too small; use a size from 1KiB to 1GiB, such as 64KiB or 1MiB",
     ),
     (
+        "share",
+        "paths",
+        "unknown part of a key: \"paths\"; known are host, path, query, query:NAME, header:NAME, cookie:NAME and auth; \
+         use off, on or a list of these",
+    ),
+    (
+        "history_events",
+        "0",
+        "\"0\" is not a number of events; use one from 1 to 10000000, such as 1000",
+    ),
+    (
+        "history_budget",
+        "1KiB",
+        "\"1KiB\" is too small; use a size from 1MiB to 1TiB, such as 256MiB or 4GiB",
+    ),
+    (
+        "start",
+        "first",
+        "\"first\" is not a start; use live, all or last:N, such as last:20",
+    ),
+    (
+        "slow_client",
+        "wait",
+        "\"wait\" is not a choice; use disconnect, skip or latest",
+    ),
+    (
+        "on_leave",
+        "linger",
+        "\"linger\" is not a choice; use cancel, finish or linger:TIME, such as linger:10s",
+    ),
+    (
         "idle_counts",
         "all",
         "\"all\" is not a choice; use bytes or events",
@@ -504,8 +577,8 @@ const MISTAKES: [(&str, usize, &str); 27] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, idle_timeout, idle_counts, lifetime, \
-         connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
+         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),
     (
         "heartbeat = 15",
@@ -572,8 +645,8 @@ const MISTAKES: [(&str, usize, &str); 27] = [
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
-         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, idle_timeout, \
-         idle_counts, lifetime, head_timeout",
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
+         idle_timeout, idle_counts, lifetime, head_timeout",
     ),
     (
         "[[route]]\npath = '/x'\nretry = 'soon'",

@@ -11,6 +11,7 @@
 mod bodies;
 #[path = "gateway_proxy/failures.rs"]
 mod failures;
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
 #[path = "gateway_proxy/messages.rs"]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::follower::MemoryFollower;
-use super::memory::{Cause, Store};
+use super::memory::{Cause, Limits, Store};
 use super::ring::{Place, Ring};
 use super::{Appended, Draft, Evictions, Found, Joined, Log, Start, Stats};
 use crate::wire::Epoch;
@@ -22,6 +22,7 @@ pub struct MemoryLog {
 
 pub(super) struct Inner {
     store: Arc<Store>,
+    limits: Limits,
     number: u64,
     /// What the ring costs, to be read without its lock.
     size: AtomicUsize,
@@ -50,12 +51,12 @@ impl Log for MemoryLog {
     type Follower = MemoryFollower;
 
     fn append(&self, events: Vec<Draft>, now: Instant) -> impl Future<Output = Appended> + Send {
-        let (appended, wakers) = self.inner.change(|state, store| {
+        let (appended, wakers) = self.inner.change(|state, inner| {
             let position = state.ring.next();
             for event in events {
                 state.ring.push(event, now);
             }
-            state.trim(store, now);
+            state.trim(inner, now);
             let sequence = state.ring.sequence();
             (Appended { position, sequence }, state.take_wakers())
         });
@@ -73,8 +74,8 @@ impl Log for MemoryLog {
         start: Start,
         now: Instant,
     ) -> impl Future<Output = (MemoryFollower, Joined)> + Send {
-        let (slot, position, joined, live, read_up_to) = self.inner.change(|state, store| {
-            state.trim(store, now);
+        let (slot, position, joined, live, read_up_to) = self.inner.change(|state, inner| {
+            state.trim(inner, now);
             let ring = &state.ring;
             let (position, found) = match &start {
                 Start::After(id) => match ring.position_after(id) {
@@ -124,9 +125,9 @@ impl Log for MemoryLog {
     }
 
     fn expire(&self, now: Instant) -> Option<Instant> {
-        self.inner.change(|state, store| {
-            state.trim(store, now);
-            state.ring.oldest_until(store.limits.age)
+        self.inner.change(|state, inner| {
+            state.trim(inner, now);
+            state.ring.oldest_until(inner.limits.age)
         })
     }
 
@@ -142,9 +143,16 @@ impl Log for MemoryLog {
 }
 
 impl Inner {
-    pub(super) fn new(store: Arc<Store>, number: u64, epoch: Epoch, behind: Option<Bytes>) -> Self {
+    pub(super) fn new(
+        store: Arc<Store>,
+        limits: Limits,
+        number: u64,
+        epoch: Epoch,
+        behind: Option<Bytes>,
+    ) -> Self {
         Inner {
             store,
+            limits,
             number,
             size: AtomicUsize::new(0),
             state: Mutex::new(State {
@@ -168,19 +176,19 @@ impl Inner {
 
     /// Drops the oldest events until they cost at most this.
     pub(super) fn evict_to(&self, most: usize) {
-        self.change(|state, store| {
+        self.change(|state, inner| {
             while state.ring.cost() > most && state.ring.pop() {
                 state.evicted.count(Cause::Budget);
-                store.count(Cause::Budget);
+                inner.store.count(Cause::Budget);
             }
         });
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State, &Store) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut State, &Inner) -> T) -> T {
         let mut state = self.lock();
         let before = state.ring.cost();
         let base = state.ring.base();
-        let result = change(&mut state, &self.store);
+        let result = change(&mut state, self);
         if state.ring.base() != base {
             // It would keep bytes that were given up.
             state.joined = None;
@@ -193,11 +201,11 @@ impl Inner {
 }
 
 impl State {
-    fn trim(&mut self, store: &Store, now: Instant) {
+    fn trim(&mut self, inner: &Inner, now: Instant) {
         let State { ring, evicted, .. } = self;
-        ring.trim(&store.limits, now, |cause| {
+        ring.trim(&inner.limits, now, |cause| {
             evicted.count(cause);
-            store.count(cause);
+            inner.store.count(cause);
         });
     }
 

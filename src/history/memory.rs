@@ -12,13 +12,15 @@ use super::History;
 use super::log::{Inner, MemoryLog};
 use crate::wire::Epoch;
 
-/// Keeps events in memory, bounded for each log, and with one budget for all logs. Clones are the same history.
+/// Keeps events in memory, bounded for each log, and with one budget for all logs. Clones are the same history,
+/// and may have other bounds for the logs that they open.
 ///
 /// What it costs to keep an event counts beside its bytes. When all logs together are over the budget, the largest
 /// gives way first.
 #[derive(Clone)]
 pub struct MemoryHistory {
     store: Arc<Store>,
+    limits: Limits,
 }
 
 /// Events that were dropped, by what made them be.
@@ -45,7 +47,7 @@ impl Evictions {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) events: usize,
     pub(super) bytes: usize,
@@ -64,7 +66,6 @@ pub(super) enum Cause {
 ///
 /// Locks are taken in one order: that of `logs` before that of a log, and never the other way round.
 pub(super) struct Store {
-    pub(super) limits: Limits,
     budget: usize,
     total: AtomicUsize,
     evictions: [AtomicU64; 4],
@@ -76,43 +77,43 @@ impl MemoryHistory {
     /// At most 1000 events, 1 MiB and 5 minutes for each log, and 256 MiB for all.
     pub fn new() -> Self {
         MemoryHistory {
-            store: Arc::new(Store {
-                limits: Limits {
-                    events: 1000,
-                    bytes: 1024 * 1024,
-                    age: Duration::from_secs(300),
-                },
-                budget: 256 * 1024 * 1024,
-                total: AtomicUsize::new(0),
-                evictions: Default::default(),
-                logs: Mutex::default(),
-                next: AtomicU64::new(0),
-            }),
+            store: Arc::new(Store::new(256 * 1024 * 1024)),
+            limits: Limits {
+                events: 1000,
+                bytes: 1024 * 1024,
+                age: Duration::from_secs(300),
+            },
         }
     }
 
-    /// Sets how many events a log keeps.
+    /// Sets how many events a log keeps that is opened from here on. It stays under the budget of the others.
     #[must_use]
-    pub fn with_events(self, events: usize) -> Self {
-        self.with(|store| store.limits.events = events)
+    pub fn with_events(mut self, events: usize) -> Self {
+        self.limits.events = events;
+        self
     }
 
-    /// Sets how many bytes a log keeps. Its newest event stays even when it is larger.
+    /// Sets how many bytes a log keeps, in the same way. Its newest event stays even when it is larger.
     #[must_use]
-    pub fn with_bytes(self, bytes: usize) -> Self {
-        self.with(|store| store.limits.bytes = bytes)
+    pub fn with_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
     }
 
-    /// Sets how long a log keeps an event.
+    /// Sets how long a log keeps an event, in the same way.
     #[must_use]
-    pub fn with_age(self, age: Duration) -> Self {
-        self.with(|store| store.limits.age = age)
+    pub fn with_age(mut self, age: Duration) -> Self {
+        self.limits.age = age;
+        self
     }
 
-    /// Sets how many bytes all logs keep together.
+    /// Begins a new history, whose logs keep so many bytes together.
     #[must_use]
     pub fn with_budget(self, bytes: usize) -> Self {
-        self.with(|store| store.budget = bytes)
+        MemoryHistory {
+            store: Arc::new(Store::new(bytes)),
+            limits: self.limits,
+        }
     }
 
     /// How many bytes all logs keep together.
@@ -123,22 +124,6 @@ impl MemoryHistory {
     /// How many logs are open.
     pub fn logs(&self) -> usize {
         self.store.lock().len()
-    }
-
-    /// A history with other bounds; logs that are open keep the old ones.
-    fn with(self, set: impl FnOnce(&mut Store)) -> Self {
-        let mut store = Store {
-            limits: self.store.limits.clone(),
-            budget: self.store.budget,
-            total: AtomicUsize::new(0),
-            evictions: Default::default(),
-            logs: Mutex::default(),
-            next: AtomicU64::new(0),
-        };
-        set(&mut store);
-        MemoryHistory {
-            store: Arc::new(store),
-        }
     }
 }
 
@@ -153,7 +138,13 @@ impl History for MemoryHistory {
 
     fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> MemoryLog {
         let number = self.store.next.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(Inner::new(self.store.clone(), number, epoch, behind));
+        let inner = Arc::new(Inner::new(
+            self.store.clone(),
+            self.limits,
+            number,
+            epoch,
+            behind,
+        ));
         self.store.lock().insert(number, Arc::downgrade(&inner));
         MemoryLog::new(inner)
     }
@@ -171,6 +162,16 @@ impl History for MemoryHistory {
 }
 
 impl Store {
+    fn new(budget: usize) -> Self {
+        Store {
+            budget,
+            total: AtomicUsize::new(0),
+            evictions: Default::default(),
+            logs: Mutex::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+
     pub(super) fn count(&self, cause: Cause) {
         self.evictions[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -240,7 +241,7 @@ fn level(sizes: &[usize], over: usize) -> (usize, usize) {
 impl fmt::Debug for MemoryHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryHistory")
-            .field("limits", &self.store.limits)
+            .field("limits", &self.limits)
             .field("budget", &self.store.budget)
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()

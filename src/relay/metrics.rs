@@ -44,7 +44,7 @@ mod on {
     use std::fmt;
     use std::sync::Arc;
 
-    use metrics::{Counter, Gauge, SharedString, counter, gauge};
+    use metrics::{Counter, Gauge, SharedString, counter, describe_counter, describe_gauge, gauge};
 
     use super::{Metrics, Replay, SlowClient};
     use crate::history::Stats;
@@ -63,6 +63,7 @@ mod on {
 
     impl Metrics {
         pub(in crate::relay) fn new(route: SharedString) -> Self {
+            describe();
             let with = |name: &'static str, value: &'static str| {
                 [("route", route.clone()), (name, value.into())]
             };
@@ -140,6 +141,50 @@ mod on {
             if let Some(handles) = &self.handles {
                 handles.connected.increment(by);
             }
+        }
+    }
+
+    fn describe() {
+        for (name, text) in [
+            (
+                "sse_replays_total",
+                "Clients that came with a last event ID, by whether all behind it was still kept.",
+            ),
+            (
+                "sse_replayed_events_total",
+                "Events that clients were given again from the history.",
+            ),
+            (
+                "sse_slow_clients_total",
+                "Clients whose next event was not kept any more, by what became of them.",
+            ),
+            (
+                "sse_history_evictions_total",
+                "Events that were dropped from histories, by the bound that made them be.",
+            ),
+        ] {
+            describe_counter!(name, text);
+        }
+        for (name, text) in [
+            (
+                "sse_relays_active",
+                "Relays that there are, also those that only keep what was.",
+            ),
+            (
+                "sse_relay_clients",
+                "Clients of relays that are there, or wait for the head.",
+            ),
+            (
+                "sse_upstream_connected",
+                "Streams from upstream that are open for relays.",
+            ),
+            ("sse_history_events", "Events that are kept."),
+            (
+                "sse_history_bytes",
+                "Bytes that are kept, with what it costs to keep them.",
+            ),
+        ] {
+            describe_gauge!(name, text);
         }
     }
 

@@ -75,7 +75,10 @@ pub(crate) struct WireUpstream {
 
 impl WireUpstream {
     pub(crate) async fn bind() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        Self::of(TcpListener::bind("127.0.0.1:0").await.expect("binds"))
+    }
+
+    pub(crate) fn of(listener: TcpListener) -> Self {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         Self { listener, url }
     }

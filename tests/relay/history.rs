@@ -338,3 +338,24 @@ async fn no_follower_ever_sees_a_gap_without_being_told() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn handles_with_other_bounds_are_under_the_same_budget() {
+    let small = MemoryHistory::new().with_budget(20_000).with_events(2);
+    let large = small.clone().with_events(1000);
+    let logs = [&small, &large].map(open);
+    for log in &logs {
+        append(log, 0..10, Instant::now()).await;
+    }
+    assert_eq!(logs[0].stats().events, 2);
+    assert_eq!(logs[1].stats().events, 10);
+    assert_eq!((small.logs(), small.bytes()), (2, large.bytes()));
+    for _ in 0..1000 {
+        let text = "x".repeat(100);
+        logs[1]
+            .append(vec![draft(&text, None)], Instant::now())
+            .await;
+    }
+    assert!(small.bytes() <= 20_000, "{}", small.bytes());
+    assert!(small.evictions().budget > 0);
+}

@@ -15,6 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Gateway {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// That of the admin listener, if it has one.
+    pub(crate) admin: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
 }
 
@@ -26,9 +28,23 @@ impl Gateway {
 
     /// The same with more flags and environment variables.
     pub(crate) fn with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::listening(upstream, "off", flags, environment)
+    }
+
+    /// The same with an admin listener.
+    pub(crate) fn with_admin(upstream: &str, flags: &[&str]) -> Self {
+        Self::listening(upstream, "127.0.0.1:0", flags, &[])
+    }
+
+    fn listening(
+        upstream: &str,
+        admin: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sse-gateway"))
             .args(["--upstream", upstream])
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "off"])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", admin])
             .args(flags)
             .env("NO_COLOR", "1")
             .envs(environment.iter().copied())
@@ -44,7 +60,7 @@ impl Gateway {
             let log = Arc::clone(&log);
             move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    if let Some(address) = listening(&line) {
+                    if let Some(address) = address_behind(&line, "listening on http://") {
                         let _ = found.send(address);
                     }
                     let mut log = log.lock().expect("log");
@@ -59,9 +75,15 @@ impl Gateway {
             let log = log.lock().expect("log");
             panic!("the gateway does not listen; it said:\n{log}");
         };
+        // It is told before.
+        let told = log.lock().expect("log").clone();
+        let admin = told
+            .lines()
+            .find_map(|line| address_behind(line, "admin on http://"));
         Self {
             child,
             address,
+            admin,
             log,
         }
     }
@@ -122,8 +144,8 @@ impl Drop for Gateway {
     }
 }
 
-fn listening(line: &str) -> Option<SocketAddr> {
-    let (_, after) = line.split_once("listening on http://")?;
+fn address_behind(line: &str, words: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once(words)?;
     let end = after
         .find(|c: char| !c.is_ascii_hexdigit() && !".:[]".contains(c))
         .unwrap_or(after.len());

@@ -13,6 +13,7 @@ use serde_json::json;
 use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
+use crate::relays::Relays;
 use crate::shutdown::{Phase, Shutdown};
 use crate::streams::Streams;
 
@@ -22,6 +23,7 @@ pub(crate) struct Admin {
     metrics: PrometheusHandle,
     drain_remaining: Gauge,
     streams: Streams,
+    relays: Relays,
     drain: DrainHandle,
     /// That of the listener for clients, not of this one.
     shutdown: Shutdown,
@@ -33,7 +35,7 @@ sse-gateway
 GET  /metrics  metrics as Prometheus text
 GET  /healthz  200 while the process lives
 GET  /readyz   200 while it takes new streams, 503 while it drains
-GET  /streams  the open streams as JSON
+GET  /streams  the open streams and the relays as JSON
 POST /drain    drains and ends the gateway, as SIGTERM does
 ";
 
@@ -45,6 +47,7 @@ impl Admin {
     pub(crate) fn new(
         metrics: PrometheusHandle,
         streams: Streams,
+        relays: Relays,
         drain: DrainHandle,
         shutdown: Shutdown,
     ) -> Self {
@@ -56,6 +59,7 @@ impl Admin {
             metrics,
             drain_remaining: gauge!("sse_drain_remaining"),
             streams,
+            relays,
             drain,
             shutdown,
         }
@@ -103,6 +107,7 @@ impl Admin {
                     "active": streams.len(),
                     "draining": self.is_draining(),
                     "streams": streams,
+                    "relays": self.relays.to_json(),
                 });
                 body(StatusCode::OK, JSON, format!("{all}\n"))
             }

@@ -12,11 +12,13 @@ use crate::admin::Admin;
 use crate::config::{Config, Error, Route};
 use crate::demo::Demo;
 use crate::proxy::Proxy;
+use crate::relays::Relays;
 use crate::router::Router;
 use crate::shutdown::Shutdown;
 use crate::stop::{self, Signals};
 use crate::streams::Streams;
 use crate::upstream::{Timeouts, Upstream, UpstreamClient};
+use crate::upstream_side::UpstreamSide;
 use crate::{log, recorder, server, stack};
 
 /// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
@@ -63,12 +65,13 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let shutdown = Shutdown::new();
     let drain = DrainHandle::new();
     let streams = Streams::default();
-    let routes = routes(&config, &shutdown, &drain, &streams)?;
+    let mut relays = Relays::new(config.history_budget);
+    let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
 
     let (listener, address) = bind(config.listen, "--listen")?;
     if let Some(admin_listen) = config.admin_listen {
         let (listener, address) = bind(admin_listen, "--admin-listen")?;
-        let admin = Admin::new(metrics, streams, drain.clone(), shutdown.clone());
+        let admin = Admin::new(metrics, streams, relays, drain.clone(), shutdown.clone());
         tracing::info!("admin on http://{address}");
         // It answers until the process ends, so that the drain can be watched.
         tokio::spawn(server::run(
@@ -113,6 +116,7 @@ fn routes(
     shutdown: &Shutdown,
     drain: &DrainHandle,
     streams: &Streams,
+    relays: &mut Relays,
 ) -> Result<Vec<(Route, stack::Stack)>, Error> {
     let timeouts = Timeouts {
         connect: config.connect_timeout,
@@ -131,8 +135,11 @@ fn routes(
             }
         };
         let proxy = Proxy::new(client, route.head_timeout, shutdown.clone());
+        let upstream = UpstreamSide::new(proxy, &route.name);
+        let relay = relays.layer(route);
         let drain = stack::drain(drain, config);
-        routes.push((route.clone(), stack::build(route, proxy, drain, streams)?));
+        let stack = stack::build(route, upstream, relay, drain, streams)?;
+        routes.push((route.clone(), stack));
     }
     Ok(routes)
 }

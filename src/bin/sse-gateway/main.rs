@@ -2,6 +2,7 @@
 
 mod admin;
 mod cli;
+mod client_body;
 mod config;
 mod demo;
 mod expect;
@@ -12,16 +13,19 @@ mod last_event_id;
 mod log;
 mod proxy;
 mod recorder;
+mod relays;
 mod request_body;
 mod response_body;
 mod router;
 mod server;
 mod shutdown;
+mod silence;
 mod stack;
 mod stop;
 mod streams;
 mod upgrade;
 mod upstream;
+mod upstream_side;
 
 use std::io::Write as _;
 use std::process::ExitCode;

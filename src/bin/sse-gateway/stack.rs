@@ -1,18 +1,46 @@
 //! What stands in front of the proxy, and in which order. Each height has its reason.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
 use tower_layer::Layer;
+use tower_service::Service;
+use tower_sse::relay::{RelayBody, RelayLayer, RelayService};
 use tower_sse::stage::{
     Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime, Metrics,
     NoBuffering, Retry,
 };
-use tower_sse::{EventLayer, EventService};
+use tower_sse::{EventBody, EventLayer, EventService};
 
+use crate::client_body::ClientBody;
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
-use crate::proxy::Proxy;
+use crate::response_body::ProxyBody;
+use crate::silence::{FailSilent, FailSilentBody, Silence};
 use crate::streams::{StreamLog, Streams};
+use crate::upstream_side::UpstreamSide;
 
 /// A route's proxy with all that is done to its event streams.
-pub(crate) type Stack = EventService<Proxy, Stages>;
+pub(crate) enum Stack {
+    /// Each client has its own.
+    Plain(EventService<UpstreamSide, Stages>),
+    /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
+    Relayed(
+        EventService<RelayService<FailSilent<EventService<UpstreamSide, UpstreamStages>>>, Stages>,
+    ),
+}
+
+/// The one of a relayed route lies elsewhere: the other is not to be larger for it.
+pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages>, Pin<Box<RelayedBody>>>;
+
+pub(crate) type RelayedBody =
+    EventBody<RelayBody<FailSilentBody<EventBody<ProxyBody, UpstreamStages>>>, Stages>;
+
+/// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
+pub(crate) type UpstreamStages = (Option<IdleTimeout>, Silence);
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -22,6 +50,7 @@ pub(crate) type Stages = (
     NoBuffering,
     // Before the opening comment, so that a client which is cut off at once knows when to come back.
     Option<Retry>,
+    // None when the route is relayed: the history gives ids, and the relay looks for silence.
     Option<EventIds>,
     Option<IdleTimeout>,
     Option<Lifetime>,
@@ -30,14 +59,15 @@ pub(crate) type Stages = (
     Option<Heartbeat>,
 );
 
-/// Puts the stages of a route around its proxy.
+/// Puts the stages of a route around its proxy, and the relay between them if there is one.
 ///
 /// # Errors
 ///
 /// When a name in the settings cannot be an event type.
 pub(crate) fn build(
     route: &Route,
-    proxy: Proxy,
+    upstream: UpstreamSide,
+    relay: Option<RelayLayer>,
     drain: Drain,
     streams: &Streams,
 ) -> Result<Stack, Error> {
@@ -45,6 +75,19 @@ pub(crate) fn build(
     let farewell = farewell(stream).map_err(|error| Error::at("pause_event", error))?;
     let frame =
         frame(&stream.heartbeat_frame).map_err(|error| Error::at("heartbeat_frame", error))?;
+    let idle_timeout = stream.idle_timeout.map(|time| {
+        let timeout = IdleTimeout::after(time);
+        match stream.idle_counts {
+            IdleCounts::Bytes => timeout,
+            IdleCounts::Events => timeout.events_only(),
+        }
+    });
+    let event_ids = match stream.ids {
+        Ids::Off => None,
+        Ids::Fill => Some(EventIds::sequential()),
+        Ids::Replace => Some(EventIds::sequential().replacing()),
+    };
+    let own = relay.is_none();
     let stages = (
         Metrics::new(route.name.clone()),
         streams.stage(&route.name),
@@ -52,18 +95,11 @@ pub(crate) fn build(
         stream
             .retry
             .map(|time| Retry::after(time).with_jitter(stream.retry_jitter)),
-        match stream.ids {
-            Ids::Off => None,
-            Ids::Fill => Some(EventIds::sequential()),
-            Ids::Replace => Some(EventIds::sequential().replacing()),
-        },
-        stream.idle_timeout.map(|time| {
-            let timeout = IdleTimeout::after(time).with_farewell(farewell.clone());
-            match stream.idle_counts {
-                IdleCounts::Bytes => timeout,
-                IdleCounts::Events => timeout.events_only(),
-            }
-        }),
+        event_ids.filter(|_| own),
+        idle_timeout
+            .clone()
+            .filter(|_| own)
+            .map(|timeout| timeout.with_farewell(farewell.clone())),
         stream
             .lifetime
             .map(|time| Lifetime::at_most(time).with_farewell(farewell.clone())),
@@ -76,9 +112,35 @@ pub(crate) fn build(
             }
         }),
     );
-    Ok(EventLayer::new(stages)
-        .with_max_event_bytes(stream.max_event_bytes)
-        .layer(proxy))
+    let stages = EventLayer::new(stages).with_max_event_bytes(stream.max_event_bytes);
+    Ok(match relay {
+        None => Stack::Plain(stages.layer(upstream)),
+        Some(relay) => {
+            let upstream_stages = EventLayer::new((idle_timeout, Silence::default()))
+                .with_max_event_bytes(stream.max_event_bytes);
+            let relayed = relay.layer(FailSilent(upstream_stages.layer(upstream)));
+            Stack::Relayed(stages.layer(relayed))
+        }
+    })
+}
+
+impl Stack {
+    /// The response to a request. All of the stack is ready at any time, so a clone of it is too.
+    pub(crate) fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<StackBody>, Infallible>> + Send>> {
+        match self {
+            Stack::Plain(stack) => {
+                let response = stack.clone().call(request);
+                Box::pin(async { Ok(response.await?.map(Either::Left)) })
+            }
+            Stack::Relayed(stack) => {
+                let response = stack.clone().call(request.map(ClientBody::Coming));
+                Box::pin(async { Ok(response.await?.map(|body| Either::Right(Box::pin(body)))) })
+            }
+        }
+    }
 }
 
 /// The drain of all routes, by its handle.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use super::known_relay::*;
 pub(crate) use super::setting::{Bare, Known, Scope, Setting};
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 19] = [
+pub(crate) static ALL: [&dyn Known; 33] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
@@ -19,6 +20,20 @@ pub(crate) static ALL: [&dyn Known; 19] = [
     &RETRY_JITTER,
     &PAUSE_EVENT,
     &MAX_EVENT_BYTES,
+    &SHARE,
+    &RESUME,
+    &HISTORY_EVENTS,
+    &HISTORY_BYTES,
+    &HISTORY_AGE,
+    &HISTORY_BUDGET,
+    &START,
+    &GAP_EVENT,
+    &SLOW_CLIENT,
+    &ON_LEAVE,
+    &HOLD,
+    &OPEN_AFTER,
+    &GIVE_UP,
+    &KEEP_FINISHED,
     &IDLE_TIMEOUT,
     &IDLE_COUNTS,
     &LIFETIME,

@@ -8,7 +8,9 @@ mod error;
 mod file;
 mod given;
 pub(crate) mod known;
+mod known_relay;
 mod pattern;
+mod relay;
 pub(crate) mod report;
 mod resolve;
 mod route;
@@ -24,6 +26,7 @@ use std::time::Duration;
 pub(crate) use error::Error;
 pub(crate) use file::File;
 pub(crate) use given::{Place, Values};
+pub(crate) use relay::{RelaySettings, Relayed};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
 
@@ -37,6 +40,8 @@ pub(crate) struct Config {
     /// Never shorter than the window.
     pub(crate) drain_deadline: Duration,
     pub(crate) connect_timeout: Duration,
+    /// Of all routes together.
+    pub(crate) history_budget: usize,
     /// In the order of the file; the first that matches wins.
     pub(crate) routes: Vec<Route>,
     /// For what no route matches; none when there is no top-level upstream, and then the answer is 404.
@@ -60,6 +65,7 @@ pub(crate) struct StreamSettings {
     pub(crate) pause_event: Option<String>,
     /// From 1 KiB to 1 GiB.
     pub(crate) max_event_bytes: usize,
+    pub(crate) relay: RelaySettings,
 }
 
 /// What a heartbeat looks like on the wire.

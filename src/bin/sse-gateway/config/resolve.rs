@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::known::{self, Known as _, Setting};
-use super::{Config, Error, Matcher, Route, StreamSettings};
+use super::{Config, Error, Matcher, RelaySettings, Route, StreamSettings};
 
 /// What each place gives.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +112,7 @@ fn gateway(top: Layers<'_>, routes: Vec<Route>, fallback: Option<Route>) -> Resu
         drain_window: top.get(&known::DRAIN_WINDOW)?,
         drain_deadline: top.get(&known::DRAIN_DEADLINE)?,
         connect_timeout: top.get(&known::CONNECT_TIMEOUT)?,
+        history_budget: top.get(&known::HISTORY_BUDGET)?,
         routes,
         fallback,
     };
@@ -149,11 +150,12 @@ fn stream(layers: Layers<'_>) -> Result<StreamSettings, Error> {
         lifetime: layers.get(&known::LIFETIME)?,
         pause_event: layers.get(&known::PAUSE_EVENT)?,
         max_event_bytes: layers.get(&known::MAX_EVENT_BYTES)?,
+        relay: RelaySettings::resolve(layers)?,
     })
 }
 
 /// Two values that cannot both hold, told at the one that somebody gave.
-fn contradiction<A, B>(
+pub(super) fn contradiction<A, B>(
     top: Layers<'_>,
     a: &Setting<A>,
     is: &str,
@@ -190,9 +192,10 @@ mod tests {
     use std::time::Duration;
 
     use http::Method;
+    use tower_sse::relay::{Begin, OnLeave, SlowClient};
 
     use super::*;
-    use crate::config::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
+    use crate::config::{HeartbeatFrame, IdleCounts, Ids, LogFormat, Relayed};
 
     fn resolve(text: &str) -> Config {
         let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
@@ -216,6 +219,20 @@ mod tests {
             lifetime: None,
             pause_event: None,
             max_event_bytes: 1 << 20,
+            relay: RelaySettings {
+                relayed: Relayed::No,
+                history_events: 1000,
+                history_bytes: 1 << 20,
+                history_age: Duration::from_secs(300),
+                start: Begin::Live,
+                gap_event: Some("stream-gap".to_owned()),
+                slow_client: SlowClient::Disconnect,
+                on_leave: OnLeave::Linger(Duration::from_secs(10)),
+                hold: false,
+                open_after: None,
+                give_up: Duration::from_secs(300),
+                keep_finished: Duration::from_secs(60),
+            },
         }
     }
 
@@ -239,6 +256,7 @@ mod tests {
             drain_window: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
+            history_budget: 256 << 20,
             routes: Vec::new(),
             fallback: Some(fallback(defaults())),
         };
@@ -259,6 +277,20 @@ mod tests {
             retry_jitter = 0.25
             pause_event = 'pause'
             max_event_bytes = 2048
+            share = 'path, query:room'
+            resume = false
+            history_events = 7
+            history_bytes = '4KiB'
+            history_age = '1m'
+            history_budget = '2MiB'
+            start = 'last:5'
+            gap_event = 'gap'
+            slow_client = 'skip'
+            on_leave = 'linger:2s'
+            hold = true
+            open_after = '3s'
+            give_up = '4s'
+            keep_finished = '5s'
             idle_timeout = '1m'
             idle_counts = 'events'
             lifetime = '1h'
@@ -280,6 +312,20 @@ mod tests {
             lifetime: Some(Duration::from_secs(3600)),
             pause_event: Some("pause".to_owned()),
             max_event_bytes: 2048,
+            relay: RelaySettings {
+                relayed: Relayed::Shared("path,query:room".parse().expect("is a key")),
+                history_events: 7,
+                history_bytes: 4096,
+                history_age: Duration::from_secs(60),
+                start: Begin::Last(5),
+                gap_event: Some("gap".to_owned()),
+                slow_client: SlowClient::Skip,
+                on_leave: OnLeave::Linger(Duration::from_secs(2)),
+                hold: true,
+                open_after: Some(Duration::from_secs(3)),
+                give_up: Duration::from_secs(4),
+                keep_finished: Duration::from_secs(5),
+            },
         };
         let expected = Config {
             listen: "[::1]:1".parse().expect("is an address"),
@@ -288,6 +334,7 @@ mod tests {
             drain_window: Duration::from_secs(3),
             drain_deadline: Duration::from_secs(4),
             connect_timeout: Duration::from_secs(1),
+            history_budget: 2 << 20,
             routes: Vec::new(),
             fallback: Some(Route {
                 head_timeout: Duration::from_secs(2),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
 
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
 use crate::upstream::Upstream;
@@ -30,12 +31,22 @@ pub(crate) fn time_or_off(text: &str) -> Parsed<Option<Duration>> {
 
 pub(crate) fn size(text: &str) -> Parsed<usize> {
     let right = "use a size from 1KiB to 1GiB, such as 64KiB or 1MiB";
+    size_in(text, 1 << 10, 1 << 30, right)
+}
+
+/// Of all histories together.
+pub(crate) fn budget(text: &str) -> Parsed<usize> {
+    let right = "use a size from 1MiB to 1TiB, such as 256MiB or 4GiB";
+    size_in(text, 1 << 20, 1 << 40, right)
+}
+
+fn size_in(text: &str, least: u64, most: u64, right: &str) -> Parsed<usize> {
     let Ok(ByteSize(bytes)) = text.parse() else {
         return Err(format!("{text:?} is not a size; {right}"));
     };
     match usize::try_from(bytes) {
-        Ok(bytes) if (1 << 10..=1 << 30).contains(&bytes) => Ok(bytes),
-        _ if bytes < 1 << 10 => Err(format!("{text:?} is too small; {right}")),
+        Ok(size) if (least..=most).contains(&bytes) => Ok(size),
+        _ if bytes < least => Err(format!("{text:?} is too small; {right}")),
         _ => Err(format!("{text:?} is too large; {right}")),
     }
 }
@@ -115,6 +126,65 @@ pub(crate) fn idle_counts(text: &str) -> Parsed<IdleCounts> {
     )
 }
 
+pub(crate) fn share(text: &str) -> Parsed<Option<Key>> {
+    match text {
+        "off" | "false" => Ok(None),
+        "on" | "true" => Ok(Some(Key::default())),
+        _ => text
+            .parse()
+            .map(Some)
+            .map_err(|error| format!("{error}; use off, on or a list of these")),
+    }
+}
+
+pub(crate) fn events(text: &str) -> Parsed<usize> {
+    match text.parse() {
+        Ok(events) if (1..=MOST_EVENTS).contains(&events) => Ok(events),
+        _ => Err(format!(
+            "{text:?} is not a number of events; use one from 1 to {MOST_EVENTS}, such as 1000"
+        )),
+    }
+}
+
+const MOST_EVENTS: usize = 10_000_000;
+
+pub(crate) fn start(text: &str) -> Parsed<Begin> {
+    match text {
+        "live" => Ok(Begin::Live),
+        "all" => Ok(Begin::All),
+        _ => match text.strip_prefix("last:") {
+            Some(number) => events(number).map(|number| Begin::Last(number as u64)),
+            None => Err(format!(
+                "{text:?} is not a start; use live, all or last:N, such as last:20"
+            )),
+        },
+    }
+}
+
+pub(crate) fn slow_client(text: &str) -> Parsed<SlowClient> {
+    choice(
+        text,
+        &[
+            ("disconnect", SlowClient::Disconnect),
+            ("skip", SlowClient::Skip),
+            ("latest", SlowClient::Latest),
+        ],
+    )
+}
+
+pub(crate) fn on_leave(text: &str) -> Parsed<OnLeave> {
+    match text {
+        "cancel" => Ok(OnLeave::Cancel),
+        "finish" => Ok(OnLeave::Finish),
+        _ => match text.strip_prefix("linger:") {
+            Some(text) => time(text).map(OnLeave::Linger),
+            None => Err(format!(
+                "{text:?} is not a choice; use cancel, finish or linger:TIME, such as linger:10s"
+            )),
+        },
+    }
+}
+
 pub(crate) fn log_format(text: &str) -> Parsed<LogFormat> {
     choice(
         text,
@@ -188,6 +258,35 @@ mod tests {
         assert_eq!(size("1GiB"), Ok(1 << 30));
         for text in ["", "1", "1023B", "1.1GiB", "16EiB", "-1KiB", "big"] {
             assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_a_switch_or_a_list() {
+        assert_eq!(share("off"), Ok(None));
+        assert_eq!(share("on"), Ok(Some(Key::default())));
+        assert_eq!(share("path,auth").map(|key| key.is_some()), Ok(true));
+        for text in ["", "yes", "path,", "cookie"] {
+            assert!(share(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_and_a_leave_have_their_numbers() {
+        assert_eq!(start("last:3"), Ok(Begin::Last(3)));
+        for text in ["", "last", "last:", "last:0", "last:-1", "first"] {
+            assert!(start(text).is_err(), "{text:?}");
+        }
+        assert_eq!(
+            on_leave("linger:1m"),
+            Ok(OnLeave::Linger(Duration::from_secs(60)))
+        );
+        for text in ["", "linger", "linger:", "linger:0s", "stay"] {
+            assert!(on_leave(text).is_err(), "{text:?}");
+        }
+        assert_eq!(events("10000000"), Ok(MOST_EVENTS));
+        for text in ["", "0", "10000001", "1e3", "many"] {
+            assert!(events(text).is_err(), "{text:?}");
         }
     }
 

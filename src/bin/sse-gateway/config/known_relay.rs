@@ -1,0 +1,176 @@
+//! The settings of sharing and resuming.
+
+use std::time::Duration;
+
+use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+
+use super::setting::{Bare, Scope, Setting};
+use super::value;
+
+pub(crate) static SHARE: Setting<Option<Key>> = Setting {
+    key: "share",
+    flag: "--share",
+    heading: "Sharing and resuming",
+    form: "off|on|KEY",
+    default: Some("off"),
+    about: "Give requests with one key one upstream stream; on: host, path, query, credentials.",
+    scope: Scope::Route,
+    bare: Bare::Booleans,
+    parse: value::share,
+};
+
+pub(crate) static RESUME: Setting<bool> = Setting {
+    key: "resume",
+    flag: "--resume",
+    heading: "Sharing and resuming",
+    form: "on|off",
+    default: Some("off"),
+    about: "Go on with the same upstream stream when a client comes back with its last event id.",
+    scope: Scope::Route,
+    bare: Bare::Booleans,
+    parse: value::switch,
+};
+
+pub(crate) static HISTORY_EVENTS: Setting<usize> = Setting {
+    key: "history_events",
+    flag: "--history-events",
+    heading: "Sharing and resuming",
+    form: "NUMBER",
+    default: Some("1000"),
+    about: "How many events of a stream are kept for those who come late or back.",
+    scope: Scope::Route,
+    bare: Bare::Numbers,
+    parse: value::events,
+};
+
+pub(crate) static HISTORY_BYTES: Setting<usize> = Setting {
+    key: "history_bytes",
+    flag: "--history-bytes",
+    heading: "Sharing and resuming",
+    form: "SIZE",
+    default: Some("1MiB"),
+    about: "How many bytes of a stream are kept, with what it costs to keep them.",
+    scope: Scope::Route,
+    bare: Bare::Numbers,
+    parse: value::size,
+};
+
+pub(crate) static HISTORY_AGE: Setting<Duration> = Setting {
+    key: "history_age",
+    flag: "--history-age",
+    heading: "Sharing and resuming",
+    form: "TIME",
+    default: Some("5m"),
+    about: "How long an event is kept.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::time,
+};
+
+pub(crate) static HISTORY_BUDGET: Setting<usize> = Setting {
+    key: "history_budget",
+    flag: "--history-budget",
+    heading: "Sharing and resuming",
+    form: "SIZE",
+    default: Some("256MiB"),
+    about: "How many bytes all streams keep together; the largest gives way first.",
+    scope: Scope::Gateway,
+    bare: Bare::Numbers,
+    parse: value::budget,
+};
+
+pub(crate) static START: Setting<Begin> = Setting {
+    key: "start",
+    flag: "--start",
+    heading: "Sharing and resuming",
+    form: "live|all|last:N",
+    default: Some("live"),
+    about: "What a client without a last event id gets: what comes, all that is kept, or N events.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::start,
+};
+
+pub(crate) static GAP_EVENT: Setting<Option<String>> = Setting {
+    key: "gap_event",
+    flag: "--gap-event",
+    heading: "Sharing and resuming",
+    form: "NAME|off",
+    default: Some("stream-gap"),
+    about: "Tell of missed events by one of this type; its data is their number, or null.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::event_type_or_off,
+};
+
+pub(crate) static SLOW_CLIENT: Setting<SlowClient> = Setting {
+    key: "slow_client",
+    flag: "--slow-client",
+    heading: "Sharing and resuming",
+    form: "disconnect|skip|latest",
+    default: Some("disconnect"),
+    about: "What a client gets that fell behind what is kept: its end, the oldest, or the newest.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::slow_client,
+};
+
+pub(crate) static ON_LEAVE: Setting<OnLeave> = Setting {
+    key: "on_leave",
+    flag: "--on-leave",
+    heading: "Sharing and resuming",
+    form: "cancel|linger:TIME|finish",
+    default: Some("linger:10s"),
+    about: "What an upstream stream without clients does: end at once, later, or by itself.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::on_leave,
+};
+
+pub(crate) static HOLD: Setting<bool> = Setting {
+    key: "hold",
+    flag: "--hold",
+    heading: "Sharing and resuming",
+    form: "on|off",
+    default: Some("off"),
+    about: "Open clients' streams at once and hide the upstream's failures from the first on.",
+    scope: Scope::Route,
+    bare: Bare::Booleans,
+    parse: value::switch,
+};
+
+pub(crate) static OPEN_AFTER: Setting<Option<Duration>> = Setting {
+    key: "open_after",
+    flag: "--open-after",
+    heading: "Sharing and resuming",
+    form: "TIME|off",
+    default: Some("off"),
+    about: "Do the same when the head of the upstream's response has not come after this long.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::time_or_off,
+};
+
+pub(crate) static GIVE_UP: Setting<Duration> = Setting {
+    key: "give_up",
+    flag: "--give-up",
+    heading: "Sharing and resuming",
+    form: "TIME",
+    default: Some("5m"),
+    about: "How long an upstream that was lost is tried again.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::time,
+};
+
+pub(crate) static KEEP_FINISHED: Setting<Duration> = Setting {
+    key: "keep_finished",
+    flag: "--keep-finished",
+    heading: "Sharing and resuming",
+    form: "TIME",
+    default: Some("60s"),
+    about: "How long a stream that has finished can be replayed.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::time,
+};

@@ -1,0 +1,73 @@
+//! What is set of sharing and resuming.
+
+use std::time::Duration;
+
+use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+
+use super::given::Layers;
+use super::{Error, known};
+
+/// How the requests of a route come to their event streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Relayed {
+    /// Each has its own.
+    No,
+    /// Those with the same key have one together.
+    Shared(Key),
+    /// Each has its own, and finds it again.
+    Resumable,
+}
+
+/// How events are kept and given to clients; of no meaning where nothing is relayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RelaySettings {
+    pub(crate) relayed: Relayed,
+    pub(crate) history_events: usize,
+    pub(crate) history_bytes: usize,
+    pub(crate) history_age: Duration,
+    pub(crate) start: Begin,
+    /// An event type: one line, not empty.
+    pub(crate) gap_event: Option<String>,
+    pub(crate) slow_client: SlowClient,
+    pub(crate) on_leave: OnLeave,
+    pub(crate) hold: bool,
+    pub(crate) open_after: Option<Duration>,
+    pub(crate) give_up: Duration,
+    pub(crate) keep_finished: Duration,
+}
+
+impl RelaySettings {
+    /// # Errors
+    ///
+    /// When a route is to be both shared and resumable: then one request had two relays.
+    pub(super) fn resolve(layers: Layers<'_>) -> Result<Self, Error> {
+        let relayed = match (layers.get(&known::SHARE)?, layers.get(&known::RESUME)?) {
+            (None, false) => Relayed::No,
+            (Some(key), false) => Relayed::Shared(key),
+            (None, true) => Relayed::Resumable,
+            (Some(_), true) => {
+                return Err(super::resolve::contradiction(
+                    layers,
+                    &known::SHARE,
+                    "does not go with",
+                    &known::RESUME,
+                    "turn one of them off; a shared stream is resumed anyway",
+                ));
+            }
+        };
+        Ok(RelaySettings {
+            relayed,
+            history_events: layers.get(&known::HISTORY_EVENTS)?,
+            history_bytes: layers.get(&known::HISTORY_BYTES)?,
+            history_age: layers.get(&known::HISTORY_AGE)?,
+            start: layers.get(&known::START)?,
+            gap_event: layers.get(&known::GAP_EVENT)?,
+            slow_client: layers.get(&known::SLOW_CLIENT)?,
+            on_leave: layers.get(&known::ON_LEAVE)?,
+            hold: layers.get(&known::HOLD)?,
+            open_after: layers.get(&known::OPEN_AFTER)?,
+            give_up: layers.get(&known::GIVE_UP)?,
+            keep_finished: layers.get(&known::KEEP_FINISHED)?,
+        })
+    }
+}

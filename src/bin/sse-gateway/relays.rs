@@ -1,0 +1,90 @@
+//! The relays of all routes: what makes them, and a list to look at.
+
+use serde_json::{Value, json};
+use tower_sse::history::MemoryHistory;
+use tower_sse::relay::{RelayInfo, RelayLayer, UpstreamState};
+
+use crate::config::{RelaySettings, Relayed, Route};
+
+/// The relays of all routes, under one budget.
+#[derive(Clone)]
+pub(crate) struct Relays {
+    history: MemoryHistory,
+    /// By the name of the route.
+    layers: Vec<(String, RelayLayer)>,
+}
+
+impl Relays {
+    /// `budget` is how many bytes are kept at most.
+    pub(crate) fn new(budget: usize) -> Self {
+        Relays {
+            history: MemoryHistory::new().with_budget(budget),
+            layers: Vec::new(),
+        }
+    }
+
+    /// The layer of a route, if it is to have one.
+    pub(crate) fn layer(&mut self, route: &Route) -> Option<RelayLayer> {
+        let settings = &route.stream.relay;
+        let layer = match &settings.relayed {
+            Relayed::No => return None,
+            Relayed::Shared(key) => RelayLayer::shared(key.clone()),
+            Relayed::Resumable => RelayLayer::resumable(),
+        };
+        let layer = self
+            .set(layer, settings)
+            .with_max_event_bytes(route.stream.max_event_bytes)
+            .with_metrics(route.name.clone());
+        self.layers.push((route.name.clone(), layer.clone()));
+        Some(layer)
+    }
+
+    fn set(&self, layer: RelayLayer, settings: &RelaySettings) -> RelayLayer {
+        let history = self.history.clone();
+        let history = history
+            .with_events(settings.history_events)
+            .with_bytes(settings.history_bytes)
+            .with_age(settings.history_age);
+        layer
+            .with_history(history)
+            .with_begin(settings.start)
+            .with_gap_event(settings.gap_event.as_deref())
+            .with_slow_client(settings.slow_client)
+            .with_on_leave(settings.on_leave)
+            .with_hold(settings.hold)
+            .with_open_after(settings.open_after)
+            .with_give_up(settings.give_up)
+            .with_keep_finished(settings.keep_finished)
+    }
+
+    /// All that there are, route by route.
+    pub(crate) fn to_json(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for (route, layer) in &self.layers {
+            let mut relays = layer.relays();
+            relays.sort_by(|a, b| a.key.cmp(&b.key));
+            all.extend(relays.iter().map(|relay| to_json(route, relay)));
+        }
+        all
+    }
+}
+
+fn to_json(route: &str, relay: &RelayInfo) -> Value {
+    let upstream = match relay.upstream {
+        UpstreamState::Connecting => "connecting",
+        UpstreamState::Connected => "connected",
+        UpstreamState::Waiting => "waiting",
+        UpstreamState::Ended => "ended",
+        _ => "unknown",
+    };
+    let last_id = relay.last_id.as_ref();
+    json!({
+        "route": route,
+        "key": relay.key,
+        "clients": relay.clients,
+        "upstream": upstream,
+        "events": relay.events,
+        "bytes": relay.bytes,
+        "last_id": last_id.map(|id| String::from_utf8_lossy(id.as_bytes())),
+    })
+}

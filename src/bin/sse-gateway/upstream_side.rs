@@ -1,0 +1,113 @@
+//! What stands right in front of a route's proxy: each request that goes upstream is counted, and told where its
+//! client was.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use metrics::{Counter, counter, describe_counter};
+use tower_service::Service;
+
+use crate::client_body::ClientBody;
+use crate::failure::FailureKind;
+use crate::last_event_id;
+use crate::proxy::Proxy;
+use crate::response_body::ProxyBody;
+
+const CONNECTS: &str = "sse_upstream_connects_total";
+
+/// A proxy whose requests are counted under a route. Clones are cheap.
+#[derive(Clone)]
+pub(crate) struct UpstreamSide {
+    proxy: Proxy,
+    counts: Arc<Counts>,
+}
+
+struct Counts {
+    route: String,
+    answered: Counter,
+}
+
+impl UpstreamSide {
+    pub(crate) fn new(proxy: Proxy, route: &str) -> Self {
+        describe_counter!(
+            CONNECTS,
+            "Requests to the upstream, by whether a response head came, or why not."
+        );
+        UpstreamSide {
+            proxy,
+            counts: Arc::new(Counts {
+                route: route.to_owned(),
+                answered: connects(route, "ok"),
+            }),
+        }
+    }
+}
+
+fn connects(route: &str, result: &'static str) -> Counter {
+    counter!(CONNECTS, "route" => route.to_owned(), "result" => result)
+}
+
+impl Service<Request<Incoming>> for UpstreamSide {
+    type Response = Response<ProxyBody>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Answer {
+        last_event_id::to_upstream(request.headers_mut());
+        Answer {
+            proxied: self.proxy.call(request),
+            counts: self.counts.clone(),
+        }
+    }
+}
+
+impl Service<Request<ClientBody>> for UpstreamSide {
+    type Response = Response<ProxyBody>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<ClientBody>) -> Answer {
+        // Of what it has taken, a relay has put the upstream's own id in already.
+        if request.body().is_coming() {
+            last_event_id::to_upstream(request.headers_mut());
+        }
+        Answer {
+            proxied: self.proxy.call(request),
+            counts: self.counts.clone(),
+        }
+    }
+}
+
+/// The proxy's response, to come.
+pub(crate) struct Answer {
+    proxied: Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>,
+    counts: Arc<Counts>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<ProxyBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.proxied.as_mut().poll(cx);
+        if let Poll::Ready(Ok(response)) = &polled {
+            match response.extensions().get::<FailureKind>() {
+                None => self.counts.answered.increment(1),
+                Some(kind) => connects(&self.counts.route, kind.label()).increment(1),
+            }
+        }
+        polled
+    }
+}

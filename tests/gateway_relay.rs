@@ -1,0 +1,25 @@
+//! The gateway with a relay on its route: streams that are shared, resumed, and kept while the upstream is not there.
+//!
+//! The gateway runs as a process; upstreams and clients are plain sockets.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests send is bounded by the tests"
+)]
+
+#[path = "gateway_relay/client.rs"]
+mod client;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/gateway.rs"]
+mod gateway;
+#[path = "gateway_relay/resume.rs"]
+mod resume;
+#[path = "gateway_relay/share.rs"]
+mod share;
+#[path = "gateway_relay/shutdown.rs"]
+mod shutdown;
+#[path = "gateway_relay/upstream.rs"]
+mod upstream;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "gateway_proxy/wire.rs"]
+mod wire;
