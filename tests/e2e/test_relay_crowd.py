@@ -72,59 +72,90 @@ def test_five_thousand_clients_are_one_request_and_leave_one_end(gateway, starte
     promtool_check(own.metrics_text())
 
 
-@pytest.mark.parametrize("mode", ["forgets", "remembers"])
-def test_an_upstream_restarted_five_times_under_five_hundred_clients(gateway, started, mode):
-    epoch, port = time.time(), processes.free_port()
+class Restarted:
+    """A crowd, its gateway, and an upstream that is killed and started again at its port."""
 
-    def start():
-        return started(processes.script("numbers_upstream", 0.1, mode, epoch, port=port))
+    def __init__(self, mode, gateway, started):
+        self.mode, self.started = mode, started
+        self.epoch, self.port, self.upstreams = time.time(), processes.free_port(), []
+        self.start()
+        self.own = gateway(self.upstreams[0], "--share", "on", "--heartbeat", "20s")
+        self.crowd = Crowd(self.own)
 
-    upstreams = [start()]
-    own = gateway(upstreams[0], "--share", "on", "--heartbeat", "20s")
+    def start(self):
+        script = processes.script("numbers_upstream", 0.1, self.mode, self.epoch, port=self.port)
+        self.upstreams.append(self.started(script))
+
+    def asked(self):
+        return opens(self.upstreams[-1])
+
+    def kill(self):
+        self.upstreams[-1].kill()
+
+    async def until_new_events(self):
+        for member in self.crowd.members:
+            member.length = len(member.received)
+        await self.crowd.until_all(lambda member: member.received.count(b"data: ", member.length) > 2, "new events")
+
+    async def until_last_event(self):
+        last = await asyncio.to_thread(until, lambda: last_id(self.own), "the upstream to be lost")
+        end = re.compile(rb"id: %s\n[^\n]*\n\n" % re.escape(last.encode()))
+        await self.crowd.until_all(lambda member: end.search(member.received[-600:]), "the last event")
+
+
+@pytest.mark.timeout(400)
+def test_upstreams_restarted_five_times_under_five_hundred_clients_each(gateway, started):
+    both = [Restarted(mode, gateway, started) for mode in ("forgets", "remembers")]
+    forgets = both[0]
 
     async def scene():
-        crowd = Crowd(own)
-        await crowd.join(500)
+        for one in both:
+            await one.crowd.join(500)
         for _ in range(5):
-            seen = [len(member.received) for member in crowd.members]
-            for member, length in zip(crowd.members, seen, strict=True):
-                member.length = length
-            await crowd.until_all(lambda member: member.received.count(b"data: ", member.length) > 2, "new events")
-            await asyncio.to_thread(upstreams[-1].kill)
-            upstreams.append(await asyncio.to_thread(start))
-            await asyncio.to_thread(until, lambda: opens(upstreams[-1]), "the upstream to be asked again", 90)
-        for member in crowd.members:
-            member.length = len(member.received)
-        await crowd.until_all(lambda member: member.received.count(b"data: ", member.length) > 2, "new events")
-        assert not any(member.lost for member in crowd.members)
-        await asyncio.to_thread(upstreams[-1].kill)
-        last = await asyncio.to_thread(until, lambda: last_id(own), "the upstream to be lost")
-        end = re.compile(rb"id: %s\n[^\n]*\n\n" % re.escape(last.encode()))
-        await crowd.until_all(lambda member: end.search(member.received[-600:]), "the last event")
-        assert not any(member.lost for member in crowd.members)
-        all_events = [member.events() for member in crowd.members]
-        crowd.leave()
-        return all_events
+            for one in both:
+                await one.until_new_events()
+            for one in both:
+                await asyncio.to_thread(one.kill)
+                await asyncio.to_thread(one.start)
+            for one in both:
+                await asyncio.to_thread(until, one.asked, "the upstream to be asked again", 90)
+        for one in both:
+            await one.until_new_events()
+            await asyncio.to_thread(one.kill)
+            await one.until_last_event()
+        assert not any(member.lost for one in both for member in one.crowd.members)
+        events = [[member.events() for member in one.crowd.members] for one in both]
+        for one in both:
+            one.crowd.leave()
+        return events
 
-    all_events = uvloop.run(scene())
-    for server in upstreams:
-        assert [now for now, _ in opens(server)] == [1]
-    for events in all_events:
-        numbers = [event.data.rsplit(" ", 2)[0] for event in events if event.type == "message"]
-        gaps = [event.data for event in events if event.type == "stream-gap"]
-        if mode == "remembers":
-            first = int(numbers[0])
-            assert numbers == [str(number) for number in range(first, first + len(numbers))]
-            assert gaps == []
-        else:
-            # Those who joined late begin later; from then on it is all of what each process sent.
-            pids = list(dict.fromkeys(number.split(" ")[0] for number in numbers))
-            assert pids == [str(server.pid) for server in upstreams]
-            for pid in pids:
-                of_it = [int(number.split(" ")[1]) for number in numbers if number.startswith(f"{pid} ")]
-                first = of_it[0] if pid == pids[0] else 1
-                assert of_it == list(range(first, first + len(of_it)))
-            assert gaps == ["null"] * 5
+    of_forgets, of_remembers = uvloop.run(scene())
+    for one in both:
+        for server in one.upstreams:
+            assert [now for now, _ in opens(server)] == [1]
+    # All that there is, over all restarts.
+    for events in of_remembers:
+        assert {event.type for event in events} == {"message"}
+        numbers = [int(event.data.split(" ")[0]) for event in events]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert numbers[-1] == int(of_remembers[0][-1].data.split(" ")[0])
+    # All that each process sent, but what came before a client joined; and a gap between them, of which it is told.
+    for events in of_forgets:
+        sent = {server.pid: [] for server in forgets.upstreams}
+        seen = []
+        for event in events:
+            if event.type == "stream-gap":
+                seen.append((event.type, event.data))
+                continue
+            pid, number, _ = event.data.split(" ", 2)
+            sent[int(pid)].append(int(number))
+            if seen[-1:] != [int(pid)]:
+                seen.append(int(pid))
+        pids = [server.pid for server in forgets.upstreams]
+        assert seen == [part for pid in pids for part in (pid, ("stream-gap", "null"))][:-1]
+        for pid, numbers in sent.items():
+            first = numbers[0] if pid == pids[0] else 1
+            assert numbers == list(range(first, first + len(numbers)))
 
 
 def lazy_client(own):
