@@ -110,7 +110,7 @@ app = Starlette(
         Route("/quiet", quiet),
         Route("/pinging", pinging),
         Route("/v1/chat/completions", completions, methods=["POST"]),
-        Route("/slow-head", slow_head),
+        Route("/slow-head", slow_head, methods=["GET", "POST"]),
         Route("/refuse", refuse, methods=["POST", "PUT"]),
         Route("/log", read_log),
         Route("/page", page),
