@@ -206,9 +206,9 @@ class Gateway(Process):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def memory(self):
-        """Proportional set size in bytes."""
+        """What the process allocated, in bytes. Pages of files are left out: they come and go with other processes."""
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1]) * 1024
+        return int(re.search(r"^Pss_Anon:\s+(\d+) kB", rollup, re.MULTILINE)[1]) * 1024
 
     def resting_memory(self):
         """The least of `memory()` over the time in which the allocator gives back what is free, ten seconds or so."""
