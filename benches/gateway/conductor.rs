@@ -5,16 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::{
     Error,
-    event::{EVENTS_PER_SECOND, IDLE, PACED},
     load::Counts,
     options::Options,
-    process::Process,
+    parts::{
+        machine::{Machine, raise_descriptor_limit},
+        process::{Process, start_part},
+    },
     report,
     targets::{self, Running, Target},
+    upstream::{EVENTS_PER_SECOND, IDLE, PACED},
 };
 
 /// Streams that get events.
@@ -56,9 +57,10 @@ pub(crate) struct Seen {
 ///
 /// When any part fails: a number that is missing is never left out in silence.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    raise_descriptor_limit(options)?;
-    let machine = report::Machine::read();
-    let upstream = targets::start_part("upstream", &[])?;
+    // A proxy needs two sockets a stream.
+    raise_descriptor_limit(3 * options.idle[1] as u64 + 1_000)?;
+    let machine = Machine::read();
+    let upstream = start_part("upstream", &[])?;
     let address = upstream.address()?;
     for &target in &options.targets {
         // One that does not start is found out now rather than in its turn.
@@ -101,7 +103,7 @@ fn measure_paced(
     options: &Options,
 ) -> Result<Paced, Error> {
     let running = targets::start(target, address)?;
-    let mut load = targets::start_part("load", &[&running.address])?;
+    let mut load = start_part("load", &[&running.address])?;
     open(&mut load, target, PACED_STREAMS, PACED)?;
     thread::sleep(SETTLE);
 
@@ -141,7 +143,7 @@ fn measure_idle(seen: &mut [Seen], address: &str, options: &Options) -> Result<(
     let mut parts = Vec::new();
     for seen in seen.iter_mut().filter(|seen| seen.target != Target::Direct) {
         let proxy = targets::start(seen.target, address)?;
-        let load = targets::start_part("load", &[&proxy.address])?;
+        let load = start_part("load", &[&proxy.address])?;
         seen.idle = Some(Idle::default());
         parts.push(Part { seen, proxy, load });
     }
@@ -196,24 +198,4 @@ fn end(load: &mut Process, target: Target) -> Result<Counts, Error> {
         Some(counts) => Ok(counts),
         None => Err(load.failure(&format!("answered {answer:?}"))),
     }
-}
-
-/// A proxy needs two sockets a stream. What is raised here, all parts inherit.
-fn raise_descriptor_limit(options: &Options) -> Result<(), Error> {
-    let needed = 3 * options.idle[1] as u64 + 1_000;
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.maximum.map_or(needed, |maximum| maximum.max(needed));
-    // Only the superuser may raise the maximum; others come as far as it is.
-    let wanted = Rlimit {
-        current: Some(current),
-        maximum: limit.maximum.map(|_| current),
-    };
-    if setrlimit(Resource::Nofile, wanted).is_err() {
-        let maximum = limit.maximum.unwrap_or_default();
-        return Err(format!(
-            "{needed} open files are needed, and {maximum} allowed: raise ulimit -Hn"
-        )
-        .into());
-    }
-    Ok(())
 }

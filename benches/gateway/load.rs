@@ -15,9 +15,11 @@ use tokio::{
 
 use crate::{
     Error,
-    event::now,
-    histogram::Histogram,
-    response::{Item, Response},
+    parts::{
+        event::now,
+        histogram::Histogram,
+        response::{Item, Response},
+    },
 };
 
 /// Requests under way at once: enough to keep a proxy busy, fewer than any backlog.

@@ -17,19 +17,16 @@
 //! | `upstream`, `load` | the two ends of every event stream |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
 //! | `targets` | how each proxy is started, and the configuration of nginx |
-//! | `process` | a part as a process: its end, its CPU time, its memory |
-//! | `event`, `response`, `histogram` | what both ends agree on, what the load reads, where latencies are counted |
+//! | `parts` | what other benches have too: processes and what Linux says of them, the event, latencies, nginx |
 //! | `options`, `report` | the command line, and the table for the README |
 
 mod conductor;
-mod event;
-mod histogram;
 mod load;
 mod options;
+#[path = "../parts/mod.rs"]
+mod parts;
 mod plain_proxy;
-mod process;
 mod report;
-mod response;
 mod targets;
 mod upstream;
 

@@ -21,7 +21,7 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Error, process::end_with_the_conductor};
+use crate::{Error, parts::process::end_with_the_conductor};
 
 #[derive(Clone)]
 struct Upstream {

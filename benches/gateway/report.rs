@@ -1,46 +1,12 @@
 //! The table for the README, and the lines that say what it rests on.
 
-use std::{fs, thread};
-
 use crate::{
     conductor::{PACED_STREAMS, Paced, Seen},
-    event::{EVENT_BYTES, EVENTS_PER_SECOND},
     options::Options,
+    parts::{event::EVENT_BYTES, machine::Machine, spread::Spread},
     targets::Target,
+    upstream::EVENTS_PER_SECOND,
 };
-
-/// Where it was measured.
-pub(crate) struct Machine {
-    cores: usize,
-    processor: String,
-    kernel: String,
-    /// Of the minute before: what else was running.
-    load: String,
-}
-
-impl Machine {
-    pub(crate) fn read() -> Self {
-        let first_word = |text: String| {
-            text.split_whitespace()
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpuinfo
-            .lines()
-            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        Self {
-            cores: thread::available_parallelism().map_or(0, usize::from),
-            processor: model.map_or("processor", |(_, model)| model).to_owned(),
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
-            load: first_word(fs::read_to_string("/proc/loadavg").unwrap_or_default()),
-        }
-    }
-}
 
 /// A measurement that has just been made.
 pub(crate) fn paced_line(paced: &Paced) -> String {
@@ -87,17 +53,11 @@ pub(crate) fn print(machine: &Machine, seen: &[Seen], options: &Options) {
 }
 
 fn print_conditions(machine: &Machine, options: &Options) {
-    let Machine {
-        cores,
-        processor,
-        kernel,
-        load,
-    } = machine;
     let [few, many] = options.idle;
     println!(
         "{PACED_STREAMS} streams × {EVENTS_PER_SECOND} events/s × {EVENT_BYTES} B over loopback, {} × {} s each, \
          targets in turn: median (lowest–highest), × is to plain hyper. Idle: PSS after {} s, slope from {few} to {many} \
-         streams. {cores} cores ({processor}), Linux {kernel}, load before {load}. \
+         streams. {machine}. \
          `cargo bench --features {} --bench gateway{}`",
         options.rounds,
         options.window.as_secs(),
@@ -168,33 +128,6 @@ fn ratio(value: f64, plain: Option<f64>) -> String {
     plain.map_or_else(String::new, |plain| format!(", × {:.2}", value / plain))
 }
 
-/// What several rounds gave.
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
 fn spread(seen: &Seen, value: impl Fn(&Paced) -> f64) -> Spread {
-    let mut values: Vec<f64> = seen.paced.iter().map(value).collect();
-    values.sort_by(f64::total_cmp);
-    let middle = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    let len = values.len();
-    Spread {
-        low: middle(0),
-        median: (middle(len.saturating_sub(1) / 2) + middle(len / 2)) / 2.0,
-        high: middle(len.saturating_sub(1)),
-    }
-}
-
-impl Spread {
-    fn show(&self, digits: usize) -> String {
-        let Self { low, median, high } = self;
-        let (low, high) = (format!("{low:.digits$}"), format!("{high:.digits$}"));
-        if low == high {
-            low
-        } else {
-            format!("{median:.digits$} ({low}–{high})")
-        }
-    }
+    Spread::of(seen.paced.iter().map(value))
 }

@@ -1,15 +1,15 @@
 //! The proxies, and how each is started.
 
-use std::{
-    env, fs,
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{self, Command},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{env, fs, net::TcpListener, path::Path, process::Command, thread};
 
-use crate::{Error, process::Process};
+use crate::{
+    Error,
+    parts::{
+        folder::Folder,
+        nginx,
+        process::{Process, start_part},
+    },
+};
 
 /// What the load connects to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Target {
         match self {
             Self::Direct => "no proxy".into(),
             Self::Plain => "plain hyper".into(),
-            Self::Nginx => nginx_version()
+            Self::Nginx => nginx::version()
                 .map_or_else(|_| "nginx".into(), |version| format!("nginx {version}")),
             Self::Gateway => "**sse-gateway**, all stages".into(),
         }
@@ -95,18 +95,6 @@ pub(crate) fn start(target: Target, upstream: &str) -> Result<Running, Error> {
     })
 }
 
-/// Starts this executable again, as another part.
-///
-/// # Errors
-///
-/// When it cannot be run.
-pub(crate) fn start_part(part: &str, arguments: &[&str]) -> Result<Process, Error> {
-    Process::start(
-        part,
-        Command::new(env::current_exe()?).arg(part).args(arguments),
-    )
-}
-
 /// One for each core, which is what tokio takes for its threads.
 fn nginx_configuration(folder: &Path, address: &str, upstream: &str) -> String {
     let folder = folder.display();
@@ -150,76 +138,19 @@ http {{
 
 fn start_nginx(upstream: &str) -> Result<Running, Error> {
     // Says how to get it, if it is not there.
-    nginx_version()?;
+    nginx::version()?;
     let folder = Folder::new()?;
     // nginx cannot choose a port: the system does, and nginx takes it over.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let configuration = folder.0.join("nginx.conf");
+    let configuration = folder.path().join("nginx.conf");
     fs::write(
         &configuration,
-        nginx_configuration(&folder.0, &address, upstream),
+        nginx_configuration(folder.path(), &address, upstream),
     )?;
-    let mut command = Command::new(nginx_program());
-    command
-        .arg("-p")
-        .arg(&folder.0)
-        .arg("-c")
-        .arg(&configuration);
-    let process = Process::start("nginx", &mut command)?;
-    let start = Instant::now();
-    while TcpStream::connect(&address).is_err() {
-        if start.elapsed() > Duration::from_secs(20) {
-            return Err(process.failure("cannot be connected to"));
-        }
-        process.cpu_seconds()?;
-        thread::sleep(Duration::from_millis(20));
-    }
+    let process = nginx::start(&folder, &configuration, &address)?;
     Ok(Running {
         process: Some(process),
         address,
         _folder: Some(folder),
     })
-}
-
-fn nginx_version() -> Result<String, Error> {
-    let output = Command::new(nginx_program())
-        .arg("-v")
-        .output()
-        .map_err(|error| {
-            format!("nginx cannot be run ({error}); on Debian: apt-get install nginx-light")
-        })?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let version = said
-        .split_once('/')
-        .and_then(|(_, version)| version.split_whitespace().next());
-    version
-        .map(str::to_owned)
-        .ok_or_else(|| format!("nginx -v said {said:?}").into())
-}
-
-/// Debian's place for it is not in everybody's `PATH`.
-fn nginx_program() -> &'static str {
-    const DEBIAN: &str = "/usr/sbin/nginx";
-    if Path::new(DEBIAN).exists() {
-        DEBIAN
-    } else {
-        "nginx"
-    }
-}
-
-/// A folder of ours, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Error> {
-        let path = env::temp_dir().join(format!("gateway-bench-{}", process::id()));
-        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

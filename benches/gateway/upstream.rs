@@ -15,14 +15,25 @@ use tokio::{
 
 use crate::{
     Error,
-    event::{EVENTS_PER_SECOND, PACED, Stamp, now, write_chunk},
-    process::end_with_the_conductor,
+    parts::{
+        event::{Stamp, now, write_chunk},
+        process::end_with_the_conductor,
+    },
 };
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
     content-type: text/event-stream\r\n\
     cache-control: no-cache\r\n\
     transfer-encoding: chunked\r\n\r\n";
+
+/// How often an event is written to each paced stream.
+pub(crate) const EVENTS_PER_SECOND: u64 = 10;
+
+/// A stream of [`EVENTS_PER_SECOND`].
+pub(crate) const PACED: &str = "/paced";
+
+/// A stream that stays silent after its head.
+pub(crate) const IDLE: &str = "/idle";
 
 const SLOTS: u64 = 1_000 / EVENTS_PER_SECOND;
 

@@ -7,15 +7,6 @@ use rustix::time::{ClockId, clock_gettime};
 /// The size of one event, its blank line included.
 pub(crate) const EVENT_BYTES: usize = 200;
 
-/// How often the upstream writes an event to each paced stream.
-pub(crate) const EVENTS_PER_SECOND: u64 = 10;
-
-/// A stream of [`EVENTS_PER_SECOND`].
-pub(crate) const PACED: &str = "/paced";
-
-/// A stream that stays silent after its head.
-pub(crate) const IDLE: &str = "/idle";
-
 /// What the load reads out of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {

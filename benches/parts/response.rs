@@ -3,7 +3,7 @@
 //! It reads what a client would dispatch, and no more of the format than the upstream and the proxies here write: lines
 //! end in LF, and an event has one line of data.
 
-use crate::event::Stamp;
+use super::event::Stamp;
 
 /// A line is kept only as far as the numbers in it reach.
 const LINE_BYTES: usize = 64;
@@ -38,6 +38,14 @@ impl Response {
             line: [0; LINE_BYTES],
             line_len: 0,
             data: None,
+        }
+    }
+
+    /// One without chunks, which lasts as long as its connection.
+    pub(crate) fn until_close() -> Self {
+        Self {
+            chunk: Chunk::Data(usize::MAX),
+            ..Self::new()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fs,
+    env, fs,
     io::{self, BufRead, BufReader, Read, Write},
     process::{Child, ChildStdout, Command, Stdio, exit},
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -189,6 +189,18 @@ impl Drop for Process {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Starts this executable again, as another part.
+///
+/// # Errors
+///
+/// When it cannot be run.
+pub(crate) fn start_part(part: &str, arguments: &[&str]) -> Result<Process, Error> {
+    Process::start(
+        part,
+        Command::new(env::current_exe()?).arg(part).args(arguments),
+    )
 }
 
 fn send(pid: u32, signal: Signal) {

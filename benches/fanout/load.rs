@@ -1,0 +1,300 @@
+//! The clients: open streams, read every event, and count.
+//!
+//! It is told what to do by lines on its standard input, and answers each with one line: `open N PATH` opens that many
+//! streams more, `begin` and `stop` are the two ends of the time that is measured, `end` gives back what was counted.
+//! Events go on to be read between them.
+
+use std::{
+    fmt,
+    io::{self, BufRead, Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::fd::OwnedFd,
+    sync::mpsc,
+    thread,
+};
+
+use rustix::{event::epoll, time::Timespec};
+
+use crate::{
+    Error,
+    parts::{
+        event::now,
+        histogram::Histogram,
+        response::{Item, Response},
+    },
+};
+
+/// Requests under way at once: fewer than any backlog.
+const OPENING: usize = 64;
+
+const BUFFER: usize = 256 * 1024;
+
+/// An event that is read later than that is not in time, in nanoseconds.
+pub(crate) const IN_TIME: u64 = 1_000_000_000;
+
+struct Client {
+    stream: TcpStream,
+    /// Until the response's head has come.
+    head: Option<Vec<u8>>,
+    response: Response,
+    last: Option<u64>,
+}
+
+struct Load {
+    address: SocketAddr,
+    epoll: OwnedFd,
+    clients: Vec<Client>,
+    waiting_for_head: usize,
+    tally: Tally,
+    buffer: Vec<u8>,
+}
+
+struct Tally {
+    from: u64,
+    until: u64,
+    /// Read between `from` and `until`, whenever written.
+    read: u64,
+    /// Of those written between them.
+    latency: Histogram,
+    in_time: u64,
+    missing: u64,
+    ended: u64,
+}
+
+pub(crate) fn run(address: &str) -> Result<(), Error> {
+    let (send, orders) = mpsc::channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let mut load = Load {
+        address: address.parse()?,
+        epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+        clients: Vec::new(),
+        waiting_for_head: 0,
+        tally: Tally {
+            from: u64::MAX,
+            until: u64::MAX,
+            read: 0,
+            latency: Histogram::new(),
+            in_time: 0,
+            missing: 0,
+            ended: 0,
+        },
+        buffer: vec![0; BUFFER],
+    };
+    loop {
+        match orders.try_recv() {
+            Ok(line) => load.obey(&line)?,
+            Err(mpsc::TryRecvError::Empty) => load.turn()?,
+            Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+impl Load {
+    fn obey(&mut self, line: &str) -> Result<(), Error> {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["open", count, path] => match self.open(count.parse()?, path) {
+                Ok(()) => println!("opened"),
+                Err(error) => println!("failed {error}"),
+            },
+            ["begin"] => {
+                self.tally.begin();
+                println!("begun");
+            }
+            ["stop"] => {
+                self.tally.until = now();
+                println!("stopped");
+            }
+            ["end"] => println!("{}", self.tally),
+            _ => return Err(format!("what does {line:?} mean?").into()),
+        }
+        Ok(())
+    }
+
+    /// Returns when all streams have their heads.
+    fn open(&mut self, count: usize, path: &str) -> Result<(), Error> {
+        let host = self.address;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n");
+        for _ in 0..count {
+            let stream = TcpStream::connect(self.address)?;
+            stream.set_nodelay(true)?;
+            (&stream).write_all(request.as_bytes())?;
+            stream.set_nonblocking(true)?;
+            let place = epoll::EventData::new_u64(self.clients.len() as u64);
+            epoll::add(&self.epoll, &stream, place, epoll::EventFlags::IN)?;
+            self.clients.push(Client {
+                stream,
+                head: Some(Vec::new()),
+                response: Response::new(),
+                last: None,
+            });
+            self.waiting_for_head += 1;
+            while self.waiting_for_head >= OPENING {
+                self.turn()?;
+            }
+        }
+        while self.waiting_for_head > 0 {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come, or waits for a moment.
+    fn turn(&mut self) -> Result<(), Error> {
+        const MOMENT: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 5_000_000,
+        };
+        let mut ready = Vec::with_capacity(1_024);
+        let room = rustix::buffer::spare_capacity(&mut ready);
+        match epoll::wait(&self.epoll, room, Some(&MOMENT)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in ready {
+            let client = &mut self.clients[event.data.u64() as usize];
+            let had_head = client.head.is_none();
+            if !client.read(&mut self.buffer, &mut self.tally)? {
+                self.tally.ended += 1;
+                epoll::delete(&self.epoll, &client.stream)?;
+            }
+            if !had_head && client.head.is_none() {
+                self.waiting_for_head -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Whether the stream goes on.
+    fn read(&mut self, buffer: &mut [u8], tally: &mut Tally) -> Result<bool, Error> {
+        let bytes = match (&self.stream).read(buffer) {
+            Ok(0) => return Ok(false),
+            Ok(len) => &buffer[..len],
+            Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+        };
+        let Some(mut head) = self.head.take() else {
+            tally.count(&mut self.response, &mut self.last, bytes)?;
+            return Ok(true);
+        };
+        head.extend_from_slice(bytes);
+        match memchr::memmem::find(&head, b"\r\n\r\n") {
+            None => self.head = Some(head),
+            Some(end) => {
+                let body = head.split_off(end + 4);
+                if !is_chunked(&head)? {
+                    self.response = Response::until_close();
+                }
+                tally.count(&mut self.response, &mut self.last, &body)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// # Errors
+///
+/// When it is not the head of an event stream.
+fn is_chunked(head: &[u8]) -> Result<bool, Error> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let wanted = ["http/1.1 200 ", "content-type: text/event-stream"];
+    if !wanted.iter().all(|wanted| head.contains(wanted)) {
+        return Err(format!("not an event stream: {head:?}").into());
+    }
+    Ok(head.contains("transfer-encoding: chunked"))
+}
+
+impl Tally {
+    fn begin(&mut self) {
+        self.from = now();
+        self.until = u64::MAX;
+        self.read = 0;
+        self.latency.clear();
+        self.in_time = 0;
+        self.missing = 0;
+    }
+
+    fn count(
+        &mut self,
+        response: &mut Response,
+        last: &mut Option<u64>,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let read = now();
+        let measured = self.from..self.until;
+        let is_read_now = measured.contains(&read);
+        response.feed(bytes, |item| {
+            let Item::Event(stamp) = item else { return };
+            self.read += u64::from(is_read_now);
+            if measured.contains(&stamp.written) {
+                let late = read.saturating_sub(stamp.written);
+                self.latency.record(late);
+                self.in_time += u64::from(late <= IN_TIME);
+            }
+            let expected = last.map_or(stamp.sequence, |last| last + 1);
+            self.missing += stamp.sequence.abs_diff(expected);
+            *last = Some(stamp.sequence);
+        })?;
+        Ok(())
+    }
+}
+
+/// The answer to `end`, read again by [`Counts::parse`].
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            read,
+            in_time,
+            missing,
+            ended,
+            latency,
+            ..
+        } = self;
+        let nanoseconds = self.until - self.from;
+        let (p50, p99) = (latency.quantile(0.5), latency.quantile(0.99));
+        write!(
+            f,
+            "{nanoseconds} {read} {in_time} {missing} {ended} {p50} {p99}"
+        )
+    }
+}
+
+/// What was counted, as the conductor sees it. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) nanoseconds: u64,
+    pub(crate) read: u64,
+    pub(crate) in_time: u64,
+    pub(crate) missing: u64,
+    pub(crate) ended: u64,
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+}
+
+impl Counts {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let numbers: Vec<u64> = line
+            .split(' ')
+            .map_while(|number| number.parse().ok())
+            .collect();
+        let [nanoseconds, read, in_time, missing, ended, p50, p99] = numbers[..] else {
+            return None;
+        };
+        Some(Self {
+            nanoseconds,
+            read,
+            in_time,
+            missing,
+            ended,
+            p50,
+            p99,
+        })
+    }
+}
