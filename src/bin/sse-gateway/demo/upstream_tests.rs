@@ -11,6 +11,7 @@ use super::*;
 const FAST: Pace = Pace {
     tick: Duration::from_millis(20),
     notice: Duration::from_millis(20),
+    news: Duration::from_millis(20),
     first_token: Duration::from_millis(20),
     token: Duration::from_millis(1),
     outage: Duration::from_millis(200),
@@ -100,10 +101,10 @@ async fn the_clock_tells_the_time_and_nothing_else() {
         "a data line and a blank one: {first}"
     );
     assert!(json(&first)["n"].as_u64() < json(&second)["n"].as_u64());
-    assert_eq!(upstream.state().streams, 1);
+    assert_eq!(upstream.shared.seen.streams(), 1);
     drop(body);
     until("the stream is no longer counted", async || {
-        upstream.state().streams == 0
+        upstream.shared.seen.streams() == 0
     })
     .await;
 }
@@ -175,7 +176,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         let response = ask(upstream.addr(), method, path, None, body).await;
         assert_eq!(response.status(), status, "{path} {body}");
     }
-    assert_eq!(upstream.state().streams, 0);
+    assert_eq!(upstream.shared.seen.streams(), 0);
 }
 
 #[tokio::test]
@@ -200,7 +201,7 @@ async fn a_cut_fails_the_streams_and_leaves_the_upstream_up() {
         .await;
     }
     until("no stream is counted", async || {
-        upstream.state().streams == 0
+        upstream.shared.seen.streams() == 0
     })
     .await;
     assert_eq!(get(upstream.addr(), "/clock").await.status(), 200);
