@@ -144,6 +144,40 @@ async fn notices_go_on_after_the_last_event_id() {
 }
 
 #[tokio::test]
+async fn news_go_on_after_a_restart_and_the_requests_are_told() {
+    let upstream = Upstream::start(FAST).await.expect("a free port");
+    let mut body = get(upstream.addr(), "/news?client=a").await.into_body();
+    let seen = event(&mut body).await.expect("no failure");
+    let n = json(&seen.expect("endless"))["n"]
+        .as_u64()
+        .expect("a number");
+    upstream.restart();
+    until("the stream fails", async || event(&mut body).await.is_err()).await;
+    until("it is back", async || upstream.state().up).await;
+
+    let last = n.to_string();
+    let again = ask(upstream.addr(), Method::GET, "/news", Some(&last), "").await;
+    let mut again = again.into_body();
+    for n in n + 1..n + 4 {
+        let next = event(&mut again).await.expect("no failure");
+        let next = next.expect("endless");
+        assert!(next.starts_with(&format!("id: {n}\n")), "{next}");
+    }
+    let told = upstream.state().requests;
+    let told = told.iter().map(|request| {
+        let text = |name| request[name].as_str().map(str::to_owned);
+        (
+            text("target"),
+            text("last_event_id"),
+            request["open"] == true,
+        )
+    });
+    let first = (Some("/news?client=a".to_owned()), None, false);
+    let second = (Some("/news".to_owned()), Some(last.clone()), true);
+    assert_eq!(told.collect::<Vec<_>>(), [first, second]);
+}
+
+#[tokio::test]
 async fn tokens_come_by_post_and_end_with_done() {
     let upstream = Upstream::start(FAST).await.expect("a free port");
     for body in ["", "{}", r#"{"prompt":"why?"}"#] {
