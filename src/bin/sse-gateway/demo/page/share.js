@@ -44,7 +44,7 @@ class Browser {
     this.figures();
   }
   lost() {
-    if (!this.lostAt) this.note("off", "the connection is lost: the EventSource will come back by itself");
+    if (!this.lostAt) this.note("off", "connection lost; the EventSource comes back by itself");
     this.lostAt ||= Date.now();
     this.state(this.source.readyState === EventSource.CONNECTING ? "CONNECTING" : "CLOSED");
     // An EventSource that is answered with an error gives up. A new one knows no last event ID but the one in its query.
