@@ -58,6 +58,7 @@ def complaints(browser):
 
 
 def test_the_clock_ticks_beside_its_raw_bytes(demo, page, browser):
+    page.click("tab-wire")
     page.until_state("OPEN")
     page.until_more_events()
     assert page.text("#last-event-id")
@@ -70,21 +71,16 @@ def test_the_clock_ticks_beside_its_raw_bytes(demo, page, browser):
     assert complaints(browser) == []
 
 
-def test_every_button_and_tab_does_what_it_says(demo, page, browser):
+def test_the_wire_has_buttons_that_do_what_they_say(demo, page, browser):
+    page.click("tab-wire")
     page.until_state("OPEN")
     page.until_more_events()
-    before = page.reconnects()
-
-    page.click("cut")
-    until(lambda: page.reconnects() > before, "a reconnect after the cut")
-    page.until_state("OPEN")
-    page.until_more_events()
-    before = page.reconnects()
-
-    page.click("restart")
-    until(lambda: page.reconnects() > before, "a reconnect after the upstream's restart")
-    page.until_state("OPEN")
-    page.until_more_events()
+    for button in ("drop", "restart"):
+        before = page.reconnects()
+        page.click(button)
+        until(lambda before=before: page.reconnects() > before, f"a reconnect after {button}")
+        page.until_state("OPEN")
+        page.until_more_events()
 
     page.click("close")
     page.until_state("CLOSED")
@@ -92,34 +88,112 @@ def test_every_button_and_tab_does_what_it_says(demo, page, browser):
     page.until_state("OPEN")
     page.until_more_events()
 
-    page.click("tab-notices")
+    browser.js("const s = document.querySelector('#stream'); s.value = 'notices'; s.onchange()")
     page.until_more_events()
     until(lambda: page.count("#raw .event") > 0, "a raw line of class event")
 
-    page.click("tab-tokens")
-    until(lambda: page.text("#answer"), "the first token")
-    until(lambda: "[DONE]" in page.text("#raw"), "the end of the answer")
+    before = page.reconnects()
+    page.click("drain")
+    until(lambda: page.reconnects() > before, "the drain to end the stream")
+    assert complaints(browser) == []
 
-    page.click("tab-clock")
-    page.until_state("OPEN")
-    page.until_more_events()
-    until(lambda: page.count("#raw .data") > 5, "a picture worth keeping")
+
+# ---- one stream for all
+
+
+def tally(page, letter):
+    """What a browser of the page has counted."""
+    names = ("received", "lost", "twice", "again", "connections")
+    return {name: int(page.text(f"#browser-{letter} .{name} dd") or 0) for name in names}
+
+
+def until_received(page, letter, more):
+    wanted = tally(page, letter)["received"] + more
+    until(lambda: tally(page, letter)["received"] >= wanted, f"{more} more events for browser {letter}")
+
+
+def until_both_read(page):
+    for letter in "ab":
+        until(lambda letter=letter: tally(page, letter)["received"] > 1, f"news for browser {letter}")
+    until(lambda: (page.text("#connections"), page.text("#clients")) == ("1", "2"), "two clients on one connection")
+
+
+def test_a_restart_of_the_upstream_is_not_seen_by_the_browsers(demo, page, browser):
+    until_both_read(page)
+    browser.js("""
+        window.left = [];
+        for (const browser of browsers) browser.source.addEventListener("error", () => left.push(browser.client));
+    """)
+    page.click("restart")
+    until(lambda: page.text("#hop-upstream-says") == "restarting", "the upstream to be gone")
+    until(lambda: page.count("#requests li") == 2, "the upstream to be asked again")
+    assert "Last-Event-ID: " in page.text("#requests li:last-child")
+    for letter in "ab":
+        until(lambda letter=letter: page.count(f"#browser-{letter} .late") > 0, "what was made meanwhile")
+        until_received(page, letter, 2)
+        counted = tally(page, letter)
+        assert (counted["lost"], counted["twice"], counted["connections"]) == (0, 0, 1), counted
+        assert page.text(f"#browser-{letter} .state") == "OPEN"
+        # In all that time there was something to hear.
+        assert "heartbeats" in page.text(f"#browser-{letter} .note")
+    assert browser.js("return window.left") == []
+    until(lambda: (page.text("#connections"), page.text("#clients")) == ("1", "2"), "two clients on one connection")
+
+
+def test_a_browser_whose_connection_is_cut_gets_what_it_missed(demo, page, browser):
+    until_both_read(page)
+    other = tally(page, "b")
+    button = browser.driver.find_element("css selector", "#browser-a .cut")
+    button.click()
+    until(lambda: page.text("#browser-a .state") != "OPEN", "the connection to be lost")
+    until(lambda: tally(page, "a")["connections"] == 2, "the EventSource to come back by itself")
+    until(lambda: page.count("#browser-a .replayed") > 0, "events that are marked as replayed")
+    until_received(page, "a", 2)
+    for letter, connections in (("a", 2), ("b", 1)):
+        counted = tally(page, letter)
+        assert (counted["lost"], counted["twice"], counted["connections"]) == (0, 0, connections), counted
+    assert tally(page, "a")["again"] == page.count("#browser-a .replayed")
+    assert page.count("#browser-b .replayed") == 0
+    assert tally(page, "b")["received"] > other["received"]
+    assert page.count("#requests li") == 1, "the upstream has not noticed"
+    assert demo.metric("sse_replayed_events_total") >= tally(page, "a")["again"]
+
     processes.ARTIFACTS.mkdir(parents=True, exist_ok=True)
     picture = processes.ARTIFACTS / "demo.png"
     picture.unlink(missing_ok=True)
     assert browser.driver.save_screenshot(str(picture))
     assert picture.stat().st_size > 10_000
+    assert complaints(browser) == []
 
-    before = page.reconnects()
-    page.click("drain")
-    until(
-        lambda: page.reconnects() > before or page.state() != "OPEN" or not demo.running(),
-        "the drain to end the stream",
-    )
+
+# ---- tokens
+
+
+def test_an_answer_that_is_cut_goes_on_where_it_was(demo, page, browser):
+    page.click("tab-tokens")
+    page.click("ask-again")
+    until(lambda: page.text("#answer-state") == "done", "a whole answer")
+    whole = browser.js("return [...document.querySelectorAll('#answer .token')].map(token => token.textContent).join('')")
+    before = page.count("#requests li")
+
+    page.click("cut-tokens")
+    until(lambda: page.count("#answer .mark") > 0, "the cut")
+    until(lambda: page.text("#answer-state") == "done", "the whole answer")
+    again = browser.js("return [...document.querySelectorAll('#answer .token')].map(token => token.textContent).join('')")
+    assert again == whole
+    assert page.count("#answer .replayed") > 0
+    until(lambda: page.text("#tokens-tally .requests dd") == "1", "one request to the upstream")
+    assert page.count("#requests li") == before + 1
+    tokens = page.count("#answer .token")
+    assert page.text("#tokens-tally .tokens dd") == f"1–{tokens}"
+    for name, number in (("lost", "0"), ("twice", "0"), ("resumed", "1")):
+        assert page.text(f"#tokens-tally .{name} dd") == number, name
+    # What is shown is what was run.
+    assert page.text("#code-text") == page.text("#resume-source")
     assert complaints(browser) == []
 
 
 def test_the_demo_ends_on_a_signal(demo, page):
-    page.until_state("OPEN")
+    until(lambda: page.text("#browser-a .state") == "OPEN", "an open stream")
     code, _ = demo.drained()
     assert code == 0

@@ -10,12 +10,13 @@ use clap::{Arg, ArgMatches, value_parser};
 
 use crate::config::known::{self, Known};
 use crate::config::{Config, Error, File, Place, Sources, Values, report, variables};
+use crate::demo;
 
 /// What the gateway was asked to do.
 pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
     Run(Config),
-    /// Serve the demo; its one route has an empty upstream, which is the demo's own to fill in.
+    /// Serve the demo, whose upstream takes the place of the one given here.
     Demo(Config),
     /// Print this: the settings and routes that the given file leads to.
     Check(String),
@@ -36,8 +37,8 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
     match matches.subcommand() {
         Some(("demo", matches)) => {
             let flags = flags(matches)?;
-            let file = File::default();
-            Config::for_demo(&Sources {
+            let file = demo::settings()?;
+            Config::resolve(&Sources {
                 flags,
                 variables,
                 file,
@@ -167,23 +168,45 @@ See it without any upstream: sse-gateway demo";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Relayed;
 
     #[test]
     fn the_parser_is_consistent() {
         parser().debug_assert();
     }
 
+    fn demo(flags: &[&str]) -> Result<Config, Error> {
+        let arguments = ["sse-gateway", "demo"].iter().chain(flags);
+        let matches = parser().get_matches_from(arguments);
+        match read(&matches, Vec::new()) {
+            Ok(Command::Demo(config)) => Ok(config),
+            Ok(_) => panic!("no demo"),
+            Err(error) => Err(error),
+        }
+    }
+
     #[test]
-    fn the_demo_needs_no_upstream() {
-        let matches = parser().get_matches_from(["sse-gateway", "demo", "--heartbeat", "1s"]);
-        let Ok(Command::Demo(config)) = read(&matches, Vec::new()) else {
-            panic!("no demo")
-        };
-        let route = config.fallback.expect("the demo has one route");
-        assert_eq!(route.upstream, "");
+    fn the_demo_shares_one_route_and_resumes_another() {
+        let config = demo(&[]).expect("the settings are right");
+        let routes = config.routes.iter().chain(&config.fallback);
+        let relayed = routes.map(|route| (route.name.as_str(), &route.stream.relay.relayed));
+        let path = "path".parse().expect("a key");
         assert_eq!(
-            route.stream.heartbeat,
-            Some(std::time::Duration::from_secs(1))
+            relayed.collect::<Vec<_>>(),
+            [
+                ("/news", &Relayed::Shared(path)),
+                ("/tokens", &Relayed::Resumable),
+                ("default", &Relayed::No),
+            ]
         );
+    }
+
+    #[test]
+    fn flags_win_over_the_demos_settings() {
+        let config = demo(&["--heartbeat", "2s"]).expect("the flag is right");
+        for route in config.routes.iter().chain(&config.fallback) {
+            let heartbeat = route.stream.heartbeat;
+            assert_eq!(heartbeat, Some(std::time::Duration::from_secs(2)));
+        }
     }
 }

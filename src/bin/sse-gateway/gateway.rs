@@ -10,7 +10,7 @@ use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
 use crate::config::{Config, Error, Route};
-use crate::demo::Demo;
+use crate::demo::{self, Demo};
 use crate::proxy::Proxy;
 use crate::relays::Relays;
 use crate::router::Router;
@@ -71,6 +71,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let (listener, address) = bind(config.listen, "--listen")?;
     if let Some(admin_listen) = config.admin_listen {
         let (listener, address) = bind(admin_listen, "--admin-listen")?;
+        let relays = relays.clone();
         let admin = Admin::new(metrics, streams, relays, drain.clone(), shutdown.clone());
         tracing::info!("admin on http://{address}");
         // It answers until the process ends, so that the drain can be watched.
@@ -80,30 +81,41 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
             Shutdown::new(),
         ));
     }
-    match &demo {
-        Some(demo) => {
-            show(demo, address, &drain, config.drain_window);
+    let router = Router::new(routes);
+    let server = match demo {
+        None => {
+            tracing::info!("listening on http://{address}");
+            tokio::spawn(server::run(
+                listener,
+                move || router.clone(),
+                shutdown.clone(),
+            ))
         }
-        None => tracing::info!("listening on http://{address}"),
-    }
-    let router = Router::new(routes, demo);
-    let server = tokio::spawn(server::run(
-        listener,
-        move || router.clone(),
-        shutdown.clone(),
-    ));
+        Some(demo) => {
+            show(&demo, address, &drain, config.drain_window, relays);
+            let service = demo.around(router);
+            tokio::spawn(server::run(
+                listener,
+                move || service.clone(),
+                shutdown.clone(),
+            ))
+        }
+    };
     Ok(stop::when_told(signals, shutdown, drain, &config, server).await)
 }
 
-fn show(demo: &Demo, address: SocketAddr, drain: &DrainHandle, window: Duration) {
+fn show(demo: &Demo, address: SocketAddr, drain: &DrainHandle, window: Duration, relays: Relays) {
     let drain = drain.clone();
-    demo.on_drain(move || {
-        let drain = drain.clone();
-        drain.start();
-        tokio::spawn(async move {
-            tokio::time::sleep(window).await;
-            drain.cancel();
-        });
+    demo.stands_before(demo::Gateway {
+        drain: Box::new(move || {
+            let drain = drain.clone();
+            drain.start();
+            tokio::spawn(async move {
+                tokio::time::sleep(window).await;
+                drain.cancel();
+            });
+        }),
+        relays: Box::new(move || relays.to_json()),
     });
     tracing::info!("upstream of the demo on http://{}", demo.addr());
     tracing::info!("listening on http://{address}");

@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use tower_service::Service;
 
 use crate::config::Route;
-use crate::demo::Demo;
 use crate::stack::{Stack, StackBody};
 
 pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
@@ -23,15 +22,12 @@ pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
 pub(crate) struct Router {
     /// In order; the first that matches wins.
     routes: Arc<[(Route, Stack)]>,
-    /// Asked before the routes.
-    demo: Option<Demo>,
 }
 
 impl Router {
-    pub(crate) fn new(routes: Vec<(Route, Stack)>, demo: Option<Demo>) -> Self {
+    pub(crate) fn new(routes: Vec<(Route, Stack)>) -> Self {
         Router {
             routes: routes.into(),
-            demo,
         }
     }
 }
@@ -46,9 +42,6 @@ impl Service<Request<Incoming>> for Router {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        if let Some(response) = self.demo.as_ref().and_then(|demo| demo.control(&request)) {
-            return Box::pin(async { Ok(response.map(Either::Right)) });
-        }
         let path = request.uri().path();
         let mut routes = self.routes.iter();
         let Some((_, stack)) = routes.find(|(route, _)| route.matches(request.method(), path))

@@ -62,7 +62,10 @@ impl File {
         }
     }
 
-    pub(super) fn parse(name: &Arc<str>, text: &str) -> Result<Self, Error> {
+    /// # Errors
+    ///
+    /// When it is not TOML, or has an unknown key or a bad value.
+    pub(crate) fn parse(name: &Arc<str>, text: &str) -> Result<Self, Error> {
         let source = Source { name, text };
         let table = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);

@@ -1,7 +1,5 @@
 //! Lays what was given over each other: a route's own values, then flags, variables, the file and the defaults.
 
-use std::time::Duration;
-
 use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::known::{self, Known as _, Setting};
@@ -64,27 +62,7 @@ impl Config {
         });
         gateway(top, routes.collect::<Result<_, _>>()?, fallback)
     }
-
-    /// As [`resolve`](Self::resolve), with one route for all, whose upstream is empty: the demo has an upstream of its
-    /// own and knows its address only when it listens.
-    ///
-    /// # Errors
-    ///
-    /// When values contradict each other.
-    pub(crate) fn for_demo(sources: &Sources) -> Result<Self, Error> {
-        let top = sources.top();
-        let top = Layers(&top);
-        let mut only = fallback(top, String::new())?;
-        let heartbeat = top.given(&known::HEARTBEAT);
-        if heartbeat.is_none_or(|given| given.place == Place::Default) {
-            only.stream.heartbeat = Some(DEMO_HEARTBEAT);
-        }
-        gateway(top, Vec::new(), Some(only))
-    }
 }
-
-/// The streams of the demo are never quiet for as long as heartbeats are apart by default.
-const DEMO_HEARTBEAT: Duration = Duration::from_millis(700);
 
 fn own_upstream(own: &Values, top: Layers<'_>) -> Result<Option<String>, Error> {
     match Layers(&[own]).find(&known::UPSTREAM)? {

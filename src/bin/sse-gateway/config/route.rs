@@ -104,14 +104,20 @@ impl fmt::Display for Matcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Sources};
+    use crate::config::{Config, File, Sources};
 
     fn route(matcher: Matcher, methods: Option<Vec<Method>>) -> Route {
-        let demo = Config::for_demo(&Sources::default()).expect("the defaults are right");
+        let text = "upstream = 'http://app:5000'";
+        let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
+        let sources = Sources {
+            file,
+            ..Sources::default()
+        };
+        let config = Config::resolve(&sources).expect("the defaults are right");
         Route {
             matcher,
             methods,
-            ..demo.fallback.expect("the demo has one route")
+            ..config.fallback.expect("there is an upstream")
         }
     }
 

@@ -1,4 +1,4 @@
-//! The three event streams of the demo's upstream, written as such servers are: data, and little else.
+//! The event streams of the demo's upstream, written as such servers are: data, and little else.
 //!
 //! A stream is an iterator of what to say and when ([`Said`]); [`Timed`] is the one body that waits and says it. What a
 //! stream says depends on the time alone, so a client that comes back can see whether it missed something.
@@ -16,11 +16,14 @@ use http_body::{Body, Frame};
 use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::seen::unix_millis;
+
 /// How fast the streams go. Tests do not wait for people.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
     pub(super) tick: Duration,
     pub(super) notice: Duration,
+    pub(super) news: Duration,
     pub(super) first_token: Duration,
     pub(super) token: Duration,
     pub(super) outage: Duration,
@@ -31,10 +34,12 @@ impl Default for Pace {
         Self {
             tick: Duration::from_secs(1),
             notice: Duration::from_secs(2),
+            news: Duration::from_secs(1),
             // A model thinks before it speaks, and that is when idle connections are lost.
             first_token: Duration::from_millis(1600),
-            token: Duration::from_millis(40),
-            outage: Duration::from_secs(1),
+            // Slow enough for a hand on a button.
+            token: Duration::from_millis(90),
+            outage: Duration::from_secs(2),
         }
     }
 }
@@ -52,6 +57,10 @@ impl Born {
             at: Instant::now(),
             wall: SystemTime::now(),
         }
+    }
+
+    fn unix_millis(&self, when: Instant) -> u64 {
+        unix_millis(self.wall + when.duration_since(self.at))
     }
 
     /// How many whole periods have passed.
@@ -114,17 +123,40 @@ pub(super) fn clock(born: Born, pace: Pace) -> impl Iterator<Item = Said> + Send
     })
 }
 
-/// The notices of one user, with the upstream's own ids, from the one after `last` or from the newest.
-///
-/// What a client missed is said at once, up to [`REMEMBERED`]; an id from the future is taken at its word, and the
-/// numbers go on from there.
+/// The notices of one user, with the upstream's own ids.
 pub(super) fn notices(
     born: Born,
     pace: Pace,
     user_id: String,
     last: Option<u64>,
 ) -> impl Iterator<Item = Said> + Send {
-    let newest = born.passed(pace.notice) + OLDER;
+    numbered(born, pace.notice, last).map(move |(n, when)| {
+        let said = json!({ "user_id": user_id, "n": n, "text": one_of(&NOTICES, n) });
+        (
+            when,
+            Bytes::from(format!("id: {n}\nevent: add\ndata: {said}\n\n")),
+        )
+    })
+}
+
+/// The same news for everybody, with the upstream's own ids, and the Unix time in ms at which each was made.
+pub(super) fn news(born: Born, pace: Pace, last: Option<u64>) -> impl Iterator<Item = Said> + Send {
+    numbered(born, pace.news, last).map(move |(n, when)| {
+        let said = json!({ "n": n, "at": born.unix_millis(when), "text": one_of(&NEWS, n) });
+        (when, Bytes::from(format!("id: {n}\ndata: {said}\n\n")))
+    })
+}
+
+/// A number each period and when it is due, from the one after `last` or from the newest.
+///
+/// What a client missed is due at once, up to [`REMEMBERED`]; an id from the future is taken at its word, and the
+/// numbers go on from there.
+fn numbered(
+    born: Born,
+    period: Duration,
+    last: Option<u64>,
+) -> impl Iterator<Item = (u64, Instant)> + Send {
+    let newest = born.passed(period) + OLDER;
     let mut slot = match last {
         Some(last) if last <= newest => (last + 1).max((newest + 1).saturating_sub(REMEMBERED)),
         Some(_) => newest + 1,
@@ -135,30 +167,34 @@ pub(super) fn notices(
         .min(u64::MAX / 2);
     std::iter::from_fn(move || {
         let n = slot.saturating_add(ahead);
-        let when = born.at + times(pace.notice, slot.saturating_sub(OLDER));
+        let when = born.at + times(period, slot.saturating_sub(OLDER));
         slot += 1;
-        let index = usize::try_from(n % NOTICES.len() as u64).unwrap_or(0);
-        let said = json!({ "user_id": user_id, "n": n, "text": NOTICES[index] });
-        Some((
-            when,
-            Bytes::from(format!("id: {n}\nevent: add\ndata: {said}\n\n")),
-        ))
+        Some((n, when))
     })
 }
 
+fn one_of(texts: &[&'static str], n: u64) -> &'static str {
+    texts[usize::try_from(n % texts.len() as u64).unwrap_or(0)]
+}
+
 /// A finite answer, token by token, as the APIs of language models stream it.
-pub(super) fn tokens(pace: Pace, prompt: &str) -> impl Iterator<Item = Said> + Send + use<> {
-    let mut left: VecDeque<Bytes> = answer(prompt)
-        .split_inclusive(' ')
-        .map(|token| data(&json!({ "choices": [{ "delta": { "content": token } }] })))
-        .chain([Bytes::from_static(b"data: [DONE]\n\n")])
-        .collect();
+///
+/// Each has its number and the Unix time in ms at which it was made.
+pub(super) fn tokens(
+    born: Born,
+    pace: Pace,
+    prompt: &str,
+) -> impl Iterator<Item = Said> + Send + use<> {
     let mut when = Instant::now() + pace.first_token;
-    std::iter::from_fn(move || {
-        let said = (when, left.pop_front()?);
+    let mut left = VecDeque::new();
+    for (token, n) in answer(prompt).split_inclusive(' ').zip(1..) {
+        let choices = json!([{ "delta": { "content": token } }]);
+        let said = json!({ "n": n, "at": born.unix_millis(when), "choices": choices });
+        left.push_back((when, data(&said)));
         when += pace.token;
-        Some(said)
-    })
+    }
+    left.push_back((when, Bytes::from_static(b"data: [DONE]\n\n")));
+    std::iter::from_fn(move || left.pop_front())
 }
 
 fn answer(prompt: &str) -> String {
@@ -179,10 +215,10 @@ fn times(period: Duration, n: u64) -> Duration {
     period.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
-/// Notices there were before the upstream began, so that the first client already has a past to resume from.
+/// What there was before the upstream began, so that the first client already has a past to resume from.
 const OLDER: u64 = 40;
 
-/// How many missed notices are said again.
+/// How much of what was missed is said again.
 const REMEMBERED: u64 = 50;
 
 const NOTICES: [&str; 8] = [
@@ -196,6 +232,17 @@ const NOTICES: [&str; 8] = [
     "您的快递已放入三号楼快递柜，取件码 4821。",
 ];
 
+const NEWS: [&str; 8] = [
+    "the harbour ferry has left",
+    "gate 4 is open for boarding",
+    "build 118 has passed",
+    "it has begun to rain in Lisbon",
+    "a parcel is out for delivery",
+    "the night train is on time",
+    "the kettle has boiled",
+    "three new books are in",
+];
+
 const ANSWER: &str = "An answer often begins with a long silence, while the model thinks. Nothing is sent, and somewhere \
     between here and there a proxy decides that the connection is dead. A comment line every few seconds keeps all of \
     them awake, and no client ever sees it. Then the tokens come, one small event at a time, until the last one says: done.";
@@ -207,6 +254,7 @@ mod tests {
     const PACE: Pace = Pace {
         tick: Duration::from_secs(1),
         notice: Duration::from_secs(2),
+        news: Duration::from_secs(1),
         first_token: Duration::from_secs(1),
         token: Duration::from_millis(50),
         outage: Duration::from_secs(1),
@@ -260,6 +308,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn news_tell_when_they_were_made_also_when_they_come_late() {
+        let born = Born::now();
+        tokio::time::advance(PACE.news * 3).await;
+        let late: Vec<_> = news(born, PACE, Some(41)).take(3).collect();
+        let at = |after: u32| unix_millis(born.wall + PACE.news * after);
+        for ((when, bytes), after) in late.iter().zip(2..) {
+            let text = String::from_utf8(bytes.to_vec()).expect("text");
+            let begin = format!(
+                "id: {n}\ndata: {{\"at\":{},\"n\":{n},",
+                at(after),
+                n = OLDER + u64::from(after)
+            );
+            assert!(text.starts_with(&begin), "{text}");
+            assert_eq!(*when, born.at + PACE.news * after);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn odd_last_event_ids_do_no_harm() {
         let born = Born::now();
         let user = || "7".to_owned();
@@ -274,13 +340,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tokens_end_with_done() {
-        let said: Vec<_> = tokens(PACE, "why?\nsay").collect();
+        let born = Born::now();
+        let said: Vec<_> = tokens(born, PACE, "why?\nsay").collect();
         assert!((50..90).contains(&said.len()), "{}", said.len());
         assert_eq!(said[0].0, Instant::now() + PACE.first_token);
-        assert_eq!(
-            said[0].1,
-            "data: {\"choices\":[{\"delta\":{\"content\":\"“why?\u{a0}say” \"}}]}\n\n"
-        );
+        let at = unix_millis(born.wall + PACE.first_token);
+        let choices = "[{\"delta\":{\"content\":\"“why?\u{a0}say” \"}}]";
+        let first = format!("data: {{\"at\":{at},\"choices\":{choices},\"n\":1}}\n\n");
+        assert_eq!(said[0].1, first);
         assert_eq!(said[said.len() - 1].1, "data: [DONE]\n\n");
     }
 }

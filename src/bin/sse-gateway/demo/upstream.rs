@@ -22,7 +22,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::streams::{self, Born, Pace, Timed};
+use super::{
+    query::parameter,
+    seen::{self, Seen},
+    streams::{self, Born, Pace, Timed},
+};
 
 /// The running upstream. It ends when this is dropped.
 pub(super) struct Upstream {
@@ -34,8 +38,9 @@ pub(super) struct Upstream {
 /// What the upstream is doing.
 pub(super) struct State {
     pub(super) up: bool,
-    pub(super) streams: usize,
     pub(super) restarts: u64,
+    /// The latest requests for event streams.
+    pub(super) requests: Vec<serde_json::Value>,
 }
 
 /// How often each order was given; whoever sees a number change obeys.
@@ -49,7 +54,7 @@ struct Shared {
     pace: Pace,
     born: Born,
     up: AtomicBool,
-    streams: AtomicUsize,
+    seen: Seen,
     restarts: AtomicU64,
 }
 
@@ -61,7 +66,7 @@ impl Upstream {
             pace,
             born: Born::now(),
             up: AtomicBool::new(true),
-            streams: AtomicUsize::new(0),
+            seen: Seen::default(),
             restarts: AtomicU64::new(0),
         });
         let (orders, obeyed) = watch::channel(Orders::default());
@@ -91,8 +96,8 @@ impl Upstream {
     pub(super) fn state(&self) -> State {
         State {
             up: self.shared.up.load(Relaxed),
-            streams: self.shared.streams.load(Relaxed),
             restarts: self.shared.restarts.load(Relaxed),
+            requests: self.shared.seen.to_json(),
         }
     }
 }
@@ -205,23 +210,24 @@ async fn serve(
     let _ = connection.into_parts().io.into_inner().set_zero_linger();
 }
 
-/// Counts a stream, on its connection and in all, until it is dropped.
+/// A stream that is open on a connection, until this is dropped.
 struct Open {
-    shared: Arc<Shared>,
+    _seen: seen::Open,
     connection: Arc<AtomicUsize>,
 }
 
 impl Open {
-    fn new(shared: Arc<Shared>, connection: Arc<AtomicUsize>) -> Self {
-        shared.streams.fetch_add(1, Relaxed);
+    fn new(seen: seen::Open, connection: Arc<AtomicUsize>) -> Self {
         connection.fetch_add(1, Relaxed);
-        Self { shared, connection }
+        Self {
+            _seen: seen,
+            connection,
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.shared.streams.fetch_sub(1, Relaxed);
         self.connection.fetch_sub(1, Relaxed);
     }
 }
@@ -233,38 +239,40 @@ async fn respond(
     shared: Arc<Shared>,
     connection: Arc<AtomicUsize>,
 ) -> Result<Answer, Infallible> {
-    let open = || Open::new(shared.clone(), connection);
+    let (head, body) = request.into_parts();
+    let head = Request::from_parts(head, ());
+    let open = || Open::new(shared.seen.open(&head), connection);
     let (born, pace) = (shared.born, shared.pace);
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    Ok(match request.uri().path() {
+    let query = head.uri().query();
+    let last = || last_event_id(head.headers(), query);
+    let reads = matches!(*head.method(), Method::GET | Method::HEAD);
+    Ok(match head.uri().path() {
         "/clock" if reads => stream(Timed::new(streams::clock(born, pace), open())),
-        "/notices" if reads => match parameter(request.uri().query(), "user_id") {
-            Some(user_id) if (1..=64).contains(&user_id.chars().count()) => {
-                let last = last_event_id(request.headers(), request.uri().query());
-                stream(Timed::new(
-                    streams::notices(born, pace, user_id, last),
-                    open(),
-                ))
-            }
+        "/news" if reads => stream(Timed::new(streams::news(born, pace, last()), open())),
+        "/notices" if reads => match parameter(query, "user_id") {
+            Some(user_id) if (1..=64).contains(&user_id.chars().count()) => stream(Timed::new(
+                streams::notices(born, pace, user_id, last()),
+                open(),
+            )),
             _ => refuse(
                 StatusCode::BAD_REQUEST,
                 "user_id is missing: try /notices?user_id=7\n",
             ),
         },
-        "/tokens" if request.method() == Method::POST => match prompt(request.into_body()).await {
-            Some(prompt) => stream(Timed::new(streams::tokens(pace, &prompt), open())),
+        "/tokens" if head.method() == Method::POST => match prompt(body).await {
+            Some(prompt) => stream(Timed::new(streams::tokens(born, pace, &prompt), open())),
             None => refuse(
                 StatusCode::BAD_REQUEST,
                 "the body is not {\"prompt\": \"…\"}, or too long\n",
             ),
         },
-        "/clock" | "/notices" | "/tokens" => refuse(
+        "/clock" | "/news" | "/notices" | "/tokens" => refuse(
             StatusCode::METHOD_NOT_ALLOWED,
-            "GET /clock and /notices, POST /tokens\n",
+            "GET /clock, /news and /notices, POST /tokens\n",
         ),
         _ => refuse(
             StatusCode::NOT_FOUND,
-            "the demo has /clock, /notices?user_id=7 and /tokens\n",
+            "the demo has /clock, /news, /notices?user_id=7 and /tokens\n",
         ),
     })
 }
@@ -313,26 +321,6 @@ fn last_event_id(headers: &HeaderMap, query: Option<&str>) -> Option<u64> {
         None => parameter(query, "lastEventId")?,
     };
     text.parse().ok()
-}
-
-/// The first value of a query parameter, with its percent signs and pluses decoded.
-fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let value = query?
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let hex = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(decoded).ok()
 }
 
 const BACKLOG: u32 = 128;

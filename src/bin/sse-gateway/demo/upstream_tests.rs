@@ -11,6 +11,7 @@ use super::*;
 const FAST: Pace = Pace {
     tick: Duration::from_millis(20),
     notice: Duration::from_millis(20),
+    news: Duration::from_millis(20),
     first_token: Duration::from_millis(20),
     token: Duration::from_millis(1),
     outage: Duration::from_millis(200),
@@ -100,10 +101,10 @@ async fn the_clock_tells_the_time_and_nothing_else() {
         "a data line and a blank one: {first}"
     );
     assert!(json(&first)["n"].as_u64() < json(&second)["n"].as_u64());
-    assert_eq!(upstream.state().streams, 1);
+    assert_eq!(upstream.shared.seen.streams(), 1);
     drop(body);
     until("the stream is no longer counted", async || {
-        upstream.state().streams == 0
+        upstream.shared.seen.streams() == 0
     })
     .await;
 }
@@ -143,6 +144,40 @@ async fn notices_go_on_after_the_last_event_id() {
 }
 
 #[tokio::test]
+async fn news_go_on_after_a_restart_and_the_requests_are_told() {
+    let upstream = Upstream::start(FAST).await.expect("a free port");
+    let mut body = get(upstream.addr(), "/news?client=a").await.into_body();
+    let seen = event(&mut body).await.expect("no failure");
+    let n = json(&seen.expect("endless"))["n"]
+        .as_u64()
+        .expect("a number");
+    upstream.restart();
+    until("the stream fails", async || event(&mut body).await.is_err()).await;
+    until("it is back", async || upstream.state().up).await;
+
+    let last = n.to_string();
+    let again = ask(upstream.addr(), Method::GET, "/news", Some(&last), "").await;
+    let mut again = again.into_body();
+    for n in n + 1..n + 4 {
+        let next = event(&mut again).await.expect("no failure");
+        let next = next.expect("endless");
+        assert!(next.starts_with(&format!("id: {n}\n")), "{next}");
+    }
+    let told = upstream.state().requests;
+    let told = told.iter().map(|request| {
+        let text = |name| request[name].as_str().map(str::to_owned);
+        (
+            text("target"),
+            text("last_event_id"),
+            request["open"] == true,
+        )
+    });
+    let first = (Some("/news?client=a".to_owned()), None, false);
+    let second = (Some("/news".to_owned()), Some(last.clone()), true);
+    assert_eq!(told.collect::<Vec<_>>(), [first, second]);
+}
+
+#[tokio::test]
 async fn tokens_come_by_post_and_end_with_done() {
     let upstream = Upstream::start(FAST).await.expect("a free port");
     for body in ["", "{}", r#"{"prompt":"why?"}"#] {
@@ -175,7 +210,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         let response = ask(upstream.addr(), method, path, None, body).await;
         assert_eq!(response.status(), status, "{path} {body}");
     }
-    assert_eq!(upstream.state().streams, 0);
+    assert_eq!(upstream.shared.seen.streams(), 0);
 }
 
 #[tokio::test]
@@ -200,7 +235,7 @@ async fn a_cut_fails_the_streams_and_leaves_the_upstream_up() {
         .await;
     }
     until("no stream is counted", async || {
-        upstream.state().streams == 0
+        upstream.shared.seen.streams() == 0
     })
     .await;
     assert_eq!(get(upstream.addr(), "/clock").await.status(), 200);

@@ -1,5 +1,4 @@
 // Reads the bytes of an event stream by hand, to show what an EventSource keeps to itself.
-"use strict";
 
 // Cuts text into lines. A CR ends its line at once; an LF that follows, perhaps in the next chunk, belongs to it.
 class Lines {

@@ -1,0 +1,216 @@
+//! The page, its buttons, and what it is told of what goes on behind it.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+
+use super::{Demo, page, query::parameter, seen::unix_millis};
+
+impl Demo {
+    /// Answers the page and its buttons; `None` for what belongs to the proxy.
+    pub(super) fn control<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        let path = request.uri().path();
+        let method = match path {
+            "/" | "/demo/state" => Method::GET,
+            "/demo/cut" | "/demo/drop" | "/demo/restart" | "/demo/drain" => Method::POST,
+            _ => return None,
+        };
+        // A HEAD is a GET to us: hyper leaves out the body.
+        let asked = match *request.method() {
+            Method::HEAD => &Method::GET,
+            ref other => other,
+        };
+        if asked != method {
+            let mut response = text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "the demo does not know this method here\n",
+            );
+            let allow = match method == Method::GET {
+                true => HeaderValue::from_static("GET, HEAD"),
+                false => HeaderValue::from_static("POST"),
+            };
+            response.headers_mut().insert(header::ALLOW, allow);
+            return Some(response);
+        }
+        match path {
+            "/" => return Some(self.page()),
+            "/demo/cut" => {
+                let client = parameter(request.uri().query(), "client").unwrap_or_default();
+                if self.inner.cuts.cut(&client) == 0 {
+                    let why = "no stream of this client is open\n";
+                    return Some(text(StatusCode::NOT_FOUND, why));
+                }
+            }
+            "/demo/drop" => self.inner.upstream.cut(),
+            "/demo/restart" => self.inner.upstream.restart(),
+            "/demo/drain" => match self.inner.gateway.get() {
+                Some(gateway) => (gateway.drain)(),
+                None => return Some(text(StatusCode::NOT_IMPLEMENTED, "nothing to drain here\n")),
+            },
+            _ => {}
+        }
+        Some(self.state())
+    }
+
+    fn page(&self) -> Response<Full<Bytes>> {
+        let page = page::with_upstream(self.addr());
+        let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", page);
+        response.headers_mut().insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(page::POLICY),
+        );
+        response
+    }
+
+    fn state(&self) -> Response<Full<Bytes>> {
+        let upstream = self.inner.upstream.state();
+        let gateway = self.inner.gateway.get();
+        let body = serde_json::json!({
+            // The page's clock may be another one.
+            "now": unix_millis(SystemTime::now()),
+            "upstream": {
+                "up": upstream.up,
+                "restarts": upstream.restarts,
+                "requests": upstream.requests,
+            },
+            "relays": gateway.map_or_else(Vec::new, |gateway| (gateway.relays)()),
+        });
+        answer(StatusCode::OK, "application/json", body.to_string())
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    answer(status, "text/plain; charset=utf-8", body)
+}
+
+fn answer(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::super::Gateway;
+    use super::*;
+
+    async fn ask(demo: &Demo, method: Method, target: &str) -> Option<(StatusCode, String)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .body(())
+            .expect("a request");
+        let response = demo.control(&request)?;
+        let status = response.status();
+        let body = response.into_body().collect().await;
+        let body = body.expect("a whole body").to_bytes();
+        Some((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_demos_is_left_to_the_proxy() {
+        let demo = Demo::start().await.expect("a free port");
+        for path in [
+            "/clock",
+            "/news",
+            "/notices",
+            "/tokens",
+            "/demo",
+            "/demo/other",
+            "/index.html",
+        ] {
+            assert_eq!(ask(&demo, Method::GET, path).await, None, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_has_the_gateways_settings_with_the_upstream_that_is() {
+        let demo = Demo::start().await.expect("a free port");
+        let request = Request::builder().uri("/").body(()).expect("a request");
+        let response = demo.control(&request).expect("an answer");
+        let headers = response.headers();
+        assert_eq!(headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
+        let (_, page) = ask(&demo, Method::GET, "/").await.expect("an answer");
+        let upstream = format!("\nupstream = \"http://{}\"\n", demo.addr());
+        assert_eq!(page.matches(&upstream).count(), 1);
+        assert!(page.contains("\nshare = \"path\"") && page.contains("\nresume = true"));
+    }
+
+    #[tokio::test]
+    async fn the_state_is_told_as_json() {
+        let demo = Demo::start().await.expect("a free port");
+        demo.stands_before(Gateway {
+            drain: Box::new(|| {}),
+            relays: Box::new(|| vec![json!({ "clients": 2 })]),
+        });
+        let (status, told) = ask(&demo, Method::GET, "/demo/state")
+            .await
+            .expect("an answer");
+        let mut told: Value = serde_json::from_str(&told).expect("JSON");
+        assert!(told["now"].as_u64() > Some(1_600_000_000_000));
+        told["now"] = 0.into();
+        let upstream = json!({ "up": true, "restarts": 0, "requests": [] });
+        let state = json!({ "now": 0, "upstream": upstream, "relays": [{ "clients": 2 }] });
+        assert_eq!((status, told), (StatusCode::OK, state));
+    }
+
+    #[tokio::test]
+    async fn buttons_are_pressed_by_post_alone() {
+        let demo = Demo::start().await.expect("a free port");
+        for button in ["cut?client=a", "drop", "restart", "drain"] {
+            let path = format!("/demo/{button}");
+            let (status, _) = ask(&demo, Method::GET, &path).await.expect("an answer");
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        }
+        let (status, _) = ask(&demo, Method::POST, "/").await.expect("an answer");
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_no_stream_cannot_be_cut() {
+        let demo = Demo::start().await.expect("a free port");
+        let cut = || ask(&demo, Method::POST, "/demo/cut?client=a%20b");
+        let status = |answer: Option<(StatusCode, String)>| answer.expect("an answer").0;
+        assert_eq!(status(cut().await), StatusCode::NOT_FOUND);
+        let _open = demo.inner.cuts.enter("a b".to_owned());
+        assert_eq!(status(cut().await), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn drain_does_what_the_gateway_said() {
+        let demo = Demo::start().await.expect("a free port");
+        let drain = || ask(&demo, Method::POST, "/demo/drain");
+        let (status, _) = drain().await.expect("an answer");
+        assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
+
+        let drained = Arc::new(AtomicUsize::new(0));
+        let count = drained.clone();
+        demo.stands_before(Gateway {
+            drain: Box::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            }),
+            relays: Box::new(Vec::new),
+        });
+        let (status, _) = drain().await.expect("an answer");
+        let drained = drained.load(Ordering::Relaxed);
+        assert_eq!((status, drained), (StatusCode::OK, 1));
+    }
+}

@@ -1,0 +1,113 @@
+// The tabs, the buttons for all of them, and what the demo tells of the upstream and of the gateway.
+
+const tabs = { share, tokens, wire };
+let tab, state;
+
+function choose(name) {
+  tab?.hide();
+  tab = tabs[name];
+  for (const other of Object.keys(tabs)) {
+    $("tab-" + other).setAttribute("aria-selected", other === name);
+    $(other).hidden = other !== name;
+  }
+  if (name !== "wire") $(name).append($("aside"));
+  for (const block of $("settings").children) block.classList.toggle("here", block.textContent.includes(`"${tab.path}"`));
+  history.replaceState(null, "", "#" + name);
+  say("");
+  tab.show();
+  if (state) told(state);
+}
+
+// In the line above a view: what happens just now, or what there is to see.
+function say(tone, text = "") {
+  $("about").dataset.state = tone;
+  $("about").textContent = text || tab.about;
+}
+
+async function press(path) {
+  try {
+    const response = await fetch(path, { method: "POST" });
+    if (!response.ok) throw new Error(await response.text());
+    told(await response.json());
+  } catch (error) {
+    say("off", `The demo did not do it: ${error.message}`);
+  }
+}
+
+// ---- what the demo tells
+
+function requestsOf(matches) {
+  return state ? state.upstream.requests.filter(matches) : [];
+}
+
+function told(now) {
+  const before = state;
+  state = now;
+  const { upstream } = state;
+  const path = tab.path;
+  const requests = requestsOf(request => request.target.split("?")[0] === path);
+  const open = requests.filter(request => request.open).length;
+  const relays = state.relays.filter(relay => relay.route === path);
+  const clients = relays.reduce((all, relay) => all + relay.clients, 0);
+
+  hop("upstream", upstream.up ? "on" : "off", upstream.up ? counted(open, "connection") : "restarting");
+  const waiting = relays.some(relay => relay.upstream === "waiting");
+  hop("gateway", waiting ? "wait" : "on", waiting ? "will ask again" : "in between");
+  show("connections", open, "connection");
+  show("clients", clients, "client");
+  $("requests").replaceChildren(...requests.slice(-6).map(requestNode));
+  if (tab === share) outage(before?.upstream, upstream, requests.at(-1), waiting);
+  tab.told?.();
+}
+
+function show(id, number, word) {
+  $(id).textContent = number;
+  $(id + "-unit").textContent = number === 1 ? word : word + "s";
+}
+
+function requestNode(request) {
+  const row = node("li", request.open ? "open" : "");
+  row.append(node("time", "", new Date(request.at).toLocaleTimeString("en-GB")));
+  row.append(node("span", "", `${request.method} ${request.target.split("?")[0]}`));
+  if (request.last_event_id) row.append(node("span", "id", "Last-Event-ID: " + request.last_event_id));
+  return row;
+}
+
+// Told until the gateway has its stream again, and for a while after.
+function outage(before, upstream, request, waiting) {
+  if (!upstream.up) {
+    say("off", "The upstream is gone and refuses connections. The gateway keeps its clients connected, with heartbeats.");
+  } else if (before && !before.up) {
+    outage.over = true;
+  }
+  if (!outage.over || !upstream.up) return;
+  if (!request?.open || waiting) return say("wait", "The upstream is back. The gateway will ask it again in a moment.");
+  outage.over = false;
+  const id = request.last_event_id ? ` with Last-Event-ID: ${request.last_event_id}` : "";
+  const text = `The upstream is back. The gateway has asked it again${id}: what was made meanwhile comes late, and nothing is missing.`;
+  say("on", text);
+  setTimeout(() => { if ($("about").textContent === text) say(""); }, 8000);
+}
+
+async function watch() {
+  try {
+    if (!document.hidden) {
+      const asked = Date.now();
+      const now = await (await fetch("/demo/state", { cache: "no-store" })).json();
+      clock.compare(now.now, asked);
+      told(now);
+    }
+  } catch {
+    hop("upstream", "off", "unknown");
+  }
+  setTimeout(watch, 500);
+}
+
+for (const block of $("settings-source").textContent.trim().split("\n\n")) $("settings").append(node("span", "", block + "\n"));
+for (const name of Object.keys(tabs)) $("tab-" + name).onclick = () => choose(name);
+$("restart").onclick = () => press("/demo/restart");
+$("drain").onclick = () => press("/demo/drain");
+for (const list of document.querySelectorAll(".scroll")) keepsToItsEnd(list);
+
+choose(Object.hasOwn(tabs, location.hash.slice(1)) ? location.hash.slice(1) : "share");
+watch();
