@@ -64,6 +64,7 @@ mod layer;
 mod metrics;
 mod random;
 mod registry;
+mod retry_after;
 mod service;
 mod shared;
 mod task;

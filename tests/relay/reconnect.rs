@@ -111,6 +111,24 @@ async fn each_answer_to_a_reconnect_has_its_meaning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_date_to_come_back_at_is_waited_for() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.fail().await;
+    let fields = [
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT"),
+    ];
+    drop(calls.recv().await.unwrap().answer(503, &fields));
+    let answered = Instant::now();
+    let stream = calls.recv().await.unwrap().open();
+    let waited = answered.elapsed().as_secs();
+    assert!((120..125).contains(&waited), "{waited}");
+    stream.events([1], true).await;
+    assert_eq!(client.texts(2).await, ["stream-gap:null", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_content_ends_it_for_all_once_they_have_had_all() {
     let layer = RelayLayer::shared(Key::default());
     let (app, mut calls, stream, mut client) = opened(&layer).await;
