@@ -19,6 +19,9 @@ use super::retry_after;
 use super::shared::{Head, How, Phase, Refusal, Relay};
 use crate::stage;
 
+/// So long the answer to an attempt is waited for at least, also when it is the last one.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
 /// What the client that leads gets.
 pub(super) enum First<R, E> {
     /// The relay's stream is open.
@@ -80,7 +83,8 @@ where
                 Err(_) => self.open(Head::own()),
             }
         }
-        let Ok(result) = timeout_at(self.give_up_at(), answer).await else {
+        let until = self.give_up_at().max(Instant::now() + LAST_ANSWER);
+        let Ok(result) = timeout_at(until, answer).await else {
             return Connected::End(How::GaveUp);
         };
         let Ok(response) = result else {

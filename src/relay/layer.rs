@@ -105,6 +105,8 @@ impl<H: History> RelayLayer<H> {
     }
 
     /// Sets how long a lost upstream is tried again. Default: 5 min.
+    ///
+    /// The last attempt is made at its end if the upstream asked for a longer wait.
     #[must_use]
     pub fn with_give_up(self, time: Duration) -> Self {
         self.with(|config| config.give_up = time)

@@ -173,14 +173,15 @@ where
             }
             self.relay.set_state(UpstreamState::Waiting);
             let upstream = &mut self.upstream;
-            let wait = upstream.backoff.next(self.reading.retry, retry_after);
             let left = upstream
                 .give_up_at()
                 .saturating_duration_since(Instant::now());
-            sleep(wait.min(left)).await;
-            if wait >= left {
+            if left.is_zero() {
                 return How::GaveUp;
             }
+            let wait = upstream.backoff.next(self.reading.retry, retry_after);
+            // Who is to wait for longer than that is asked once more before all is given up.
+            sleep(wait.min(left)).await;
         }
     }
 
