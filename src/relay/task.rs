@@ -157,7 +157,13 @@ where
             let mut retry_after = None;
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
-                Connected::End(how) => return how,
+                Connected::End(how) => {
+                    if how == How::GaveUp && !self.upstream.can_be_repeated() {
+                        // Its client may take the end for that of the answer.
+                        self.tell_gap().await;
+                    }
+                    return how;
+                }
                 Connected::Retry(after) => {
                     retry_after = after;
                     if !self.upstream.can_be_repeated() {
