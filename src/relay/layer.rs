@@ -154,6 +154,16 @@ impl<H: History> RelayLayer<H> {
         self.with(|config| config.metrics = metrics)
     }
 
+    /// Brings the metrics of the history up to date. To be called before they are read.
+    ///
+    /// A relay counts what has become of its events when its upstream sends something. What was dropped meanwhile, since
+    /// the streams of others took all of the budget, is counted here.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn update_metrics(&self) {
+        self.registry.count();
+    }
+
     /// The relays that there are.
     pub fn relays(&self) -> Vec<RelayInfo> {
         self.registry.list()

@@ -29,8 +29,8 @@ pub(super) struct Relay<L> {
     state: AtomicU8,
     /// The reconnection time of the upstream, in milliseconds and one more; zero while there is none.
     retry: AtomicU64,
-    /// What of the log was counted already.
-    counted: Mutex<Stats>,
+    /// What of the log was counted already; none when it has gone, and with it all that was.
+    counted: Mutex<Option<Stats>>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ impl<L> Relay<L> {
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
             retry: AtomicU64::new(0),
-            counted: Mutex::default(),
+            counted: Mutex::new(Some(Stats::default())),
         }
     }
 
@@ -195,14 +195,15 @@ impl<L> Relay<L> {
         if !self.config.metrics.is_on() {
             return;
         }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = counted.take() else { return };
         let mut stats = self.log.stats();
         if goes {
             stats.events = 0;
             stats.bytes = 0;
         }
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        self.config.metrics.history(&counted, &stats);
-        *counted = stats;
+        self.config.metrics.history(&before, &stats);
+        *counted = Some(stats).filter(|_| !goes);
     }
 
     pub(super) fn retry(&self) -> Option<Duration> {

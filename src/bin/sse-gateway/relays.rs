@@ -57,6 +57,13 @@ impl Relays {
             .with_keep_finished(settings.keep_finished)
     }
 
+    /// Brings their metrics up to date.
+    pub(crate) fn update_metrics(&self) {
+        for (_, layer) in &self.layers {
+            layer.update_metrics();
+        }
+    }
+
     /// All that there are, route by route.
     pub(crate) fn to_json(&self) -> Vec<Value> {
         let mut all = Vec::new();
