@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::{Duration, timeout};
 
 use super::config::Config;
-use super::{OnLeave, UpstreamState};
+use super::hangup::Places;
+use super::{OnLeave, SlowClient, UpstreamState};
 use crate::history::{Log, Stats};
 use crate::stage::ABOUT_THE_BYTES;
 use crate::wire::Epoch;
@@ -24,6 +25,7 @@ pub(super) struct Relay<L> {
     pub(super) is_asked_again: bool,
     pub(super) log: L,
     pub(super) config: Arc<Config>,
+    pub(super) places: Places,
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
@@ -102,6 +104,7 @@ impl<L> Relay<L> {
             is_asked_again,
             log,
             config,
+            places: Places::default(),
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
@@ -154,6 +157,17 @@ impl<L> Relay<L> {
             if closed {
                 return;
             }
+        }
+    }
+
+    /// Asks servers to let those go who do not read, and never ends.
+    pub(super) async fn hang_up_on_slow(&self)
+    where
+        L: Log,
+    {
+        match self.config.slow_client {
+            SlowClient::Disconnect => self.places.look_after(&self.log).await,
+            SlowClient::Skip | SlowClient::Latest => pending().await,
         }
     }
 

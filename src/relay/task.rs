@@ -86,7 +86,10 @@ async fn drive<S, B, R, L>(
             was_connected: false,
         };
         let drive = pin!(drive.drive());
-        let left = pin!(relay.abandoned());
+        let left = pin!(async {
+            let abandoned = pin!(relay.abandoned());
+            either(pin!(relay.hang_up_on_slow()), abandoned).await;
+        });
         either(drive, left).await.unwrap_or(How::Left)
     };
     relay.set_state(UpstreamState::Ended);
@@ -257,6 +260,7 @@ where
                     }
                 }
             }
+            self.relay.places.appended();
             if let Some(loss) = loss {
                 self.relay.count(false);
                 return loss;
