@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, UpstreamState};
 
-use crate::config::{RelaySettings, Relayed, Route};
+use crate::config::{Ids, RelaySettings, Relayed, Route};
 
 /// The relays of all routes, under one budget.
 #[derive(Clone)]
@@ -33,6 +33,7 @@ impl Relays {
         };
         let layer = self
             .set(layer, settings)
+            .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_metrics(route.name.clone());
         self.layers.push((route.name.clone(), layer.clone()));
