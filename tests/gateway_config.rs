@@ -228,7 +228,7 @@ fn a_bad_value_is_told_though_another_place_overrides_it() {
     assert_eq!(
         error,
         format!(
-            "{}: ids: \"some\" is not a choice; use fill, replace or off",
+            "{}: ids: \"some\" is not a choice; use fill, replace, keep or off",
             file.at(1)
         )
     );
@@ -249,6 +249,29 @@ fn values_that_contradict_each_other_are_refused() {
         refused(&mut upstream(["--listen", "localhost:9090"])),
         "--listen: admin_listen (127.0.0.1:9090) is the same as listen (localhost:9090); use another port, or off"
     );
+    let keeping = "ids (keep) needs share (off); share the stream, or use fill";
+    assert_eq!(
+        refused(&mut upstream(["--ids", "keep"])),
+        format!("--ids: {keeping}")
+    );
+    assert_eq!(
+        refused(&mut upstream(["--ids", "keep", "--resume", "on"])),
+        format!("--ids: {keeping}")
+    );
+    for (share, is_right) in [("on", true), ("off", false)] {
+        let file = TomlFile::new(
+            "keeping",
+            &format!(
+                "upstream = 'http://127.0.0.1:5000'\n[[route]]\npath = '/x'\nids = 'keep'\nshare = '{share}'"
+            ),
+        );
+        if is_right {
+            assert_eq!(check(&file).out().status.code(), Some(0));
+        } else {
+            let expected = format!("{}: {keeping}", file.at(4));
+            assert_eq!(refused(&mut check(&file)), expected);
+        }
+    }
     let sharing = "share (on) does not go with resume (on); turn one of them off; a shared stream is resumed anyway";
     assert_eq!(
         refused(&mut upstream(["--share", "on", "--resume", "on"])),
@@ -466,7 +489,7 @@ const BAD_VALUES: [(&str, &str, &str); 28] = [
     (
         "ids",
         "all",
-        "\"all\" is not a choice; use fill, replace or off",
+        "\"all\" is not a choice; use fill, replace, keep or off",
     ),
     (
         "retry",
@@ -598,7 +621,7 @@ const MISTAKES: [(&str, usize, &str); 27] = [
     (
         "ids = { fill = true }",
         1,
-        "ids: wrong type, table; use fill|replace|off, such as \"fill\"",
+        "ids: wrong type, table; use fill|replace|keep|off, such as \"fill\"",
     ),
     (
         "retry_jitter = 2",

@@ -7,6 +7,8 @@
     reason = "what the tests send is bounded by the tests"
 )]
 
+#[path = "gateway_relay/answers.rs"]
+mod answers;
 #[path = "gateway_relay/client.rs"]
 mod client;
 #[allow(dead_code, reason = "shared with other tests")]

@@ -102,6 +102,10 @@ impl Follow for MemoryFollower {
         Poll::Ready(())
     }
 
+    fn read_up_to(&self) -> u64 {
+        self.read_up_to
+    }
+
     fn skip(&mut self, to: Skip) -> Gap {
         let state = self.log.lock();
         let ring = &state.ring;

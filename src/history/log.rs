@@ -138,6 +138,7 @@ impl Log for MemoryLog {
             bytes: state.ring.cost(),
             last_id: state.ring.last_id(),
             evictions: state.evicted,
+            dropped_up_to: state.ring.sequence_before(state.ring.base()),
         }
     }
 }

@@ -86,6 +86,10 @@ pub trait Follow: Send + Unpin + 'static {
     /// Waits for the event with this last event ID, and goes on behind it.
     fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()>;
 
+    /// The number of the last event with data that was read, or in front of the place where it began. `u64::MAX` when that
+    /// is not known.
+    fn read_up_to(&self) -> u64;
+
     /// After [`Read::Lost`]: goes on at the oldest event that is kept, or behind the newest.
     fn skip(&mut self, to: Skip) -> Gap;
 }
@@ -196,4 +200,6 @@ pub struct Stats {
     pub last_id: Option<EventId>,
     /// Events that were dropped so far.
     pub evictions: Evictions,
+    /// The number of the last event with data among them: who has not read up to there is lost.
+    pub dropped_up_to: u64,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::config::Config;
+use super::hangup::Place;
 use super::shared::Client;
-use super::{SlowClient, UpstreamState, gap};
+use super::{Hangup, SlowClient, UpstreamState, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
 use crate::wire::millis;
 
@@ -38,6 +41,8 @@ pub(super) struct Relayed<L: Log> {
     seek: Option<Seek>,
     /// The reconnection time that the upstream has set before the client came.
     retry: Option<Duration>,
+    /// Where its relay sees how far it has read, if its server can be asked to let it go.
+    place: Option<Arc<Place>>,
 }
 
 /// A last event ID that is not known, but may be soon: the client was served by somebody who was ahead.
@@ -102,6 +107,7 @@ impl<B, L: Log> RelayBody<B, L> {
                 sent: false,
                 seek,
                 retry: None,
+                place: None,
             })),
         }
     }
@@ -114,6 +120,39 @@ impl<B, L: Log> RelayBody<B, L> {
             relayed.retry = retry;
         }
         self
+    }
+
+    /// Lets the relay ask for the end of the connection, should its client not read.
+    pub(super) fn with_hangup(mut self, hangup: Option<Hangup>) -> Self {
+        if let (Some(relayed), Some(hangup)) = (&mut self.relayed, hangup) {
+            if let Some((follower, client)) = &relayed.follower {
+                // Who waits for his place has none yet.
+                let known = relayed.seek.is_none().then(|| follower.read_up_to());
+                relayed.place = Some(client.places.enter(hangup, known.unwrap_or(u64::MAX)));
+            }
+        }
+        self
+    }
+}
+
+impl<L: Log> Drop for Relayed<L> {
+    /// Who does not read is not told, but counted.
+    fn drop(&mut self) {
+        let Some((follower, client)) = self.follower.as_ref().filter(|_| self.seek.is_none())
+        else {
+            return;
+        };
+        let Config {
+            metrics,
+            slow_client,
+            ..
+        } = &*client.config;
+        if metrics.is_on()
+            && *slow_client == SlowClient::Disconnect
+            && follower.read_up_to() < client.log.stats().dropped_up_to
+        {
+            metrics.slow(*slow_client);
+        }
     }
 }
 
@@ -131,6 +170,9 @@ impl<L: Log> Relayed<L> {
                 ready!(seek.poll_over(cx, client.state()));
             }
             self.seek = None;
+            if let Some(place) = &self.place {
+                place.set(follower.read_up_to());
+            }
         }
         if !self.first.is_empty() {
             self.sent = true;
@@ -143,6 +185,9 @@ impl<L: Log> Relayed<L> {
             let to = match ready!(follower.poll_read(cx)) {
                 Read::Events { bytes, replayed } => {
                     client.config.metrics.replayed(replayed);
+                    if let Some(place) = &self.place {
+                        place.set(follower.read_up_to());
+                    }
                     return Poll::Ready(Some(self.guarded(bytes)));
                 }
                 Read::End => {
@@ -158,6 +203,7 @@ impl<L: Log> Relayed<L> {
                             self.first = gap::event(&client.config, &gap);
                         }
                         self.follower = None;
+                        self.place = None;
                         return self.poll_read(cx);
                     }
                     SlowClient::Skip => Skip::ToOldest,

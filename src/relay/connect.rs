@@ -3,10 +3,10 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,8 +15,12 @@ use tower_service::Service;
 use super::backoff::Backoff;
 use super::config::Config;
 use super::last_event_id::LAST_EVENT_ID;
+use super::retry_after;
 use super::shared::{Head, How, Phase, Refusal, Relay};
 use crate::stage;
+
+/// So long the answer to an attempt is waited for at least, also when it is the last one.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
 
 /// What the client that leads gets.
 pub(super) enum First<R, E> {
@@ -79,7 +83,8 @@ where
                 Err(_) => self.open(Head::own()),
             }
         }
-        let Ok(result) = timeout_at(self.give_up_at(), answer).await else {
+        let until = self.give_up_at().max(Instant::now() + LAST_ANSWER);
+        let Ok(result) = timeout_at(until, answer).await else {
             return Connected::End(How::GaveUp);
         };
         let Ok(response) = result else {
@@ -92,7 +97,7 @@ where
         match head.status {
             StatusCode::NO_CONTENT => Connected::End(How::NoContent),
             status if is_final(status) => Connected::End(How::GaveUp),
-            _ => Connected::Retry(retry_after(&head.headers)),
+            _ => Connected::Retry(retry_after::of(&head.headers, SystemTime::now())),
         }
     }
 
@@ -181,10 +186,4 @@ fn is_final(status: StatusCode) -> bool {
         StatusCode::TOO_MANY_REQUESTS,
     ];
     status.is_client_error() && !again.contains(&status)
-}
-
-/// In seconds; a date says too little for its worth.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    Some(Duration::from_secs(seconds.trim().parse().ok()?))
 }

@@ -105,6 +105,8 @@ impl<H: History> RelayLayer<H> {
     }
 
     /// Sets how long a lost upstream is tried again. Default: 5 min.
+    ///
+    /// The last attempt is made at its end if the upstream asked for a longer wait.
     #[must_use]
     pub fn with_give_up(self, time: Duration) -> Self {
         self.with(|config| config.give_up = time)
@@ -150,6 +152,16 @@ impl<H: History> RelayLayer<H> {
     pub fn with_metrics(self, route: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         let metrics = super::metrics::Metrics::new(metrics::SharedString::from(route.into()));
         self.with(|config| config.metrics = metrics)
+    }
+
+    /// Brings the metrics of the history up to date. To be called before they are read.
+    ///
+    /// A relay counts what has become of its events when its upstream sends something. What was dropped meanwhile, since
+    /// the streams of others took all of the budget, is counted here.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn update_metrics(&self) {
+        self.registry.count();
     }
 
     /// The relays that there are.

@@ -49,7 +49,7 @@
 //! The upstream is read as fast as it sends. A client that is slower by more than the history holds is dealt with as
 //! [`SlowClient`] says, also when it is the only one: make the history as large as a finite stream is. What the upstream
 //! sends again after a reconnect is known again only while the history has it. A client whose body is not polled cannot be told
-//! anything: to close dead connections is the server's part.
+//! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`].
 
 use crate::wire::EventId;
 
@@ -58,12 +58,14 @@ mod body;
 mod config;
 mod connect;
 mod gap;
+mod hangup;
 mod key;
 mod last_event_id;
 mod layer;
 mod metrics;
 mod random;
 mod registry;
+mod retry_after;
 mod service;
 mod shared;
 mod task;
@@ -71,6 +73,7 @@ mod upstream;
 
 pub use body::RelayBody;
 pub use config::{Begin, CleanEnd, OnLeave, SlowClient};
+pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use layer::RelayLayer;
 pub use service::{RelayFuture, RelayService};

@@ -145,8 +145,19 @@ impl<H: History> Registry<H> {
         }
     }
 
+    fn all(&self) -> Vec<Arc<Relay<H::Log>>> {
+        self.lock().by_epoch.values().cloned().collect()
+    }
+
+    /// Counts what has become of each log, also by the doing of others.
+    #[cfg(feature = "metrics")]
+    pub(super) fn count(&self) {
+        for relay in self.all() {
+            relay.count(false);
+        }
+    }
+
     pub(super) fn list(&self) -> Vec<RelayInfo> {
-        let relays: Vec<_> = self.lock().by_epoch.values().cloned().collect();
         let info = |relay: Arc<Relay<H::Log>>| {
             let stats = relay.log.stats();
             RelayInfo {
@@ -159,7 +170,7 @@ impl<H: History> Registry<H> {
                 last_id: stats.last_id.filter(|_| relay.config.key.is_some()),
             }
         };
-        relays.into_iter().map(info).collect()
+        self.all().into_iter().map(info).collect()
     }
 
     fn credentials(&self, request: &request::Parts) -> [u64; 2] {

@@ -22,7 +22,7 @@ use super::metrics::Replay;
 use super::registry::{Entry, Registry};
 use super::shared::{Client, Head, How, Phase, Refusal};
 use super::task;
-use super::{Begin, RelayBody, gap};
+use super::{Begin, Hangup, RelayBody, gap};
 use crate::history::{Found, Gap, History, Log, MemoryHistory, Start};
 use crate::wire::{Epoch, LineEnding, SequentialId};
 
@@ -167,6 +167,8 @@ where
         return Ok(Head::status(StatusCode::BAD_REQUEST).response(false, RelayBody::empty()));
     };
     let last = LastEventId::take(&mut parts);
+    // The upstream request is not this connection's alone.
+    let hangup: Option<Hangup> = parts.extensions.remove();
     let mut ready = Some(inner.clone());
     let mut inner = inner;
     // The one that is ready goes to who leads; whoever waits must not keep it from others.
@@ -184,7 +186,9 @@ where
             Entry::Join(client) => {
                 ready = None;
                 match join(&config, client, last.as_ref(), anew).await {
-                    Joining::Done(response) => return Ok(response),
+                    Joining::Done(response) => {
+                        return Ok(response.map(|body| body.with_hangup(hangup)));
+                    }
                     Joining::Own => break,
                     Joining::Again => {}
                     Joining::Anew => anew = true,
@@ -193,7 +197,8 @@ where
             Entry::Lead(client) => {
                 let service = ready.take().unwrap_or_else(|| inner.clone());
                 let template = Template::new(parts.clone(), body.clone());
-                return lead(&config, &registry, client, last.as_ref(), service, template).await;
+                let response = lead(&config, &registry, client, last.as_ref(), service, template);
+                return Ok(response.await?.map(|body| body.with_hangup(hangup)));
             }
         }
     }

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::{Duration, timeout};
 
 use super::config::Config;
-use super::{OnLeave, UpstreamState};
+use super::hangup::Places;
+use super::{OnLeave, SlowClient, UpstreamState};
 use crate::history::{Log, Stats};
 use crate::stage::ABOUT_THE_BYTES;
 use crate::wire::Epoch;
@@ -24,13 +25,14 @@ pub(super) struct Relay<L> {
     pub(super) is_asked_again: bool,
     pub(super) log: L,
     pub(super) config: Arc<Config>,
+    pub(super) places: Places,
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
     /// The reconnection time of the upstream, in milliseconds and one more; zero while there is none.
     retry: AtomicU64,
-    /// What of the log was counted already.
-    counted: Mutex<Stats>,
+    /// What of the log was counted already; none when it has gone, and with it all that was.
+    counted: Mutex<Option<Stats>>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,11 +104,12 @@ impl<L> Relay<L> {
             is_asked_again,
             log,
             config,
+            places: Places::default(),
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
             retry: AtomicU64::new(0),
-            counted: Mutex::default(),
+            counted: Mutex::new(Some(Stats::default())),
         }
     }
 
@@ -157,6 +160,17 @@ impl<L> Relay<L> {
         }
     }
 
+    /// Asks servers to let those go who do not read, and never ends.
+    pub(super) async fn hang_up_on_slow(&self)
+    where
+        L: Log,
+    {
+        match self.config.slow_client {
+            SlowClient::Disconnect => self.places.look_after(&self.log).await,
+            SlowClient::Skip | SlowClient::Latest => pending().await,
+        }
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }
@@ -195,14 +209,15 @@ impl<L> Relay<L> {
         if !self.config.metrics.is_on() {
             return;
         }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = counted.take() else { return };
         let mut stats = self.log.stats();
         if goes {
             stats.events = 0;
             stats.bytes = 0;
         }
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        self.config.metrics.history(&counted, &stats);
-        *counted = stats;
+        self.config.metrics.history(&before, &stats);
+        *counted = Some(stats).filter(|_| !goes);
     }
 
     pub(super) fn retry(&self) -> Option<Duration> {

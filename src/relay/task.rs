@@ -86,7 +86,10 @@ async fn drive<S, B, R, L>(
             was_connected: false,
         };
         let drive = pin!(drive.drive());
-        let left = pin!(relay.abandoned());
+        let left = pin!(async {
+            let abandoned = pin!(relay.abandoned());
+            either(pin!(relay.hang_up_on_slow()), abandoned).await;
+        });
         either(drive, left).await.unwrap_or(How::Left)
     };
     relay.set_state(UpstreamState::Ended);
@@ -157,7 +160,13 @@ where
             let mut retry_after = None;
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
-                Connected::End(how) => return how,
+                Connected::End(how) => {
+                    if how == How::GaveUp && !self.upstream.can_be_repeated() {
+                        // Its client may take the end for that of the answer.
+                        self.tell_gap().await;
+                    }
+                    return how;
+                }
                 Connected::Retry(after) => {
                     retry_after = after;
                     if !self.upstream.can_be_repeated() {
@@ -173,14 +182,15 @@ where
             }
             self.relay.set_state(UpstreamState::Waiting);
             let upstream = &mut self.upstream;
-            let wait = upstream.backoff.next(self.reading.retry, retry_after);
             let left = upstream
                 .give_up_at()
                 .saturating_duration_since(Instant::now());
-            sleep(wait.min(left)).await;
-            if wait >= left {
+            if left.is_zero() {
                 return How::GaveUp;
             }
+            let wait = upstream.backoff.next(self.reading.retry, retry_after);
+            // Who is to wait for longer than that is asked once more before all is given up.
+            sleep(wait.min(left)).await;
         }
     }
 
@@ -250,6 +260,7 @@ where
                     }
                 }
             }
+            self.relay.places.appended();
             if let Some(loss) = loss {
                 self.relay.count(false);
                 return loss;

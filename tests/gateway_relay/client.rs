@@ -106,6 +106,14 @@ impl Client {
         events.into_iter().map(|event| event.data).collect()
     }
 
+    /// What comes behind the head until the connection closes, as it is on the wire.
+    pub(crate) async fn rest(mut self) -> String {
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await;
+        read.expect("an end in time").expect("reads");
+        String::from_utf8(rest).expect("UTF-8")
+    }
+
     async fn chunk(&mut self) -> Option<String> {
         let mut size = String::new();
         while !size.ends_with("\r\n") {
@@ -176,4 +184,16 @@ pub(crate) async fn upstream_requests(gateway: &Gateway) -> String {
     let name = "sse_upstream_connects_total{route=\"default\",result=\"ok\"} ";
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
     line.expect("the metric").to_owned()
+}
+
+/// Requests that went upstream, whatever became of them.
+pub(crate) async fn all_upstream_requests(gateway: &Gateway) -> u64 {
+    let metrics = admin(gateway, "/metrics").await;
+    let counts = metrics
+        .lines()
+        .filter(|line| line.starts_with("sse_upstream_connects_total{"))
+        .filter_map(|line| line.rsplit(' ').next());
+    counts
+        .map(|count| count.parse::<u64>().expect("a number"))
+        .sum()
 }

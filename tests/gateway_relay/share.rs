@@ -178,6 +178,29 @@ async fn other_credentials_do_not_share() {
 }
 
 #[tokio::test]
+async fn ids_of_a_trusted_upstream_stay_as_they_are() {
+    let upstream = WireUpstream::bind().await;
+    let flags = ["--share", "on", "--ids", "keep", "--retry", "off"];
+    let gateway = Gateway::with_admin(&upstream.url, &flags);
+    let client = Client::send(&gateway, &get(&[])).await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    server.open_stream().await;
+    server.numbers_with_ids(1..=3).await;
+    let mut client = Client::opened(client).await;
+    let ids: Vec<_> = client
+        .take(3)
+        .await
+        .into_iter()
+        .map(|event| event.id)
+        .collect();
+    assert_eq!(ids, numbers(1..=3));
+    let mut back = Client::open(&gateway, &get(&["Last-Event-ID: 1"])).await;
+    assert_eq!(back.data(2).await, numbers(2..=3));
+    assert_eq!(upstream_requests(&gateway).await, "1");
+}
+
+#[tokio::test]
 async fn flags_reach_the_relay() {
     let upstream = WireUpstream::bind().await;
     let mut flags = vec!["--share", "path,query:room", "--hold", "on"];

@@ -237,7 +237,10 @@ async fn a_query_parameter_of_a_key_has_one_name_however_it_is_written() {
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_was_stable_is_asked_again_soon() {
     let (fake, mut calls) = upstream();
-    let layer = RelayLayer::shared(Key::default()).with_give_up(LONG);
+    // The client reads at the end alone, and is told of each gap then.
+    let layer = RelayLayer::shared(Key::default())
+        .with_give_up(LONG)
+        .with_history(MemoryHistory::new().with_age(LONG));
     let app = app(&layer, &fake);
     let waiting = send(&app, get("/"), "");
     let stream = calls.recv().await.unwrap().open();

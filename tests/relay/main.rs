@@ -1,6 +1,8 @@
 //! The history and the relay, driven as users drive them: through a tower service, with the clock paused.
 
 mod client;
+#[cfg(feature = "metrics")]
+mod counts;
 mod edges;
 mod history;
 mod policies;

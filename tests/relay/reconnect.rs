@@ -111,6 +111,24 @@ async fn each_answer_to_a_reconnect_has_its_meaning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_date_to_come_back_at_is_waited_for() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.fail().await;
+    let fields = [
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT"),
+    ];
+    drop(calls.recv().await.unwrap().answer(503, &fields));
+    let answered = Instant::now();
+    let stream = calls.recv().await.unwrap().open();
+    let waited = answered.elapsed().as_secs();
+    assert!((120..125).contains(&waited), "{waited}");
+    stream.events([1], true).await;
+    assert_eq!(client.texts(2).await, ["stream-gap:null", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_content_ends_it_for_all_once_they_have_had_all() {
     let layer = RelayLayer::shared(Key::default());
     let (app, mut calls, stream, mut client) = opened(&layer).await;
@@ -164,6 +182,43 @@ async fn an_upstream_that_never_comes_back_is_given_up_and_not_in_a_hurry() {
     drop(_app);
     let asked = asking.await.unwrap();
     assert!((10..120).contains(&asked), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_to_be_asked_too_late_is_asked_once_more_before_all_is_given_up() {
+    let hour: &[_] = &[("retry-after", "3600")];
+    for (retry, fields) in [("", hour), ("retry: 3600000\n\n", &[])] {
+        for comes_back in [true, false] {
+            let layer = RelayLayer::shared(Key::default());
+            let (_app, mut calls, stream, mut client) = opened(&layer).await;
+            if !retry.is_empty() {
+                stream.send(retry).await;
+                assert_eq!(client.chunk().await.unwrap(), retry);
+            }
+            stream.events([1], true).await;
+            assert_eq!(client.text().await, "1");
+            let lost = Instant::now();
+            stream.fail().await;
+            if !fields.is_empty() {
+                drop(calls.recv().await.unwrap().answer(503, fields));
+            }
+            let mut last = calls.recv().await.unwrap();
+            assert_eq!(lost.elapsed().as_secs(), 300);
+            assert_eq!(last.last_event_id(), Some("1"));
+            if comes_back {
+                // It has some time for its answer, though the time for all is over.
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                last.open().events([2], true).await;
+                assert_eq!(client.text().await, "2");
+            } else {
+                last.cancelled().await;
+                assert_eq!(lost.elapsed().as_secs(), 310);
+                assert_eq!(client.text().await, "(end)");
+                assert!(layer.relays().is_empty());
+                assert!(calls.try_recv().is_err());
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

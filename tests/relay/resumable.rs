@@ -117,6 +117,33 @@ async fn a_post_that_fails_is_not_sent_again_and_says_what_it_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_post_whose_head_was_held_is_told_that_there_is_no_answer() {
+    for status in [Some(401), Some(503), Some(200), None] {
+        let (fake, mut calls) = upstream();
+        let layer = RelayLayer::resumable().with_hold(true);
+        let app = app(&layer, &fake);
+        let waiting = send(&app, post(), "question");
+        let call = calls.recv().await.unwrap();
+        let mut client = waiting.client().await;
+        // Without a status it never answers.
+        let _unanswered = match status {
+            Some(status) => {
+                call.answer(status, &[]);
+                None
+            }
+            None => Some(call),
+        };
+        // A clean end alone would be that of an answer.
+        assert_eq!(
+            client.texts(2).await,
+            ["stream-gap:null", "(end)"],
+            "{status:?}"
+        );
+        assert!(calls.try_recv().is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_left_at_a_clean_end_is_passed_on() {
     let (fake, mut calls) = upstream();
     let app = app(&RelayLayer::resumable(), &fake);

@@ -94,6 +94,7 @@ impl Admin {
         match path {
             "/metrics" => {
                 self.drain_remaining.set(self.remaining() as f64);
+                self.relays.update_metrics();
                 body(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             "/healthz" => body(StatusCode::OK, TEXT, "ok\n"),

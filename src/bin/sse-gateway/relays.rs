@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, UpstreamState};
 
-use crate::config::{RelaySettings, Relayed, Route};
+use crate::config::{Ids, RelaySettings, Relayed, Route};
 
 /// The relays of all routes, under one budget.
 #[derive(Clone)]
@@ -33,6 +33,7 @@ impl Relays {
         };
         let layer = self
             .set(layer, settings)
+            .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_metrics(route.name.clone());
         self.layers.push((route.name.clone(), layer.clone()));
@@ -55,6 +56,13 @@ impl Relays {
             .with_open_after(settings.open_after)
             .with_give_up(settings.give_up)
             .with_keep_finished(settings.keep_finished)
+    }
+
+    /// Brings their metrics up to date.
+    pub(crate) fn update_metrics(&self) {
+        for (_, layer) in &self.layers {
+            layer.update_metrics();
+        }
     }
 
     /// All that there are, route by route.

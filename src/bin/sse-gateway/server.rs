@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
+use tower_sse::relay::Hangup;
 
 use crate::shutdown::{Phase, Shutdown};
 
@@ -63,6 +64,7 @@ where
                 let service = Connected {
                     service: make(),
                     peer,
+                    hangup: None,
                 };
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
@@ -93,7 +95,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection<S, B>(stream: TcpStream, service: Connected<S>, shutdown: Shutdown)
+async fn connection<S, B>(stream: TcpStream, mut service: Connected<S>, shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -114,7 +116,16 @@ where
         // Boxed, so that connections of HTTP/1.1 have no room for it.
         Box::pin(serve_http2(stream, service, &shutdown)).await
     } else {
-        serve_http1(stream, service, &shutdown).await
+        let hangup = Hangup::new();
+        service.hangup = Some(hangup.clone());
+        tokio::select! {
+            served = serve_http1(stream, service, &shutdown) => served,
+            // hyper does not end what waits for a client to read.
+            () = hangup.asked() => {
+                tracing::debug!("closed the connection of a client that does not read");
+                Ok(())
+            }
+        }
     };
     if let Err(error) = served {
         tracing::debug!(%error, "client connection closed");
@@ -239,6 +250,8 @@ const MAX_STREAMS: u32 = 256;
 struct Connected<S> {
     service: S,
     peer: SocketAddr,
+    /// None for HTTP/2, which has other streams on the connection.
+    hangup: Option<Hangup>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
@@ -253,6 +266,9 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        if let Some(hangup) = &self.hangup {
+            request.extensions_mut().insert(hangup.clone());
+        }
         let mut service = self.service.clone();
         Box::pin(async move {
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;

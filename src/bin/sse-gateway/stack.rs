@@ -84,7 +84,7 @@ pub(crate) fn build(
     });
     let event_ids = match stream.ids {
         Ids::Off => None,
-        Ids::Fill => Some(EventIds::sequential()),
+        Ids::Fill | Ids::Keep => Some(EventIds::sequential()),
         Ids::Replace => Some(EventIds::sequential().replacing()),
     };
     let own = relay.is_none();

@@ -13,14 +13,14 @@ WAVE = 500
 class Member(asyncio.Protocol):
     """One client. Reads what comes, and keeps it if asked to."""
 
-    def __init__(self, crowd):
-        self.crowd, self.lost, self.status, self.received = crowd, False, None, b""
+    def __init__(self, crowd, path):
+        self.crowd, self.path, self.lost, self.status, self.received = crowd, path, False, None, b""
         self.delays = []
 
     def connection_made(self, transport):
         self.transport = transport
         # HTTP/1.0, so that no chunk sizes are in between.
-        transport.write(b"GET %s HTTP/1.0\r\nHost: gateway\r\nAccept: text/event-stream\r\n\r\n" % self.crowd.path)
+        transport.write(b"GET %s HTTP/1.0\r\nHost: gateway\r\nAccept: text/event-stream\r\n\r\n" % self.path.encode())
 
     def data_received(self, data):
         self.received += data
@@ -46,15 +46,16 @@ class Member(asyncio.Protocol):
 
 
 class Crowd:
-    """`with delays`, members keep how late each event was, and not the events."""
+    """`with delays`, members keep how late each event was, and not the events. `{}` in the path is a member's number."""
 
     def __init__(self, gateway, path="/stream", delays=False):
-        self.address, self.path, self.delays, self.members = gateway.address, path.encode(), delays, []
+        self.address, self.path, self.delays, self.members = gateway.address, path, delays, []
 
     async def join(self, number):
         loop = asyncio.get_running_loop()
-        for _ in range(0, number, WAVE):
-            connects = (loop.create_connection(lambda: Member(self), *self.address) for _ in range(min(WAVE, number)))
+        for first in range(0, number, WAVE):
+            paths = [self.path.format(number) for number in range(first, min(first + WAVE, number))]
+            connects = (loop.create_connection(lambda path=path: Member(self, path), *self.address) for path in paths)
             self.members += [member for _, member in await asyncio.gather(*connects)]
 
     async def until_all(self, condition, what, limit=GENEROUS):

@@ -86,6 +86,8 @@ pub(crate) enum Ids {
     Fill,
     /// All.
     Replace,
+    /// Those that have none; those of a shared upstream are trusted, and stay as they are.
+    Keep,
     /// None.
     Off,
 }

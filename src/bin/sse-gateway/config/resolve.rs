@@ -3,7 +3,7 @@
 use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::known::{self, Known as _, Setting};
-use super::{Config, Error, Matcher, RelaySettings, Route, StreamSettings};
+use super::{Config, Error, Ids, Matcher, RelaySettings, Relayed, Route, StreamSettings};
 
 /// What each place gives.
 #[derive(Clone, Debug, Default)]
@@ -116,11 +116,24 @@ fn gateway(top: Layers<'_>, routes: Vec<Route>, fallback: Option<Route>) -> Resu
 }
 
 fn stream(layers: Layers<'_>) -> Result<StreamSettings, Error> {
+    let relay = RelaySettings::resolve(layers)?;
+    let ids = layers.get(&known::IDS)?;
+    // A stream of one client is found by ids of ours alone.
+    if ids == Ids::Keep && !matches!(relay.relayed, Relayed::Shared(_)) {
+        let right = "share the stream, or use fill";
+        return Err(contradiction(
+            layers,
+            &known::IDS,
+            "needs",
+            &known::SHARE,
+            right,
+        ));
+    }
     Ok(StreamSettings {
         heartbeat: layers.get(&known::HEARTBEAT)?,
         heartbeat_frame: layers.get(&known::HEARTBEAT_FRAME)?,
         opening_comment: layers.get(&known::OPENING_COMMENT)?,
-        ids: layers.get(&known::IDS)?,
+        ids,
         retry: layers.get(&known::RETRY)?,
         retry_jitter: layers.get(&known::RETRY_JITTER)?,
         idle_timeout: layers.get(&known::IDLE_TIMEOUT)?,
@@ -128,7 +141,7 @@ fn stream(layers: Layers<'_>) -> Result<StreamSettings, Error> {
         lifetime: layers.get(&known::LIFETIME)?,
         pause_event: layers.get(&known::PAUSE_EVENT)?,
         max_event_bytes: layers.get(&known::MAX_EVENT_BYTES)?,
-        relay: RelaySettings::resolve(layers)?,
+        relay,
     })
 }
 
@@ -173,7 +186,7 @@ mod tests {
     use tower_sse::relay::{Begin, OnLeave, SlowClient};
 
     use super::*;
-    use crate::config::{HeartbeatFrame, IdleCounts, Ids, LogFormat, Relayed};
+    use crate::config::{HeartbeatFrame, IdleCounts, LogFormat};
 
     fn resolve(text: &str) -> Config {
         let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");

@@ -114,6 +114,7 @@ pub(crate) fn ids(text: &str) -> Parsed<Ids> {
         &[
             ("fill", Ids::Fill),
             ("replace", Ids::Replace),
+            ("keep", Ids::Keep),
             ("off", Ids::Off),
         ],
     )

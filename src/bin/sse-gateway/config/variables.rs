@@ -119,7 +119,7 @@ mod tests {
             .expect_err("is not UTF-8");
         assert_eq!(
             error.to_string(),
-            "SSE_GATEWAY_IDS: not UTF-8; use fill|replace|off"
+            "SSE_GATEWAY_IDS: not UTF-8; use fill|replace|keep|off"
         );
     }
 }
