@@ -116,12 +116,16 @@ impl Reading {
 
 impl Again {
     async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
+        if !draft.event.has_data() && !draft.sets_id {
+            // Comments stand anywhere, also between two events that are sent again.
+            return false;
+        }
         let position = if draft.sets_id && draft.upstream.is_some() {
             log.find_same(draft).await
         } else {
             match self.last.filter(|_| self.in_run && !draft.sets_id) {
-                Some(last) if log.is_same_at(last + 1, draft).await => Some(last + 1),
-                _ => None,
+                Some(last) => log.find_next_same(last, draft).await,
+                None => None,
             }
         };
         let known = position
