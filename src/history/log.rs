@@ -109,12 +109,8 @@ impl Log for MemoryLog {
         ready(self.inner.lock().ring.find_same(draft))
     }
 
-    fn find_next_same(
-        &self,
-        behind: u64,
-        draft: &Draft,
-    ) -> impl Future<Output = Option<u64>> + Send {
-        ready(self.inner.lock().ring.find_next_same(behind, draft))
+    fn find_next_same(&self, from: u64, draft: &Draft) -> impl Future<Output = Option<u64>> + Send {
+        ready(self.inner.lock().ring.find_next_same(from, draft))
     }
 
     fn close(&self) {

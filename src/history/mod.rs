@@ -65,13 +65,9 @@ pub trait Log: Send + Sync + 'static {
     /// where that stands. It is if a client dispatches the same.
     fn find_same(&self, draft: &Draft) -> impl Future<Output = Option<u64>> + Send;
 
-    /// Whether the next event with data behind this position is the same as this one, which has no id of its own either,
+    /// Whether the next event with data from this position on is the same as this one, which has no id of its own either,
     /// and where that stands.
-    fn find_next_same(
-        &self,
-        behind: u64,
-        draft: &Draft,
-    ) -> impl Future<Output = Option<u64>> + Send;
+    fn find_next_same(&self, from: u64, draft: &Draft) -> impl Future<Output = Option<u64>> + Send;
 
     /// Ends the log: followers end when they have read all of it.
     fn close(&self);

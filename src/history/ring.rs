@@ -249,9 +249,9 @@ impl Ring {
         self.is_same(position, draft).then_some(position)
     }
 
-    pub(super) fn find_next_same(&self, behind: u64, draft: &Draft) -> Option<u64> {
+    pub(super) fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
         // What has no data is not sent again with the rest.
-        let mut position = behind + 1;
+        let mut position = from;
         while self.entry(position).is_some_and(|entry| !entry.has_data) {
             position += 1;
         }

@@ -117,8 +117,8 @@ impl Log for RemoteLog {
         self.0.find_same(draft).await
     }
 
-    async fn find_next_same(&self, behind: u64, draft: &Draft) -> Option<u64> {
-        self.0.find_next_same(behind, draft).await
+    async fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
+        self.0.find_next_same(from, draft).await
     }
 
     fn close(&self) {
