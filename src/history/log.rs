@@ -109,8 +109,8 @@ impl Log for MemoryLog {
         ready(self.inner.lock().ring.find_same(draft))
     }
 
-    fn is_same_at(&self, position: u64, draft: &Draft) -> impl Future<Output = bool> + Send {
-        ready(self.inner.lock().ring.is_same_at(position, draft))
+    fn find_next_same(&self, from: u64, draft: &Draft) -> impl Future<Output = Option<u64>> + Send {
+        ready(self.inner.lock().ring.find_next_same(from, draft))
     }
 
     fn close(&self) {

@@ -62,11 +62,12 @@ pub trait Log: Send + Sync + 'static {
     ) -> impl Future<Output = (Self::Follower, Joined)> + Send;
 
     /// Whether this event, sent again by the upstream, is the one appended last under its id, and
-    /// where that stands.
+    /// where that stands. It is if a client dispatches the same.
     fn find_same(&self, draft: &Draft) -> impl Future<Output = Option<u64>> + Send;
 
-    /// Whether the event at this position is the same as this one, which has no id of its own either.
-    fn is_same_at(&self, position: u64, draft: &Draft) -> impl Future<Output = bool> + Send;
+    /// Whether the next event with data from this position on is the same as this one, which has no id of its own either,
+    /// and where that stands.
+    fn find_next_same(&self, from: u64, draft: &Draft) -> impl Future<Output = Option<u64>> + Send;
 
     /// Ends the log: followers end when they have read all of it.
     fn close(&self);

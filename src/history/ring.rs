@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::memory::{Cause, Limits};
 use super::{Draft, Gap, Start};
-use crate::wire::{Epoch, EventId, LineEnding, SequentialId};
+use crate::wire::{Epoch, Event, EventId, LineEnding, SequentialId};
 
 /// An event that is kept.
 #[derive(Debug)]
@@ -249,22 +249,24 @@ impl Ring {
         self.is_same(position, draft).then_some(position)
     }
 
-    pub(super) fn is_same_at(&self, position: u64, draft: &Draft) -> bool {
-        self.entry(position).is_some_and(|entry| !entry.sets_id) && self.is_same(position, draft)
+    pub(super) fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
+        // What has no data is not sent again with the rest.
+        let mut position = from;
+        while self.entry(position).is_some_and(|entry| !entry.has_data) {
+            position += 1;
+        }
+        let next = self.entry(position)?;
+        (!next.sets_id && self.is_same(position, draft)).then_some(position)
     }
 
-    /// Whether what the upstream sent was the same, but for how its id line was written.
+    /// Whether a client dispatches the same. The bytes may be others: comment and `retry` lines in front of an event
+    /// are one with it or apart from it, and a CR is followed by LF or not, by where a chunk ended.
     fn is_same(&self, position: u64, draft: &Draft) -> bool {
         let Some(entry) = self.entry(position) else {
             return false;
         };
-        let body = &entry.bytes[entry.body..];
-        if entry.body == 0 {
-            return body == draft.event.block();
-        }
-        // The one given again goes the same way as the kept one went: its own id is taken out.
-        let event = draft.event.clone().with_id(self.id(0, None));
-        body == event.block()
+        let kept = Event::unfinished(entry.bytes.slice(entry.body..), self.ending);
+        kept.event_type() == draft.event.event_type() && kept.data() == draft.event.data()
     }
 
     /// What to tell a client that goes on at this position.

@@ -208,7 +208,7 @@ where
             before = Some(appended.position);
         }
         self.was_connected = true;
-        self.reading.begin(&self.config, before);
+        self.reading.begin(&self.config, before, resumes);
         let connected = ConnectedGauge::new(&self.config);
         let loss = self.read(body).await;
         drop(connected);
@@ -252,8 +252,12 @@ where
                 self.relay.set_retry(self.reading.retry);
                 let mut drafts = drafts.into_iter().peekable();
                 while drafts.peek().is_some() {
-                    let some = drafts.by_ref().take(BATCH_EVENTS).collect();
-                    log.append(some, Instant::now()).await;
+                    let some: Vec<_> = drafts.by_ref().take(BATCH_EVENTS).collect();
+                    let last_id = some.iter().rposition(|draft| draft.sets_id);
+                    let appended = log.append(some, Instant::now()).await;
+                    if let Some(place) = last_id {
+                        self.reading.behind_last_id = Some(appended.position + place as u64 + 1);
+                    }
                     if drafts.peek().is_some() {
                         // Clients read what there is before it is too much for the history.
                         tokio::task::yield_now().await;

@@ -13,6 +13,8 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// The last event ID that it has set.
     pub(super) last_id: Option<Bytes>,
+    /// Where what is behind it begins.
+    pub(super) behind_last_id: Option<u64>,
     pub(super) retry: Option<Duration>,
     /// Events with data on this connection.
     pub(super) events: u64,
@@ -25,14 +27,16 @@ struct Again {
     before: u64,
     /// The last that was sent again: they come in order, so one that is like an earlier one is new.
     last: Option<u64>,
-    /// That was the event before, so one without an id may be the one behind it.
-    in_run: bool,
+    /// Where the one behind it begins, while it was the event before: it may have no id. At first, where the upstream
+    /// was asked to go on.
+    run: Option<u64>,
 }
 
 impl Reading {
     pub(super) fn new(last_id: Option<Bytes>) -> Self {
         Reading {
             decoder: Decoder::new(),
+            behind_last_id: last_id.as_ref().map(|_| 0),
             last_id,
             retry: None,
             events: 0,
@@ -41,13 +45,13 @@ impl Reading {
     }
 
     /// A new connection. What is in front of the position came over an earlier one.
-    pub(super) fn begin(&mut self, config: &Config, before: Option<u64>) {
+    pub(super) fn begin(&mut self, config: &Config, before: Option<u64>, resumes: bool) {
         self.decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);
         self.events = 0;
         self.again = before.map(|before| Again {
             before,
             last: None,
-            in_run: false,
+            run: self.behind_last_id.filter(|_| resumes),
         });
     }
 
@@ -72,8 +76,10 @@ impl Reading {
                     Some(again) => again.is_known(&draft, log).await,
                     None => false,
                 };
-                if !again {
-                    drafts.push(draft);
+                match &self.again {
+                    Some(known) if again && draft.sets_id => self.behind_last_id = known.run,
+                    _ if again => {}
+                    _ => drafts.push(draft),
                 }
             }
         }
@@ -116,18 +122,22 @@ impl Reading {
 
 impl Again {
     async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
+        if !draft.event.has_data() && !draft.sets_id {
+            // Comments stand anywhere, also between two events that are sent again.
+            return false;
+        }
         let position = if draft.sets_id && draft.upstream.is_some() {
             log.find_same(draft).await
         } else {
-            match self.last.filter(|_| self.in_run && !draft.sets_id) {
-                Some(last) if log.is_same_at(last + 1, draft).await => Some(last + 1),
-                _ => None,
+            match self.run.filter(|_| !draft.sets_id) {
+                Some(run) => log.find_next_same(run, draft).await,
+                None => None,
             }
         };
         let known = position
             .filter(|position| *position < self.before)
             .filter(|position| self.last.is_none_or(|last| *position > last));
-        self.in_run = known.is_some();
+        self.run = known.map(|position| position + 1);
         self.last = known.or(self.last);
         known.is_some()
     }

@@ -117,8 +117,8 @@ impl Log for RemoteLog {
         self.0.find_same(draft).await
     }
 
-    async fn is_same_at(&self, position: u64, draft: &Draft) -> bool {
-        self.0.is_same_at(position, draft).await
+    async fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
+        self.0.find_next_same(from, draft).await
     }
 
     fn close(&self) {

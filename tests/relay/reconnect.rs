@@ -73,6 +73,41 @@ async fn what_is_sent_again_is_given_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_known_however_it_is_cut() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.send(":c\rid: 1\r").await;
+    stream.send("data: 1\r\r").await;
+    stream.send("data: no id\r\r:hb\r\rretry: 9\r").await;
+    stream.send("data: nor this\r\rid: 2\rdata: 2\r\r").await;
+    stream.fail().await;
+    let stream = calls.recv().await.unwrap().open();
+    stream.send(":c\r").await;
+    stream.send("id: 1\rdata: 1\r\r:hb\r\r").await;
+    stream.send("data: no id\r\rretry: 9\rdata: nor").await;
+    stream.send(" this\r\rid: 2\rdata: 2\r\rdata: 3\r\r").await;
+    assert_eq!(client.texts(5).await, ["1", "no id", "nor this", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_id_is_known_behind_the_one_that_was_asked_for() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events([1], true).await;
+    stream.events(2..=3, false).await;
+    stream.fail().await;
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.last_event_id(), Some("1"));
+    let stream = call.open();
+    stream.events(2..=4, false).await;
+    assert_eq!(client.texts(4).await, ["1", "2", "3", "4"]);
+    stream.fail().await;
+    let stream = calls.recv().await.unwrap().open();
+    stream.events(2..=5, false).await;
+    assert_eq!(client.text().await, "5");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_answer_to_a_reconnect_has_its_meaning() {
     let html = [("content-type", "text/html")];
     let later = [("retry-after", "120")];
