@@ -1,0 +1,215 @@
+//! What each relay was given by the upstream, and what it has kept of it: a history in memory that writes down what
+//! is appended, and a body that writes down what is read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::task::Id;
+use tokio::time::Instant;
+use tower_sse::history::{
+    Appended, Draft, Evictions, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog,
+    Start, Stats,
+};
+use tower_sse::wire::Epoch;
+
+use crate::world::World;
+
+/// What relays did, also those of a gateway that has crashed.
+#[derive(Default)]
+pub(crate) struct Book {
+    pub(crate) relays: BTreeMap<String, RelayRecord>,
+    /// What was read by the task of a relay: one stream for each connection.
+    pub(crate) read: HashMap<Id, Vec<Vec<u8>>>,
+}
+
+/// A relay, by the epoch of its ids.
+pub(crate) struct RelayRecord {
+    /// The id that it asked the upstream with at first.
+    pub(crate) behind: Option<Bytes>,
+    pub(crate) entries: Vec<Entry>,
+    /// How many entries were dropped to stay within the bounds.
+    pub(crate) evicted: u64,
+    pub(crate) task: Option<Id>,
+}
+
+/// An event in the history of a relay.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) event_type: String,
+    pub(crate) data: Option<String>,
+    /// Whether its blank line came.
+    pub(crate) is_whole: bool,
+    /// Whether it tells of a gap.
+    pub(crate) is_gap: bool,
+    pub(crate) upstream: Option<Bytes>,
+    pub(crate) sets_id: bool,
+    /// The number of connections to the upstream by then.
+    pub(crate) connection: usize,
+    /// How many entries were dropped before it was appended.
+    pub(crate) evicted_before: u64,
+}
+
+/// A history of the gateway that is written down.
+#[derive(Clone)]
+pub(crate) struct Recorded {
+    inner: MemoryHistory,
+    world: Arc<World>,
+}
+
+pub(crate) struct RecordedLog {
+    inner: MemoryLog,
+    epoch: String,
+    world: Arc<World>,
+}
+
+impl Recorded {
+    pub(crate) fn new(inner: MemoryHistory, world: Arc<World>) -> Self {
+        Recorded { inner, world }
+    }
+}
+
+impl History for Recorded {
+    type Log = RecordedLog;
+
+    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> RecordedLog {
+        let name = String::from_utf8(epoch.as_bytes().to_vec()).unwrap();
+        let record = RelayRecord {
+            behind: behind.clone(),
+            entries: Vec::new(),
+            evicted: 0,
+            task: None,
+        };
+        let before = self.world.state().book.relays.insert(name.clone(), record);
+        assert!(before.is_none(), "an epoch is given once");
+        RecordedLog {
+            inner: self.inner.open(epoch, behind),
+            epoch: name,
+            world: self.world.clone(),
+        }
+    }
+
+    fn evictions(&self) -> Evictions {
+        self.inner.evictions()
+    }
+}
+
+impl RecordedLog {
+    fn write_down(&self, events: &[Draft], evicted_before: u64) {
+        let mut state = self.world.state();
+        let book = &mut state.book;
+        let task = tokio::task::id();
+        let connection = book.read.get(&task).map_or(0, Vec::len);
+        let record = book.relays.get_mut(&self.epoch).unwrap();
+        record.task = Some(task);
+        record.entries.extend(events.iter().map(|draft| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let event_type = text(draft.event.event_type());
+            Entry {
+                is_whole: draft.event.has_blank_line(),
+                is_gap: event_type == "stream-gap",
+                event_type,
+                data: draft.event.data().map(|data| text(&data)),
+                upstream: draft.upstream.clone(),
+                sets_id: draft.sets_id,
+                connection,
+                evicted_before,
+            }
+        }));
+    }
+
+    fn count_evicted(&self) -> u64 {
+        let all = self.inner.stats().evictions;
+        let evicted = all.events + all.bytes + all.age + all.budget;
+        let mut state = self.world.state();
+        let record = state.book.relays.get_mut(&self.epoch).unwrap();
+        record.evicted = evicted;
+        evicted
+    }
+}
+
+impl Log for RecordedLog {
+    type Follower = MemoryFollower;
+
+    async fn append(&self, events: Vec<Draft>, now: Instant) -> Appended {
+        self.write_down(&events, self.count_evicted());
+        let appended = self.inner.append(events, now).await;
+        self.count_evicted();
+        appended
+    }
+
+    async fn follow(&self, start: Start, now: Instant) -> (MemoryFollower, Joined) {
+        self.inner.follow(start, now).await
+    }
+
+    async fn find_same(&self, draft: &Draft) -> Option<u64> {
+        self.inner.find_same(draft).await
+    }
+
+    async fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
+        self.inner.find_next_same(from, draft).await
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        self.inner.expire(now)
+    }
+
+    fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+/// A body from the upstream that is written down as a relay reads it.
+pub(crate) struct Read<B> {
+    inner: B,
+    world: Arc<World>,
+    task: Id,
+    connection: usize,
+}
+
+impl<B> Read<B> {
+    /// Read by this task.
+    pub(crate) fn new(inner: B, world: Arc<World>, task: Id) -> Self {
+        let connection = {
+            let mut state = world.state();
+            let connections = state.book.read.entry(task).or_default();
+            connections.push(Vec::new());
+            connections.len() - 1
+        };
+        Read {
+            inner,
+            world,
+            task,
+            connection,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Read<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(data) = frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok()?.data_ref())
+        {
+            let mut state = self.world.state();
+            if let Some(connections) = state.book.read.get_mut(&self.task) {
+                connections[self.connection].extend_from_slice(data);
+            }
+        }
+        Poll::Ready(frame)
+    }
+}

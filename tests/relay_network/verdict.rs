@@ -1,0 +1,67 @@
+//! Judges what clients have seen and what relays have kept, once a schedule is over.
+
+use crate::plan::CLIENTS;
+use crate::world::World;
+
+mod life;
+mod relay;
+
+/// What was seen in schedules, so that nobody believes in a check that never had anything to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) events: u64,
+    pub(crate) connections: u64,
+    pub(crate) cut: u64,
+    /// Gaps with a number that were told to one client, and the events that they were about.
+    pub(crate) gaps: u64,
+    pub(crate) missed: u64,
+    /// Gaps of which nobody knows how large they are.
+    pub(crate) unknown_gaps: u64,
+    /// Clients that went on with a relay that was not the one they came from, and missed nothing.
+    pub(crate) moves: u64,
+    pub(crate) relays: u64,
+    pub(crate) upstream_connections: u64,
+    /// What the upstream sent again and no client was given.
+    pub(crate) repeated: u64,
+    pub(crate) evicted: u64,
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, other: &Sums) {
+        for (sum, more) in self.all_mut().into_iter().zip(other.clone().all_mut()) {
+            *sum += *more;
+        }
+    }
+
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 11] {
+        [
+            &mut self.events,
+            &mut self.connections,
+            &mut self.cut,
+            &mut self.gaps,
+            &mut self.missed,
+            &mut self.unknown_gaps,
+            &mut self.moves,
+            &mut self.relays,
+            &mut self.upstream_connections,
+            &mut self.repeated,
+            &mut self.evicted,
+        ]
+    }
+}
+
+pub(crate) fn judge(world: &World) -> Result<Sums, String> {
+    let state = world.state();
+    let mut sums = Sums::default();
+    for (epoch, record) in &state.book.relays {
+        relay::judge(&world.plan, record, &state.book, &mut sums)
+            .map_err(|error| format!("the relay {epoch}: {error}"))?;
+    }
+    for number in 0..CLIENTS {
+        for (place, life) in state.lives[number as usize].iter().enumerate() {
+            life::judge(&world.plan, &state, number, place, life, &mut sums)
+                .map_err(|error| format!("client {number}, life {place}: {error}"))?;
+        }
+    }
+    Ok(sums)
+}

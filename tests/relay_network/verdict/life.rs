@@ -1,0 +1,296 @@
+//! What one client has seen.
+
+use tower_sse::wire::SequentialId;
+
+use super::Sums;
+use crate::client::{Connection, Life};
+use crate::feed::{number, number_of_id};
+use crate::oracle::Dispatched;
+use crate::plan::{Asks, Kind, Plan};
+use crate::record::{Book, Entry, RelayRecord};
+use crate::world::State;
+
+/// What a client knows by some event.
+#[derive(Default)]
+struct Reader {
+    /// The number of the last event.
+    number: Option<u64>,
+    upstream: Option<u64>,
+    /// The epoch and the sequence of the last id.
+    place: Option<(String, u64)>,
+    /// A gap event came behind the last event.
+    told: bool,
+    /// The relay is another one than that of the last event, or has dropped some.
+    may_repeat: bool,
+    /// The number in the last id of the upstream's, this event's own not counted.
+    upstream_before: Option<u64>,
+}
+
+pub(super) fn judge(
+    plan: &Plan,
+    state: &State,
+    client: u64,
+    place: usize,
+    life: &Life,
+    sums: &mut Sums,
+) -> Result<(), String> {
+    let kind = match (life.asks, plan.kind) {
+        (Asks::Answer, Kind::Resumes | Kind::ResumesSome) => plan.kind,
+        (Asks::Answer, _) => Kind::NoIds,
+        _ => plan.kind,
+    };
+    // Then ids say nothing of the relay.
+    let has_our_ids = !(plan.keep_ids && life.asks == Asks::Shared);
+    let mut reader = Reader::default();
+    for (connection_place, connection) in life.connections.iter().enumerate() {
+        sums.connections += 1;
+        sums.cut += u64::from(!connection.ended);
+        let seen = connection.read();
+        let mut is_first = true;
+        for event in seen.events() {
+            sums.events += 1;
+            let at = |error| {
+                let sent = &connection.sent_id;
+                format!("connection {connection_place}, behind {sent:?}, {event:?}: {error}")
+            };
+            if event.event_type == "stream-gap" && event.last_event_id == connection.sent_id {
+                // The stream is not there any more, and this is all that is said.
+                reader.told = true;
+                sums.unknown_gaps += 1;
+                continue;
+            }
+            if has_our_ids {
+                reader
+                    .by_id(&state.book, connection, event, is_first, sums)
+                    .map_err(at)?;
+            }
+            reader.by_number(kind, event).map_err(at)?;
+            is_first = false;
+        }
+    }
+    let is_answered = life.asks == Asks::Answer
+        && life.is_over
+        && !reader.told
+        && life.connections.last().is_some_and(|last| last.ended);
+    if is_answered {
+        let name = format!("client-{client}-{place}");
+        let len = state.answers[&name].len();
+        if reader.number != Some(len) {
+            let number = reader.number;
+            return Err(format!(
+                "{number:?} of {len} and the end, and nothing was said"
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Reader {
+    /// By the numbers of the relay: they go up one by one, and where they do not, a gap event has told how many were left out.
+    fn by_id(
+        &mut self,
+        book: &Book,
+        connection: &Connection,
+        event: &Dispatched,
+        is_first: bool,
+        sums: &mut Sums,
+    ) -> Result<(), String> {
+        let id = SequentialId::parse(event.last_event_id.as_bytes()).ok_or("an id of ours")?;
+        let epoch = String::from_utf8(id.epoch.as_bytes().to_vec()).unwrap();
+        let relay = book.relays.get(&epoch).ok_or("nobody gave that id")?;
+        let (before, same) = match &self.place {
+            Some((known, before)) => (*before, *known == epoch),
+            None => (0, false),
+        };
+        let next = relay.numbered(before + 1);
+        let is_next = same && id.sequence == before + 1 && next.is_some_and(|next| is(next, event));
+        let is_gap = event.event_type == "stream-gap";
+        if is_next {
+            sums.unknown_gaps += u64::from(is_gap);
+        } else if is_gap {
+            let kept = relay
+                .numbered(id.sequence)
+                .is_some_and(|entry| is(entry, event));
+            if !kept {
+                let before = match same {
+                    true => Before::Known(before),
+                    false => joined(relay, connection),
+                };
+                told(relay, event, before, id.sequence, sums)?;
+            }
+        } else if same {
+            return Err(format!("{} behind {before}", id.sequence));
+        } else {
+            let entry = relay.numbered(id.sequence).ok_or("it was never appended")?;
+            if !is(entry, event) {
+                return Err(format!("it was {entry:?}"));
+            }
+            if !is_first {
+                return Err("another relay in the middle of a stream".into());
+            }
+            if !connection.sent_id.is_empty() {
+                behind(relay, connection, id.sequence)?;
+                sums.moves += 1;
+            }
+        }
+        self.may_repeat |= !same || relay.evicted > 0;
+        self.upstream_before = self.upstream.or(self.upstream_before);
+        self.place = Some((epoch, id.sequence));
+        self.upstream = id.upstream.and_then(number_of_id);
+        Ok(())
+    }
+
+    /// By the numbers that the upstream gave them.
+    fn by_number(&mut self, kind: Kind, event: &Dispatched) -> Result<(), String> {
+        if event.event_type == "stream-gap" {
+            self.told = true;
+            return Ok(());
+        }
+        let number = number(&event.data).ok_or("it is no whole event")?;
+        if let Some(last) = self.number {
+            let is_next = match kind {
+                Kind::Resumes | Kind::NoIds => number == last + 1 || number > last && self.told,
+                // What has no id may come again behind the last that has one: from another relay, or where it was not
+                // kept any more.
+                Kind::ResumesSome => {
+                    let known = match self.may_repeat {
+                        true => self.upstream_before.unwrap_or(0).min(last),
+                        false => last,
+                    };
+                    number > known && (number <= last + 1 || self.told)
+                }
+                // That the upstream left something out is not to be seen.
+                Kind::Live | Kind::OneId => number > last,
+                // That is told by ids alone.
+                Kind::Anew => true,
+            };
+            if !is_next {
+                return Err(format!("{number} behind {last}, told {}", self.told));
+            }
+        }
+        self.number = Some(number);
+        self.told = false;
+        self.may_repeat = false;
+        Ok(())
+    }
+}
+
+/// What a client has had of a relay when it is told of a gap.
+enum Before {
+    /// Up to this number.
+    Known(u64),
+    /// Up to one of these: the upstream may have set the id that the client came with more than once.
+    OneOf(Vec<u64>),
+    /// It began somewhere.
+    Unknown,
+}
+
+/// For a client that has had nothing of this relay.
+fn joined(relay: &RelayRecord, connection: &Connection) -> Before {
+    let sent = connection.sent_id.as_bytes();
+    let id = match SequentialId::parse(sent) {
+        Some(ours) => ours.upstream,
+        None => Some(sent).filter(|id| !id.is_empty()),
+    };
+    let Some(id) = id else {
+        return Before::Unknown;
+    };
+    let mut numbers = Vec::new();
+    let mut sequence = 0;
+    if relay.behind.as_deref() == Some(id) {
+        numbers.push(0);
+    }
+    for entry in &relay.entries {
+        sequence += u64::from(entry.data.is_some());
+        if entry.sets_id && entry.upstream.as_deref() == Some(id) {
+            numbers.push(sequence);
+        }
+    }
+    match numbers.is_empty() {
+        true => Before::Unknown,
+        false => Before::OneOf(numbers),
+    }
+}
+
+/// A gap that one client was told of.
+fn told(
+    relay: &RelayRecord,
+    event: &Dispatched,
+    before: Before,
+    sequence: u64,
+    sums: &mut Sums,
+) -> Result<(), String> {
+    if event.data == "null" {
+        sums.unknown_gaps += 1;
+        return match before {
+            Before::Known(before) => Err(format!("it is known that {before} was seen")),
+            Before::OneOf(_) | Before::Unknown => Ok(()),
+        };
+    }
+    let missed: u64 = event.data.parse().map_err(|_| "a number")?;
+    let from = sequence
+        .checked_sub(missed)
+        .filter(|_| missed > 0)
+        .ok_or_else(|| format!("there were {sequence}"))?;
+    match before {
+        Before::Known(before) if before != from => {
+            return Err(format!("from {before} to {sequence}"));
+        }
+        Before::OneOf(numbers) if !numbers.contains(&from) => {
+            return Err(format!("from one of {numbers:?} to {sequence}"));
+        }
+        _ => {}
+    }
+    let first = relay.place(from + 1).ok_or("there was none")?;
+    if first as u64 >= relay.evicted {
+        return Err("the first of them was kept".into());
+    }
+    sums.gaps += 1;
+    sums.missed += missed;
+    Ok(())
+}
+
+/// Whether the event with this number is the first behind the id of the upstream that the client came with.
+fn behind(relay: &RelayRecord, connection: &Connection, sequence: u64) -> Result<(), String> {
+    let sent = connection.sent_id.as_bytes();
+    let id = match SequentialId::parse(sent) {
+        Some(ours) => ours
+            .upstream
+            .ok_or("it could not be known where to go on")?,
+        None => sent,
+    };
+    let place = relay.place(sequence).ok_or("it was never appended")?;
+    for entry in relay.entries[..place].iter().rev() {
+        if entry.sets_id && entry.upstream.as_deref() == Some(id) {
+            return Ok(());
+        }
+        if entry.data.is_some() {
+            return Err(format!("{entry:?} was left out"));
+        }
+    }
+    match relay.behind.as_deref() == Some(id) {
+        true => Ok(()),
+        false => Err("the relay did not know where to go on".into()),
+    }
+}
+
+fn is(entry: &Entry, event: &Dispatched) -> bool {
+    entry.data.as_ref() == Some(&event.data) && entry.event_type == event.event_type
+}
+
+impl RelayRecord {
+    /// Where the event with this number is.
+    fn place(&self, sequence: u64) -> Option<usize> {
+        let mut numbered = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.data.is_some());
+        let place = usize::try_from(sequence).ok()?.checked_sub(1)?;
+        numbered.nth(place).map(|(place, _)| place)
+    }
+
+    fn numbered(&self, sequence: u64) -> Option<&Entry> {
+        self.entries.get(self.place(sequence)?)
+    }
+}
