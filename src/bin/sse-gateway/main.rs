@@ -3,6 +3,7 @@
 mod admin;
 mod cli;
 mod client_body;
+mod client_io;
 mod config;
 mod demo;
 mod expect;
@@ -23,6 +24,7 @@ mod silence;
 mod stack;
 mod stop;
 mod streams;
+mod unless;
 mod upgrade;
 mod upstream;
 mod upstream_side;

@@ -20,7 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 use tower_sse::relay::Hangup;
 
+use crate::client_io::ClientIo;
 use crate::shutdown::{Phase, Shutdown};
+use crate::unless::unless;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -118,14 +120,14 @@ where
     } else {
         let hangup = Hangup::new();
         service.hangup = Some(hangup.clone());
-        tokio::select! {
-            served = serve_http1(stream, service, &shutdown) => served,
-            // hyper does not end what waits for a client to read.
-            () = hangup.asked() => {
+        let served = pin!(serve_http1(stream, service, &shutdown));
+        // hyper does not end what waits for a client to read.
+        unless(served, pin!(hangup.asked()))
+            .await
+            .unwrap_or_else(|()| {
                 tracing::debug!("closed the connection of a client that does not read");
                 Ok(())
-            }
-        }
+            })
     };
     if let Err(error) = served {
         tracing::debug!(%error, "client connection closed");
@@ -136,14 +138,13 @@ where
 macro_rules! until_shutdown {
     ($connection:ident, $shutdown:ident) => {{
         let mut connection = pin!($connection);
-        tokio::select! {
-            result = connection.as_mut() => return result,
-            () = $shutdown.reached(Phase::Graceful) => connection.as_mut().graceful_shutdown(),
+        let begins = pin!($shutdown.reached(Phase::Graceful));
+        if let Ok(result) = unless(connection.as_mut(), begins).await {
+            return result;
         }
-        tokio::select! {
-            result = connection => result,
-            () = $shutdown.reached(Phase::Now) => Ok(()),
-        }
+        connection.as_mut().graceful_shutdown();
+        let is_over = pin!($shutdown.reached(Phase::Now));
+        unless(connection, is_over).await.unwrap_or(Ok(()))
     }};
 }
 
@@ -165,7 +166,7 @@ where
         .header_read_timeout(FIRST_BYTES)
         .half_close(false)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(ClientIo::new(stream)), service)
         .with_upgrades();
     until_shutdown!(connection, shutdown)
 }
@@ -192,7 +193,7 @@ where
         .max_send_buf_size(MAX_BUFFER)
         .max_header_list_size(MAX_HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(ClientIo::new(stream)), service);
     until_shutdown!(connection, shutdown)
 }
 
