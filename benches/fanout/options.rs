@@ -9,7 +9,7 @@ cargo bench --features jemalloc --bench fanout [-- OPTIONS]
 
   --rounds N          how often each target is measured, in turn (3)
   --seconds S         how long each measurement takes (10)
-  --rates A,B         events a second (10,100)
+  --rates A,B         events a second (10,100,400)
   --clients A,B       two numbers of clients, the smaller first (1000,5000)
   --nchan-workers N   worker processes of nginx (one for each core)
   --only A,B          of floor, nchan and gateway, only these
@@ -32,7 +32,8 @@ impl Default for Options {
         Self {
             rounds: 3,
             window: Duration::from_secs(10),
-            rates: vec![10, 100],
+            // The last is more than most can deliver.
+            rates: vec![10, 100, 400],
             clients: [1_000, 5_000],
             nchan_workers: thread::available_parallelism().map_or(2, usize::from),
             targets: Target::ALL.to_vec(),
