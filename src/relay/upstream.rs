@@ -138,7 +138,11 @@ impl Again {
             .filter(|position| *position < self.before)
             .filter(|position| self.last.is_none_or(|last| *position > last));
         self.run = known.map(|position| position + 1);
-        self.last = known.or(self.last);
+        // One without an id where the upstream was asked to go on may be like it by chance: what comes next tells whether
+        // the upstream has gone on there or begun anew.
+        if draft.sets_id || self.last.is_some() {
+            self.last = known.or(self.last);
+        }
         known.is_some()
     }
 }

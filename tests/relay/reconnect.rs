@@ -108,6 +108,25 @@ async fn what_has_no_id_is_known_behind_the_one_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_without_an_id_that_is_alike_by_chance_hides_no_repetition() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    let all = [(0, false), (1, true), (0, false), (2, true), (0, false)];
+    for (number, with_id) in all {
+        stream.events([number], with_id).await;
+    }
+    assert_eq!(client.texts(5).await, ["0", "1", "0", "2", "0"]);
+    stream.fail().await;
+    // It begins anew, and its first event is like the one behind the id that it was asked with.
+    let stream = calls.recv().await.unwrap().open();
+    for (number, with_id) in all {
+        stream.events([number], with_id).await;
+    }
+    stream.events([3], true).await;
+    assert_eq!(client.text().await, "3");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_answer_to_a_reconnect_has_its_meaning() {
     let html = [("content-type", "text/html")];
     let later = [("retry-after", "120")];
