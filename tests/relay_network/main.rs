@@ -25,7 +25,8 @@
 //! `Last-Event-ID` was ignored, so numbers may jump. If it sets none, a gap event says that some may be missing. One that
 //! begins anew gives its events again; those that are kept no more come with new numbers, so there only the relay's ids are
 //! checked. One that has ids on some events only may give those without again, behind the last that has one, when
-//! another relay asks or where they are not kept.
+//! another relay asks or where they are not kept. A client whose id another relay does not reach in time is told that
+//! nobody knows what it missed, and goes on where that relay is, which may be behind it.
 //!
 //! # To see it again
 //!
