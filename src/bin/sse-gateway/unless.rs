@@ -27,9 +27,10 @@ where
             });
             (signal.clone(), signal.into())
         });
-        if signal.is_woken.load(Ordering::Acquire) {
-            // Before the poll, so that a wake in the middle of it is not lost.
-            signal.is_woken.store(false, Ordering::Release);
+        // Taken before the poll, so that a wake in the middle of it is not lost; and in one step, so that what the last
+        // of several wakes was about is seen.
+        let is_woken = &signal.is_woken;
+        if is_woken.load(Ordering::Relaxed) && is_woken.swap(false, Ordering::AcqRel) {
             let mut cx = Context::from_waker(waker);
             if let Poll::Ready(other) = other.as_mut().poll(&mut cx) {
                 return Poll::Ready(Err(other));
