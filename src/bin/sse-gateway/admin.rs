@@ -13,6 +13,7 @@ use serde_json::json;
 use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
+use crate::answer::answer;
 use crate::relays::Relays;
 use crate::shutdown::{Phase, Shutdown};
 use crate::streams::Streams;
@@ -70,7 +71,7 @@ impl Admin {
             "/" | "/metrics" | "/healthz" | "/readyz" | "/streams" => "GET, HEAD",
             "/drain" => "POST",
             _ => {
-                return body(
+                return answer(
                     StatusCode::NOT_FOUND,
                     TEXT,
                     format!("{path} is not known.\n\n{INDEX}"),
@@ -81,7 +82,7 @@ impl Admin {
             .split(", ")
             .any(|allowed| allowed == method.as_str())
         {
-            let mut response = body(
+            let mut response = answer(
                 StatusCode::METHOD_NOT_ALLOWED,
                 TEXT,
                 format!("{path} takes {allowed}.\n"),
@@ -95,13 +96,13 @@ impl Admin {
             "/metrics" => {
                 self.drain_remaining.set(self.remaining() as f64);
                 self.relays.update_metrics();
-                body(StatusCode::OK, PROMETHEUS, self.metrics.render())
+                answer(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
-            "/healthz" => body(StatusCode::OK, TEXT, "ok\n"),
+            "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" if self.shutdown.phase() == Phase::Serving => {
-                body(StatusCode::OK, TEXT, "ready\n")
+                answer(StatusCode::OK, TEXT, "ready\n")
             }
-            "/readyz" => body(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
+            "/readyz" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
             "/streams" => {
                 let streams = self.streams.to_json();
                 let all = json!({
@@ -110,15 +111,15 @@ impl Admin {
                     "streams": streams,
                     "relays": self.relays.to_json(),
                 });
-                body(StatusCode::OK, JSON, format!("{all}\n"))
+                answer(StatusCode::OK, JSON, format!("{all}\n"))
             }
             "/drain" => {
                 tracing::info!("told to drain by the admin listener");
                 self.shutdown.graceful();
                 let all = json!({ "draining": true, "remaining": self.drain.open_streams() });
-                body(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
+                answer(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
             }
-            _ => body(StatusCode::OK, TEXT, INDEX),
+            _ => answer(StatusCode::OK, TEXT, INDEX),
         }
     }
 
@@ -147,17 +148,4 @@ impl<B> Service<Request<B>> for Admin {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         ready(Ok(self.answer(request.method(), request.uri().path())))
     }
-}
-
-fn body(
-    status: StatusCode,
-    media_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -1,6 +1,7 @@
 //! The gateway in front of an event stream service: what it was told to do, and then doing it.
 
 mod admin;
+mod answer;
 mod cli;
 mod client_body;
 mod client_io;

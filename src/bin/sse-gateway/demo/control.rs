@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
+use crate::answer::answer;
+
 use super::{Demo, page, query::parameter, seen::unix_millis};
 
 impl Demo {
@@ -83,19 +85,6 @@ impl Demo {
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     answer(status, "text/plain; charset=utf-8", body)
-}
-
-fn answer(
-    status: StatusCode,
-    media_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]
