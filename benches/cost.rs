@@ -9,10 +9,8 @@
 mod streams;
 
 use std::env;
-use std::fs;
-use std::process::{Command, Stdio};
 
-use streams::{EVENTS, Set, Shape};
+use streams::{EVENTS, Set, Shape, callgrind};
 
 /// At most so many instructions an event, for the rows that have a target.
 const TARGETS: [(Shape, Set, u64); 4] = [
@@ -66,27 +64,8 @@ fn run(shape: &str, set: &str) {
 
 /// Counts the instructions of one case.
 fn count(shape: Shape, set: Set) -> u64 {
-    let file = format!(
-        "{}/callgrind.{shape:?}.{set:?}",
-        env!("CARGO_TARGET_TMPDIR")
-    );
-    let output = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg("--toggle-collect=*run_to_end*")
-        .arg(format!("--callgrind-out-file={file}"))
-        .arg(env::current_exe().expect("a bench knows its own file"))
-        .args(["--run", &format!("{shape:?}"), &format!("{set:?}")])
-        .stdin(Stdio::null())
-        .output()
-        .expect("valgrind is installed");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "valgrind failed: {log}");
-    let profile = fs::read_to_string(&file).expect("callgrind wrote its file");
-    let totals = profile
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: "));
-    let totals = totals.and_then(|number| number.trim().parse().ok());
-    totals.expect("a callgrind file has totals")
+    let words = ["--run", &format!("{shape:?}"), &format!("{set:?}")];
+    callgrind::count("*run_to_end*", &words)
 }
 
 impl Shape {

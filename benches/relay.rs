@@ -11,9 +11,7 @@ mod streams;
 
 use std::convert::Infallible;
 use std::env;
-use std::fs;
 use std::pin::Pin;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
@@ -23,6 +21,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use http_body_util::channel::{Channel, Sender};
+use streams::callgrind;
 use tokio::runtime::Runtime;
 use tower::service_fn;
 use tower::util::BoxCloneService;
@@ -222,25 +221,6 @@ fn held(case: Case) -> i64 {
 
 /// Counts the instructions of one case.
 fn count(case: Case, clients: usize) -> u64 {
-    let file = format!(
-        "{}/callgrind.{case:?}.{clients}",
-        env!("CARGO_TARGET_TMPDIR")
-    );
-    let output = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg("--toggle-collect=*read_all*")
-        .arg(format!("--callgrind-out-file={file}"))
-        .arg(env::current_exe().expect("a bench knows its own file"))
-        .args(["--run", &format!("{case:?}"), &clients.to_string()])
-        .stdin(Stdio::null())
-        .output()
-        .expect("valgrind is installed");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "valgrind failed: {log}");
-    let profile = fs::read_to_string(&file).expect("callgrind wrote its file");
-    let totals = profile
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: "));
-    let totals = totals.and_then(|number| number.trim().parse().ok());
-    totals.expect("a callgrind file has totals")
+    let words = ["--run", &format!("{case:?}"), &clients.to_string()];
+    callgrind::count("*read_all*", &words)
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each bench uses its part of it
 
+pub(crate) mod callgrind;
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
