@@ -83,7 +83,7 @@ impl Follow for MemoryFollower {
             len += entry.bytes.len();
             end += 1;
         }
-        let bytes = read(&mut state, begin, end, len);
+        let bytes = read(&log, &mut state, begin, end, len);
         self.position = end;
         self.read_up_to = state.ring.sequence_before(end);
         let replayed = if begin < self.live { end - begin } else { 0 };
@@ -121,7 +121,7 @@ impl Follow for MemoryFollower {
     }
 }
 
-fn read(state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
+fn read(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
     if end - begin == 1 {
         return state
             .ring
@@ -144,13 +144,19 @@ fn read(state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
     // For one alone it would only be kept, beside the budget.
     if state.followers() > 1 {
         state.joined = Some((begin, end, joined.clone()));
+        log.count(state);
     }
     joined
 }
 
 impl Drop for MemoryFollower {
     fn drop(&mut self) {
-        self.log.lock().leave(self.slot);
+        let mut state = self.log.lock();
+        let had_joined = state.joined.is_some();
+        state.leave(self.slot);
+        if had_joined {
+            self.log.count(&state);
+        }
     }
 }
 

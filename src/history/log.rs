@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::follower::MemoryFollower;
 use super::memory::{Cause, Limits, Store};
 use super::ring::{Place, Ring};
-use super::{Appended, Draft, Evictions, Found, Joined, Log, Start, Stats};
+use super::{Appended, Draft, Evictions, Found, Joined, Log, Seal, Start, Stats};
 use crate::wire::Epoch;
 
 /// A log of a [`MemoryHistory`](super::MemoryHistory).
@@ -24,7 +24,7 @@ pub(super) struct Inner {
     store: Arc<Store>,
     limits: Limits,
     number: u64,
-    /// What the ring costs, to be read without its lock.
+    /// What the ring and the joined bytes cost, to be read without the lock.
     size: AtomicUsize,
     state: Mutex<State>,
 }
@@ -139,6 +139,7 @@ impl Log for MemoryLog {
             last_id: state.ring.last_id(),
             evictions: state.evicted,
             dropped_up_to: state.ring.sequence_before(state.ring.base()),
+            appended: state.ring.next(),
         }
     }
 }
@@ -148,7 +149,7 @@ impl Inner {
         store: Arc<Store>,
         limits: Limits,
         number: u64,
-        epoch: Epoch,
+        (epoch, seal): (Epoch, Seal),
         behind: Option<Bytes>,
     ) -> Self {
         Inner {
@@ -157,7 +158,7 @@ impl Inner {
             number,
             size: AtomicUsize::new(0),
             state: Mutex::new(State {
-                ring: Ring::new(epoch, behind),
+                ring: Ring::new(epoch, seal, behind),
                 closed: false,
                 waiting: Vec::new(),
                 free: Vec::new(),
@@ -178,6 +179,9 @@ impl Inner {
     /// Drops the oldest events until they cost at most this.
     pub(super) fn evict_to(&self, most: usize) {
         self.change(|state, inner| {
+            if state.cost() > most {
+                state.joined = None;
+            }
             while state.ring.cost() > most && state.ring.pop() {
                 state.evicted.count(Cause::Budget);
                 inner.store.count(Cause::Budget);
@@ -187,17 +191,21 @@ impl Inner {
 
     fn change<T>(&self, change: impl FnOnce(&mut State, &Inner) -> T) -> T {
         let mut state = self.lock();
-        let before = state.ring.cost();
         let base = state.ring.base();
         let result = change(&mut state, self);
         if state.ring.base() != base {
             // It would keep bytes that were given up.
             state.joined = None;
         }
-        let after = state.ring.cost();
-        self.size.store(after, Ordering::Relaxed);
-        self.store.resized(before, after);
+        self.count(&state);
         result
+    }
+
+    /// Tells the store how much the log costs now. The caller has its lock.
+    pub(super) fn count(&self, state: &State) {
+        let after = state.cost();
+        let before = self.size.swap(after, Ordering::Relaxed);
+        self.store.resized(before, after);
     }
 }
 
@@ -219,6 +227,11 @@ impl State {
             self.waiting.push(None);
             self.waiting.len() - 1
         })
+    }
+
+    fn cost(&self) -> usize {
+        let joined = self.joined.as_ref().map_or(0, |(_, _, bytes)| bytes.len());
+        self.ring.cost() + joined
     }
 
     pub(super) fn followers(&self) -> usize {

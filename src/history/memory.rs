@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::History;
 use super::log::{Inner, MemoryLog};
+use super::{History, Reserved, Seal};
 use crate::wire::Epoch;
 
 /// Keeps events in memory, bounded for each log, and with one budget for all logs. Clones are the same history,
@@ -67,7 +67,9 @@ pub(super) enum Cause {
 /// Locks are taken in one order: that of `logs` before that of a log, and never the other way round.
 pub(super) struct Store {
     budget: usize,
+    /// Of logs and of what was reserved.
     total: AtomicUsize,
+    reserved: AtomicUsize,
     evictions: [AtomicU64; 4],
     logs: Mutex<HashMap<u64, Weak<Inner>>>,
     next: AtomicU64,
@@ -118,6 +120,16 @@ impl MemoryHistory {
 
     /// How many bytes all logs keep together.
     pub fn bytes(&self) -> usize {
+        self.held() - self.reserved()
+    }
+
+    /// How many bytes are reserved for what relays hold beside events: keys, heads, and the bodies of requests.
+    pub fn reserved(&self) -> usize {
+        self.store.reserved.load(Ordering::Relaxed)
+    }
+
+    /// All bytes that count against the budget: those of logs, and those that are reserved.
+    pub fn held(&self) -> usize {
         self.store.total.load(Ordering::Relaxed)
     }
 
@@ -136,17 +148,34 @@ impl Default for MemoryHistory {
 impl History for MemoryHistory {
     type Log = MemoryLog;
 
-    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> MemoryLog {
+    fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> MemoryLog {
         let number = self.store.next.fetch_add(1, Ordering::Relaxed);
         let inner = Arc::new(Inner::new(
             self.store.clone(),
             self.limits,
             number,
-            epoch,
+            (epoch, seal),
             behind,
         ));
         self.store.lock().insert(number, Arc::downgrade(&inner));
         MemoryLog::new(inner)
+    }
+
+    /// At most half of the budget may be reserved: the rest is for events. They give way.
+    fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        let most = self.store.budget / 2;
+        let reserved = &self.store.reserved;
+        reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                now.checked_add(bytes).filter(|after| *after <= most)
+            })
+            .ok()?;
+        self.store.resized(0, bytes);
+        let reserved = Reserved::of(self.store.clone(), bytes);
+        if self.store.is_over_budget() {
+            self.store.enforce_budget();
+        }
+        Some(reserved)
     }
 
     fn evictions(&self) -> Evictions {
@@ -166,6 +195,7 @@ impl Store {
         Store {
             budget,
             total: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             evictions: Default::default(),
             logs: Mutex::default(),
             next: AtomicU64::new(0),
@@ -183,6 +213,12 @@ impl Store {
         } else {
             self.total.fetch_sub(before - after, Ordering::Relaxed);
         }
+    }
+
+    /// What was reserved is not held any more.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.resized(bytes, 0);
+        self.reserved.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn closed(&self, number: u64) {

@@ -24,19 +24,30 @@ use crate::wire::{Epoch, Event, EventId, LineEnding};
 mod follower;
 mod log;
 mod memory;
+mod reserved;
 mod ring;
+mod seal;
 
 pub use follower::MemoryFollower;
 pub use log::MemoryLog;
 pub use memory::{Evictions, MemoryHistory};
+pub use reserved::Reserved;
+pub(crate) use ring::MAX_UPSTREAM_ID;
+pub use seal::Seal;
 
 /// Opens logs.
 pub trait History: Send + Sync + 'static {
     /// The events of one stream.
     type Log: Log;
 
-    /// Opens a log, whose ids begin with this epoch, and whose events are those behind this id of the upstream.
-    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> Self::Log;
+    /// Opens a log, whose ids begin with this epoch and are sealed by this seal, and whose events are those behind this id
+    /// of the upstream.
+    fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> Self::Log;
+
+    /// Takes so many bytes of the budget for something that is held beside events, if they may be had.
+    fn reserve(&self, _bytes: usize) -> Option<Reserved> {
+        Some(Reserved::nothing())
+    }
 
     /// Events that were dropped so far to stay within the bounds, if the store tells.
     fn evictions(&self) -> Evictions {
@@ -203,4 +214,6 @@ pub struct Stats {
     pub evictions: Evictions,
     /// The number of the last event with data among them: who has not read up to there is lost.
     pub dropped_up_to: u64,
+    /// Events that were appended so far, also those without data.
+    pub appended: u64,
 }

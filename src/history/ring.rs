@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::memory::{Cause, Limits};
-use super::{Draft, Gap, Start};
+use super::{Draft, Gap, Seal, Start};
 use crate::wire::{Epoch, Event, EventId, LineEnding, SequentialId};
 
 /// An event that is kept.
@@ -29,6 +29,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Ring {
     epoch: Epoch,
+    seal: Seal,
     entries: VecDeque<Entry>,
     /// The position of the oldest entry.
     base: u64,
@@ -48,12 +49,13 @@ pub(super) struct Ring {
 const OVERHEAD: usize = 192;
 
 /// A longer id of the upstream is not carried behind the dot: it would come back in a header.
-const MAX_UPSTREAM_ID: usize = 256;
+pub(crate) const MAX_UPSTREAM_ID: usize = 256;
 
 impl Ring {
-    pub(super) fn new(epoch: Epoch, behind: Option<Bytes>) -> Self {
+    pub(super) fn new(epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> Self {
         Ring {
             epoch,
+            seal,
             entries: VecDeque::new(),
             base: 0,
             base_sequence: 0,
@@ -290,7 +292,7 @@ impl Ring {
             sequence,
             upstream: upstream.filter(|id| !id.is_empty() && id.len() <= MAX_UPSTREAM_ID),
         };
-        id.to_event_id()
+        self.seal.write(&id)
     }
 }
 

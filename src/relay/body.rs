@@ -1,7 +1,6 @@
 //! The body of a response: a place in a history, or untouched.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,12 +9,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep};
 
+use super::catch_up::{CatchUp, Caught};
 use super::config::Config;
 use super::hangup::Place;
 use super::shared::Client;
-use super::{Hangup, SlowClient, UpstreamState, gap};
+use super::{Hangup, SlowClient, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
 use crate::wire::millis;
 
@@ -24,6 +23,9 @@ pin_project! {
     ///
     /// Its data is [`Bytes`], its error that of the body inside. An event stream of a relay ends cleanly only.
     pub struct RelayBody<B, L: Log = MemoryLog> {
+        // What was read of a body already, and what is left of it.
+        before: Bytes,
+        rest: Option<Pin<Box<B>>>,
         // None when it has ended, or is of a relay.
         #[pin]
         untouched: Option<B>,
@@ -38,56 +40,31 @@ pub(super) struct Relayed<L: Log> {
     /// What goes in front of it.
     first: Vec<u8>,
     sent: bool,
-    seek: Option<Seek>,
+    /// While its place is not known.
+    catch_up: Option<CatchUp>,
     /// The reconnection time that the upstream has set before the client came.
     retry: Option<Duration>,
     /// Where its relay sees how far it has read, if its server can be asked to let it go.
     place: Option<Arc<Place>>,
 }
 
-/// A last event ID that is not known, but may be soon: the client was served by somebody who was ahead.
-pub(super) struct Seek {
-    id: Vec<u8>,
-    sleep: Pin<Box<Sleep>>,
-    /// Whether the upstream was there when it was last looked.
-    was_connected: bool,
-}
-
-/// For so long to twice as long an unknown id is waited for before the client is told of a gap. Its events wait in the history.
-const SEEK_FOR: Duration = Duration::from_secs(1);
-
-impl Seek {
-    pub(super) fn new(id: Vec<u8>) -> Self {
-        Seek {
-            id,
-            sleep: Box::pin(sleep(SEEK_FOR)),
-            was_connected: false,
-        }
-    }
-
-    /// Waits until the upstream has been there for long enough: from one that is not nothing can come.
-    fn poll_over(&mut self, cx: &mut Context<'_>, state: UpstreamState) -> Poll<()> {
-        loop {
-            ready!(self.sleep.as_mut().poll(cx));
-            let connected = matches!(state, UpstreamState::Connected | UpstreamState::Ended);
-            if std::mem::replace(&mut self.was_connected, connected) && connected {
-                return Poll::Ready(());
-            }
-            self.sleep.as_mut().reset(Instant::now() + SEEK_FOR);
-        }
-    }
-}
-
 impl<B, L: Log> RelayBody<B, L> {
     pub(super) fn untouched(inner: B) -> Self {
         RelayBody {
             untouched: Some(inner),
-            relayed: None,
+            ..Self::empty()
         }
     }
 
     pub(super) fn empty() -> Self {
+        Self::behind(Bytes::new(), None)
+    }
+
+    /// These bytes, and then what is left of another body.
+    pub(super) fn behind(before: Bytes, rest: Option<Pin<Box<B>>>) -> Self {
         RelayBody {
+            before,
+            rest,
             untouched: None,
             relayed: None,
         }
@@ -96,16 +73,18 @@ impl<B, L: Log> RelayBody<B, L> {
     /// These bytes, and then what the follower reads.
     pub(super) fn relayed(
         first: Vec<u8>,
-        seek: Option<Seek>,
+        catch_up: Option<CatchUp>,
         follower: Option<(L::Follower, Client<L>)>,
     ) -> Self {
         RelayBody {
+            before: Bytes::new(),
+            rest: None,
             untouched: None,
             relayed: Some(Box::new(Relayed {
                 follower,
                 first,
                 sent: false,
-                seek,
+                catch_up,
                 retry: None,
                 place: None,
             })),
@@ -127,7 +106,7 @@ impl<B, L: Log> RelayBody<B, L> {
         if let (Some(relayed), Some(hangup)) = (&mut self.relayed, hangup) {
             if let Some((follower, client)) = &relayed.follower {
                 // Who waits for his place has none yet.
-                let known = relayed.seek.is_none().then(|| follower.read_up_to());
+                let known = relayed.catch_up.is_none().then(|| follower.read_up_to());
                 relayed.place = Some(client.places.enter(hangup, known.unwrap_or(u64::MAX)));
             }
         }
@@ -138,7 +117,7 @@ impl<B, L: Log> RelayBody<B, L> {
 impl<L: Log> Drop for Relayed<L> {
     /// Who does not read is not told, but counted.
     fn drop(&mut self) {
-        let Some((follower, client)) = self.follower.as_ref().filter(|_| self.seek.is_none())
+        let Some((follower, client)) = self.follower.as_ref().filter(|_| self.catch_up.is_none())
         else {
             return;
         };
@@ -163,19 +142,26 @@ impl<L: Log> Relayed<L> {
             let line = format!("retry: {}\n", millis(time));
             return Poll::Ready(Some(line.into()));
         }
-        if let (Some(seek), Some((follower, client))) = (&mut self.seek, &mut self.follower) {
-            if follower.poll_seek(cx, &seek.id).is_ready() {
-                self.first.clear();
-            } else {
-                ready!(seek.poll_over(cx, client.state()));
+        if let (Some(catch_up), Some((follower, client))) = (&mut self.catch_up, &mut self.follower)
+        {
+            match ready!(catch_up.poll(cx, follower)) {
+                Caught::Events(bytes) => {
+                    client.gives_ids();
+                    return Poll::Ready(Some(self.guarded(bytes)));
+                }
+                Caught::Up => self.first.clear(),
+                Caught::Not => {}
             }
-            self.seek = None;
+            self.catch_up = None;
             if let Some(place) = &self.place {
                 place.set(follower.read_up_to());
             }
         }
         if !self.first.is_empty() {
             self.sent = true;
+            if let Some((_, client)) = &self.follower {
+                client.gives_ids();
+            }
             return Poll::Ready(Some(std::mem::take(&mut self.first).into()));
         }
         loop {
@@ -184,6 +170,7 @@ impl<L: Log> Relayed<L> {
             };
             let to = match ready!(follower.poll_read(cx)) {
                 Read::Events { bytes, replayed } => {
+                    client.gives_ids();
                     client.config.metrics.replayed(replayed);
                     if let Some(place) = &self.place {
                         place.set(follower.read_up_to());
@@ -245,30 +232,45 @@ impl<B: Body, L: Log> Body for RelayBody<B, L> {
             }
             return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
         }
-        let Some(inner) = this.untouched.as_mut().as_pin_mut() else {
-            return Poll::Ready(None);
+        if !this.before.is_empty() {
+            let before = std::mem::take(this.before);
+            return Poll::Ready(Some(Ok(Frame::data(before))));
+        }
+        let inner = match (this.untouched.as_mut().as_pin_mut(), this.rest.as_mut()) {
+            (Some(inner), _) => inner,
+            (None, Some(rest)) => rest.as_mut(),
+            (None, None) => return Poll::Ready(None),
         };
         let frame = ready!(inner.poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
             this.untouched.set(None);
+            *this.rest = None;
         }
         let whole = |mut data: B::Data| data.copy_to_bytes(data.remaining());
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match (&self.untouched, &self.relayed) {
-            (Some(inner), _) => inner.is_end_stream(),
-            (None, relayed) => relayed.is_none(),
-        }
+        self.before.is_empty()
+            && self.relayed.is_none()
+            && self.inner().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.untouched, &self.relayed) {
-            (Some(inner), _) => inner.size_hint(),
-            (None, None) => SizeHint::with_exact(0),
-            (None, Some(_)) => SizeHint::default(),
+        if self.relayed.is_some() {
+            return SizeHint::default();
         }
+        let before = SizeHint::with_exact(self.before.len() as u64);
+        let rest = self
+            .inner()
+            .map_or(SizeHint::with_exact(0), Body::size_hint);
+        before + rest
+    }
+}
+
+impl<B, L: Log> RelayBody<B, L> {
+    fn inner(&self) -> Option<&B> {
+        self.untouched.as_ref().or(self.rest.as_deref())
     }
 }
 

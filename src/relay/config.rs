@@ -1,9 +1,13 @@
 //! What can be chosen.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Key;
+use http::{Extensions, Uri};
+
 use super::metrics::Metrics;
+use super::{Key, Secret};
 use crate::wire::DEFAULT_MAX_EVENT_BYTES;
 
 /// What a client without a last event ID is given.
@@ -51,6 +55,16 @@ pub enum CleanEnd {
     Lost,
 }
 
+/// Tells what the target of a request was before something in front of the relay has changed it.
+#[derive(Clone)]
+pub(super) struct TargetOf(pub(super) Arc<dyn Fn(&Extensions) -> Option<Uri> + Send + Sync>);
+
+impl fmt::Debug for TargetOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TargetOf")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     /// `None` when each request has its own.
@@ -65,9 +79,17 @@ pub(super) struct Config {
     pub(super) give_up: Duration,
     pub(super) keep_finished: Duration,
     pub(super) keep_ids: bool,
+    pub(super) target: Option<TargetOf>,
+    pub(super) insist: bool,
+    /// Cookies to which a resumable stream is bound.
+    pub(super) bound_cookies: Vec<String>,
+    pub(super) secret: Secret,
     pub(super) max_event_bytes: usize,
     pub(super) max_request_bytes: u64,
+    pub(super) request_timeout: Duration,
     pub(super) max_relays: usize,
+    pub(super) max_idle: usize,
+    pub(super) max_idle_for_client: usize,
     pub(super) metrics: Metrics,
 }
 
@@ -85,9 +107,16 @@ impl Config {
             give_up: Duration::from_secs(300),
             keep_finished: Duration::from_secs(60),
             keep_ids: false,
+            target: None,
+            insist: false,
+            bound_cookies: Vec::new(),
+            secret: Secret::random(),
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
             max_request_bytes: 1024 * 1024,
+            request_timeout: Duration::from_secs(60),
             max_relays: 10_000,
+            max_idle: 2_000,
+            max_idle_for_client: 200,
             metrics: Metrics::default(),
         }
     }

@@ -1,8 +1,10 @@
 //! Tells clients of what they missed.
 
 use super::config::Config;
-use crate::history::Gap;
-use crate::wire::{Event, EventBuilder};
+use super::metrics::Replay;
+use super::shared::Relay;
+use crate::history::{Found, Gap};
+use crate::wire::{Event, EventBuilder, LineEnding, SequentialId};
 
 /// The event of a gap, or nothing if clients are not to be told.
 ///
@@ -13,6 +15,32 @@ pub(super) fn event(config: &Config, gap: &Gap) -> Vec<u8> {
     };
     let event = event.id(gap.id.clone()).line_ending(gap.ending).build();
     event.to_bytes().into()
+}
+
+/// The gap of a client about which nothing is known, in front of all events of a relay.
+pub(super) fn from_the_start<L>(relay: &Relay<L>) -> Gap {
+    let id = SequentialId {
+        epoch: relay.epoch,
+        sequence: 0,
+        upstream: None,
+    };
+    Gap {
+        missed: None,
+        id: id.to_event_id(),
+        ending: LineEnding::default(),
+    }
+}
+
+/// Counts what there was behind the id of a client, and gives the event that tells of what was not.
+pub(super) fn found(config: &Config, found: &Found) -> Vec<u8> {
+    let (replay, gap) = match found {
+        Found::NotAsked => return Vec::new(),
+        Found::All => (Replay::Hit, None),
+        Found::Some(gap) => (Replay::Gap, Some(gap)),
+        Found::Unknown(gap) => (Replay::Unknown, Some(gap)),
+    };
+    config.metrics.replay(replay);
+    gap.map_or_else(Vec::new, |gap| event(config, gap))
 }
 
 /// The same without an id, for a log to give it one.

@@ -1,7 +1,9 @@
 //! What a client saw last, as its request says it.
 
-use http::{HeaderName, HeaderValue, Uri, request, uri};
+use http::{HeaderName, Uri, request, uri};
 
+use super::LastEventIdTaken;
+use super::keyed::value;
 use crate::wire::{Epoch, SequentialId};
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -21,14 +23,18 @@ const MAX_LEN: usize = 4096;
 #[derive(Clone, Debug)]
 pub(super) struct LastEventId {
     pub(super) id: Vec<u8>,
-    /// What of it is the upstream's.
+    /// What of it is the upstream's, if it is true.
     pub(super) upstream: Option<Vec<u8>>,
 }
 
 impl LastEventId {
     /// Takes it out of the request, the header before the query. In the header stays what is the upstream's.
-    pub(super) fn take(request: &mut request::Parts) -> Option<Self> {
-        let in_query = take_from_query(&mut request.uri);
+    ///
+    /// A parameter of the query that has such a name is taken for one where the client asks for an event stream by name,
+    /// or its value is an id of ours. It may be anything else otherwise.
+    pub(super) fn take(request: &mut request::Parts, is_named: bool) -> Option<Self> {
+        request.extensions.insert(LastEventIdTaken(()));
+        let in_query = take_from_query(&mut request.uri, is_named);
         let in_header = request.headers.remove(&LAST_EVENT_ID);
         let id = in_header.map(|id| id.as_bytes().to_vec()).or(in_query)?;
         if id.is_empty() {
@@ -42,8 +48,7 @@ impl LastEventId {
             Some(ours) => ours.upstream.map(<[u8]>::to_vec),
             None => Some(id.clone()),
         };
-        let value = upstream.as_deref().map(HeaderValue::from_bytes);
-        if let Some(Ok(value)) = value {
+        if let Some(value) = upstream.as_deref().and_then(value) {
             request.headers.insert(LAST_EVENT_ID, value);
         }
         Some(LastEventId { id, upstream })
@@ -55,7 +60,7 @@ impl LastEventId {
     }
 }
 
-fn take_from_query(from: &mut Uri) -> Option<Vec<u8>> {
+fn take_from_query(from: &mut Uri, is_named: bool) -> Option<Vec<u8>> {
     let query = from.query()?;
     let is_one = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or("");
@@ -64,6 +69,9 @@ fn take_from_query(from: &mut Uri) -> Option<Vec<u8>> {
     let found = query.split('&').find(is_one)?;
     let value = found.split_once('=').map_or("", |(_, value)| value);
     let id = percent_decoded(value.as_bytes());
+    if !is_named && SequentialId::parse(&id).is_none() {
+        return None;
+    }
 
     let rest: Vec<&str> = query.split('&').filter(|pair| !is_one(pair)).collect();
     let path = match rest.is_empty() {
@@ -108,7 +116,7 @@ mod tests {
             request = request.header(LAST_EVENT_ID, id);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let id = LastEventId::take(&mut parts);
+        let id = LastEventId::take(&mut parts, true);
         let sent = parts.headers.get(&LAST_EVENT_ID);
         (
             id.map(|id| String::from_utf8(id.id).unwrap()),
@@ -137,6 +145,26 @@ mod tests {
             (some("5"), "http://host/a".into(), some("5"))
         );
         assert_eq!(taken("/a?b", None), (None, "/a?b".into(), None));
+    }
+
+    #[test]
+    fn who_does_not_name_an_event_stream_may_mean_something_else_in_the_query() {
+        let ours = SequentialId {
+            epoch: Epoch::from_secret(7),
+            sequence: 3,
+            upstream: None,
+        };
+        let ours = ours.to_event_id();
+        let ours = ours.as_bytes().escape_ascii().to_string();
+        for (query, left, found) in [
+            ("last_event_id=5&x=1".into(), "last_event_id=5&x=1", false),
+            (format!("last_event_id={ours}&x=1"), "x=1", true),
+        ] {
+            let request = Request::get(format!("/json?{query}")).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            assert_eq!(LastEventId::take(&mut parts, false).is_some(), found);
+            assert_eq!(parts.uri.query(), Some(left));
+        }
     }
 
     #[test]

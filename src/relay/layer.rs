@@ -4,18 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Extensions, Uri};
 use tower_layer::Layer;
 
-use super::config::Config;
+use super::config::{Config, TargetOf};
 use super::registry::Registry;
-use super::{Begin, CleanEnd, Key, OnLeave, RelayInfo, RelayService, SlowClient};
+use super::{Begin, CleanEnd, Key, OnLeave, RelayInfo, RelayService, Secret, SlowClient};
 use crate::history::{History, MemoryHistory};
 use crate::wire::EventBuilder;
 
 /// Puts relays between the clients and the event streams of a service. See the [module docs](super).
 ///
-/// Clones, and the services that they make, have the same relays. So give routers that are nested under
-/// different paths each a layer of its own: what is stripped from a path cannot be part of its key.
+/// Clones have the same relays under one bound. Each *service* that they make keeps its streams to itself, and so do its
+/// clones: two routers may have the same path for different streams. So make one service and clone it, rather than one for
+/// each connection.
+///
+/// A router that is nested sees a path without what it is nested under. Where the same router is nested twice, or under a
+/// path with a parameter, tell the layer by [`with_target`](Self::with_target) what the path was, or put the layer around
+/// the outer router.
 pub struct RelayLayer<H: History = MemoryHistory> {
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
@@ -131,7 +137,75 @@ impl<H: History> RelayLayer<H> {
         self.with(|config| config.max_event_bytes = bytes)
     }
 
-    /// Sets how large the body of a request may be to be relayed, in bytes. Default: 1 MiB.
+    /// Takes the target of a request from its extensions: what it was before a router stripped something off. All services
+    /// of the layer then have their streams together.
+    ///
+    /// # Example: a router of axum that is nested under a parameter
+    ///
+    /// ```
+    /// use axum::{Router, extract::OriginalUri, routing::get};
+    /// use tower_sse::relay::{Key, RelayLayer};
+    ///
+    /// let relays = RelayLayer::shared(Key::default())
+    ///     .with_target(|extensions| Some(extensions.get::<OriginalUri>()?.0.clone()));
+    /// let tenant = Router::new().route("/events", get(|| async { "…" })).layer(relays);
+    /// let app: Router = Router::new().nest("/{tenant}", tenant);
+    /// ```
+    #[must_use]
+    pub fn with_target(
+        self,
+        target: impl Fn(&Extensions) -> Option<Uri> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| config.target = Some(TargetOf(Arc::new(target))))
+    }
+
+    /// Shares also what the upstream says is not to be shared: answers with `Cache-Control: private` or `Vary: *`, and those
+    /// that differ by a field that `Vary` names and the key leaves out. Default: no.
+    ///
+    /// To be set where the key is known to say all that counts, and the upstream says otherwise of all that it sends.
+    #[must_use]
+    pub fn with_insistence(self, insist: bool) -> Self {
+        self.with(|config| config.insist = insist)
+    }
+
+    /// Binds a resumable stream also to the cookies of these names. Default: none.
+    ///
+    /// It is bound to its id, `Authorization` and the path in any case. A cookie that changes while a stream is open, as
+    /// that of a session which is renewed, must not be named: its client would not find the stream again.
+    #[must_use]
+    pub fn with_bound_cookies(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        self.with(|config| config.bound_cookies = names)
+    }
+
+    /// Sets the secret by which keys are hashed, and ids of the upstream are known again. Default: a random one.
+    #[must_use]
+    pub fn with_secret(self, secret: Secret) -> Self {
+        self.with(|config| config.secret = secret)
+    }
+
+    /// Sets how long the client may be silent while the body of a request is read that is to be shared by its body. It is
+    /// answered 408 then. Default: 60 s.
+    #[must_use]
+    pub fn with_request_timeout(self, time: Duration) -> Self {
+        self.with(|config| config.request_timeout = time)
+    }
+
+    /// Sets how many relays there may be without clients: those that linger, and those that have finished. If there are
+    /// more, the oldest ends, of those from where the most are. Default: 2,000.
+    #[must_use]
+    pub fn with_max_idle(self, relays: usize) -> Self {
+        self.with(|config| config.max_idle = relays)
+    }
+
+    /// Sets how many of them may be of one client address. It is known where a server puts a
+    /// [`ClientAddress`](super::ClientAddress) into the extensions of its requests. Default: 200.
+    #[must_use]
+    pub fn with_max_idle_for_client(self, relays: usize) -> Self {
+        self.with(|config| config.max_idle_for_client = relays)
+    }
+
+    /// Sets how large the body of a request may be that is to be shared by its body, in bytes. Default: 1 MiB.
     ///
     /// Requests with a larger one, or with one whose length is not known before, pass by unrelayed.
     #[must_use]
@@ -139,7 +213,8 @@ impl<H: History> RelayLayer<H> {
         self.with(|config| config.max_request_bytes = bytes)
     }
 
-    /// Sets how many relays there may be. Requests for more pass by unrelayed. Default: 10,000.
+    /// Sets how many relays there may be. For one more, one without clients ends; if all have some, the request passes by
+    /// unrelayed, and is counted. Default: 10,000.
     #[must_use]
     pub fn with_max_relays(self, relays: usize) -> Self {
         self.with(|config| config.max_relays = relays)
@@ -193,7 +268,8 @@ impl<S, H: History> Layer<S> for RelayLayer<H> {
     type Service = RelayService<S, H>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RelayService::new(inner, self.config.clone(), self.registry.clone())
+        let service = self.registry.next_service();
+        RelayService::new(inner, self.config.clone(), self.registry.clone(), service)
     }
 }
 

@@ -4,6 +4,19 @@ use super::SlowClient;
 #[cfg(not(feature = "metrics"))]
 use crate::history::Stats;
 
+/// Why a request passes by unrelayed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refused {
+    /// There are as many relays as there may be.
+    Relays,
+    /// The budget is used up.
+    Budget,
+}
+
+impl Refused {
+    pub(super) const ALL: [&'static str; 2] = ["relays", "budget"];
+}
+
 /// What became of a last event ID.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Replay {
@@ -32,6 +45,7 @@ impl Metrics {
 impl Metrics {
     pub(super) fn replayed(&self, _: u64) {}
     pub(super) fn replay(&self, _: Replay) {}
+    pub(super) fn refused(&self, _: Refused) {}
     pub(super) fn slow(&self, _: SlowClient) {}
     pub(super) fn relays(&self, _: f64) {}
     pub(super) fn clients(&self, _: f64) {}
@@ -46,11 +60,12 @@ mod on {
 
     use metrics::{Counter, Gauge, SharedString, counter, describe_counter, describe_gauge, gauge};
 
-    use super::{Metrics, Replay, SlowClient};
+    use super::{Metrics, Refused, Replay, SlowClient};
     use crate::history::Stats;
 
     pub(super) struct Handles {
         replays: [Counter; 4],
+        refused: [Counter; Refused::ALL.len()],
         replayed_events: Counter,
         slow_clients: [Counter; 3],
         relays: Gauge,
@@ -68,12 +83,14 @@ mod on {
                 [("route", route.clone()), (name, value.into())]
             };
             let replays = |result| counter!("sse_replays_total", &with("result", result));
+            let refused = |why| counter!("sse_relays_refused_total", &with("why", why));
             let slow = |policy| counter!("sse_slow_clients_total", &with("policy", policy));
             let evictions = |by| counter!("sse_history_evictions_total", &with("by", by));
             let label = [("route", route.clone())];
             Metrics {
                 handles: Some(Arc::new(Handles {
                     replays: ["hit", "gap", "unknown", "rejected"].map(replays),
+                    refused: Refused::ALL.map(refused),
                     replayed_events: counter!("sse_replayed_events_total", &label),
                     slow_clients: ["disconnect", "skip", "latest"].map(slow),
                     relays: gauge!("sse_relays_active", &label),
@@ -95,6 +112,12 @@ mod on {
         pub(in crate::relay) fn replay(&self, result: Replay) {
             if let Some(handles) = &self.handles {
                 handles.replays[result as usize].increment(1);
+            }
+        }
+
+        pub(in crate::relay) fn refused(&self, why: Refused) {
+            if let Some(handles) = &self.handles {
+                handles.refused[why as usize].increment(1);
             }
         }
 
@@ -149,6 +172,10 @@ mod on {
             (
                 "sse_replays_total",
                 "Clients that came with a last event ID, by whether all behind it was still kept.",
+            ),
+            (
+                "sse_relays_refused_total",
+                "Requests that passed by unrelayed since there was no room, by what was used up.",
             ),
             (
                 "sse_replayed_events_total",

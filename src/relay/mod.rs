@@ -51,31 +51,47 @@
 //! sends again after a reconnect is known again only while the history has it. A client whose body is not polled cannot be told
 //! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`].
 
+use http::HeaderName;
+
 use crate::wire::EventId;
 
+mod asks;
 mod backoff;
 mod body;
+mod catch_up;
 mod config;
 mod connect;
+mod document;
 mod gap;
 mod hangup;
+mod head;
+mod idle;
 mod key;
+mod keyed;
 mod last_event_id;
 mod layer;
 mod metrics;
+mod neutral;
+mod own;
 mod random;
 mod registry;
+mod request;
 mod retry_after;
+mod secret;
 mod service;
+mod share;
 mod shared;
 mod task;
 mod upstream;
+mod vary;
 
 pub use body::RelayBody;
 pub use config::{Begin, CleanEnd, OnLeave, SlowClient};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use layer::RelayLayer;
+pub use request::{ClientAddress, ForAll, LastEventIdTaken, ShownPath};
+pub use secret::{Secret, ShortSecret};
 pub use service::{RelayFuture, RelayService};
 
 /// What a relay is doing.
@@ -94,6 +110,8 @@ pub struct RelayInfo {
     pub bytes: usize,
     /// The last id; not told of a resumable stream, which it gives access to.
     pub last_id: Option<EventId>,
+    /// The one field by which alone it differs from another relay of the same target, and so is not shared with it.
+    pub apart_by: Option<HeaderName>,
 }
 
 /// How it is with the upstream.

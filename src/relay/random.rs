@@ -1,13 +1,22 @@
 //! Chance, good enough for secrets.
 
-/// 128 random bits.
+/// Fills this with random bytes.
 ///
 /// # Panics
 ///
 /// When the system gives none: then nothing could be kept apart.
+pub(super) fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system gives random bytes");
+}
+
+/// 128 random bits.
+///
+/// # Panics
+///
+/// As [`fill`].
 pub(super) fn bits() -> u128 {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    fill(&mut bytes);
     u128::from_ne_bytes(bytes)
 }
 

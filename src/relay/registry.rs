@@ -1,52 +1,114 @@
 //! The relays that there are, and how a request finds its own.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, header, request};
+use http::{HeaderMap, HeaderName, Method, header, request};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::RelayInfo;
 use super::config::Config;
-use super::last_event_id::{LAST_EVENT_ID, LastEventId};
-use super::metrics::Replay;
-use super::shared::{Client, How, Phase, Relay};
-use super::{RelayInfo, random};
-use crate::history::{History, Log};
+use super::idle::Idle;
+use super::keyed::{Keyed, cookies, joined};
+use super::last_event_id::LastEventId;
+use super::metrics::{Refused, Replay};
+use super::random;
+use super::secret::Hash;
+use super::shared::{Client, How, Of, Parts, Phase, Relay};
+use crate::history::{History, Log, Reserved};
 use crate::wire::Epoch;
 
 pub(super) struct Registry<H: History> {
     history: H,
-    hasher: [RandomState; 2],
     relays: Mutex<Relays<H::Log>>,
+    idle: Arc<Idle<H::Log>>,
+    services: AtomicU64,
+    /// Clients that are caught up at the same time.
+    pub(super) catch_ups: Arc<Semaphore>,
+    /// When it was said last that there is no room.
+    complained: Mutex<Option<Instant>>,
 }
 
 struct Relays<L> {
-    by_key: HashMap<Vec<u8>, Arc<Relay<L>>>,
+    by_key: HashMap<Hash, Vec<Arc<Relay<L>>>>,
     /// All of them: those that finished can be found by their ids after another began under their key.
     by_epoch: HashMap<Epoch, Arc<Relay<L>>>,
+    /// Keys that gave no stream, or none that can be shared: nobody waits for them.
+    passed: HashMap<Hash, Instant>,
+    passed_in_order: VecDeque<(Hash, Instant)>,
+    /// The relay that began last for a target.
+    by_target: HashMap<Hash, Epoch>,
+    /// Fields of which it was said that relays differ by them alone.
+    said: HashSet<HeaderName>,
+}
+
+/// So many clients are caught up at the same time.
+const CATCH_UPS: usize = 64;
+
+/// So long a key that gave no stream is remembered.
+const PASS_FOR: Duration = Duration::from_secs(5);
+const MAX_PASSED: usize = 10_000;
+
+/// So many names of fields are said once.
+const MAX_SAID: usize = 64;
+
+/// A request that looks for the relay of its key.
+pub(super) struct Ask<'a> {
+    pub(super) config: &'a Arc<Config>,
+    pub(super) request: &'a request::Parts,
+    pub(super) keyed: &'a Keyed,
+    pub(super) last: Option<&'a LastEventId>,
+    pub(super) address: Option<IpAddr>,
+    /// Whether it waits for another's answer, and asks for others too.
+    pub(super) is_named: bool,
+    /// With it a relay that finished is not taken.
+    pub(super) anew: bool,
 }
 
 /// What becomes of a request.
 pub(super) enum Entry<L> {
     Join(Client<L>),
-    /// It is the first, and has to make the upstream request.
-    Lead(Client<L>),
-    /// What it asks to go on with is not there, and must not be asked for twice.
-    Gone,
+    /// It is the first, and has to make the upstream request, with the client's own in fields of these names.
+    Lead(Client<L>, Vec<HeaderName>),
+    /// The same, and nobody else waits for its answer.
+    Alone(Client<L>, Vec<HeaderName>),
+    /// It makes its own request.
+    Own,
     /// There are too many.
-    Full,
+    Full(Refused),
+}
+
+/// What a relay begins as.
+struct Opening<'a> {
+    config: &'a Arc<Config>,
+    request: &'a request::Parts,
+    of: Of,
+    address: Option<IpAddr>,
+    /// What the upstream is asked to go on behind.
+    behind: Option<&'a [u8]>,
 }
 
 impl<H: History> Registry<H> {
     pub(super) fn new(history: H) -> Self {
         Registry {
             history,
-            hasher: [RandomState::new(), RandomState::new()],
             relays: Mutex::new(Relays {
                 by_key: HashMap::new(),
                 by_epoch: HashMap::new(),
+                passed: HashMap::new(),
+                passed_in_order: VecDeque::new(),
+                by_target: HashMap::new(),
+                said: HashSet::new(),
             }),
+            idle: Arc::new(Idle::new()),
+            services: AtomicU64::new(0),
+            catch_ups: Arc::new(Semaphore::new(CATCH_UPS)),
+            complained: Mutex::new(None),
         }
     }
 
@@ -54,95 +116,284 @@ impl<H: History> Registry<H> {
         &self.history
     }
 
-    /// Finds the relay of a request, or makes it. With `anew` one that finished is not taken.
-    pub(super) fn enter(
-        &self,
-        config: &Arc<Config>,
-        request: &request::Parts,
-        body: &[u8],
-        last: Option<&LastEventId>,
-        anew: bool,
-    ) -> Entry<H::Log> {
-        let credentials = self.credentials(request);
+    /// The number of the next service: they come in the same order after a restart.
+    pub(super) fn next_service(&self) -> u64 {
+        self.services.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Finds the relay of a request whose stream is shared, or makes it.
+    pub(super) fn enter(&self, ask: &Ask<'_>) -> Entry<H::Log> {
+        let Ask { keyed, last, .. } = *ask;
+        let fields = &ask.request.headers;
         let mut relays = self.lock();
         let by_id = last
             .and_then(LastEventId::epoch)
-            .and_then(|epoch| relays.by_epoch.get(&epoch));
-        let Some(key) = &config.key else {
-            if by_id.is_some_and(|relay| relay.credentials != credentials) {
-                config.metrics.replay(Replay::Rejected);
-            }
-            let known = by_id.filter(|relay| relay.credentials == credentials);
-            if let Some(client) = known.and_then(Relay::join) {
-                return Entry::Join(client);
-            }
-            let asked = last.is_some_and(|last| last.upstream.is_none());
-            if asked && request.method != Method::GET {
-                return Entry::Gone;
-            }
-            let epoch = Epoch::from_secret(random::bits());
-            return self.lead(&mut relays, config, request, Vec::new(), credentials, epoch);
-        };
-
-        let name = key.of(request, body);
-        if let Some(client) = by_id
-            .filter(|relay| relay.key == name)
-            .and_then(Relay::join)
-        {
+            .and_then(|epoch| relays.by_epoch.get(&epoch))
+            .filter(|relay| relay.is_for(&keyed.hash, &keyed.full, fields));
+        if let Some(client) = by_id.and_then(Relay::join) {
             return Entry::Join(client);
         }
-        if let Some(relay) = relays.by_key.get(&name) {
-            let finished = matches!(relay.phase(), Phase::Ended(_, How::Finished | How::Failed));
-            if !finished || (last.is_some() && !anew) {
+        let family = relays.by_key.get(&keyed.hash).map_or(&[][..], |all| all);
+        // Who asked for the same before has told by which fields the answers differ.
+        let names = family.iter().find_map(|relay| relay.vary());
+        let names = names.map_or(Vec::new(), |vary| vary.names());
+        for relay in family {
+            let may_join = match relay.phase() {
+                // The one that waits is for whoever is alike as far as is known.
+                Phase::Starting => ask.is_named && relay.awaits(fields),
+                Phase::Ended(_, How::Finished | How::Failed) => {
+                    last.is_some() && !ask.anew && ask.is_named
+                }
+                // An end that an event source is to be told.
+                Phase::Ended(..) => ask.is_named,
+                Phase::Open(_) => true,
+                Phase::Refused(_) => false,
+            };
+            if may_join && relay.is_for(&keyed.hash, &keyed.full, fields) {
                 if let Some(client) = relay.join() {
                     return Entry::Join(client);
                 }
             }
         }
-        let epoch = Epoch::from_bits(random::bits() as u64);
-        self.lead(&mut relays, config, request, name, credentials, epoch)
+        if !ask.is_named {
+            return Entry::Own;
+        }
+        let is_passed = relays.is_passed(&keyed.hash);
+        let opening = Opening {
+            config: ask.config,
+            request: ask.request,
+            of: of_key(keyed, true),
+            address: ask.address,
+            behind: self.proven(ask),
+        };
+        match self.open(&mut relays, opening) {
+            Ok(client) if is_passed => Entry::Alone(client, names),
+            Ok(client) => {
+                client.await_for(&names, fields);
+                let family = relays.by_key.entry(keyed.hash).or_default();
+                family.push(Arc::clone(&client));
+                Entry::Lead(client, names)
+            }
+            Err(why) => Entry::Full(why),
+        }
     }
 
-    fn lead(
+    /// A stream for which nobody has waited has opened: others find it by its key, unless there is another meanwhile.
+    pub(super) fn publish(&self, ask: &Ask<'_>, client: &Client<H::Log>) -> bool {
+        let keyed = ask.keyed;
+        let fields = &ask.request.headers;
+        let mut relays = self.lock();
+        relays.passed.remove(&keyed.hash);
+        let family = relays.by_key.entry(keyed.hash).or_default();
+        let is_there = family.iter().any(|relay| {
+            matches!(relay.phase(), Phase::Open(_))
+                && relay.is_for(&keyed.hash, &keyed.full, fields)
+        });
+        if !is_there {
+            family.push(Arc::clone(client));
+        }
+        !is_there
+    }
+
+    /// What the upstream's part of an id is, if it was written by who has our secret, and for this very key.
+    pub(super) fn proven<'a>(&self, ask: &Ask<'a>) -> Option<&'a [u8]> {
+        let seal = ask.config.secret.seal(&ask.keyed.hash);
+        ask.last.and_then(|last| seal.proven(&last.id))
+    }
+
+    /// Makes a relay of the stream that a request of its own has given. Others find it by its key if they may and there is
+    /// none yet.
+    pub(super) fn adopt(
         &self,
-        relays: &mut Relays<H::Log>,
+        ask: &Ask<'_>,
+        may_be_joined: bool,
+    ) -> Result<Client<H::Log>, Refused> {
+        let keyed = ask.keyed;
+        let mut relays = self.lock();
+        let opening = Opening {
+            config: ask.config,
+            request: ask.request,
+            of: of_key(keyed, may_be_joined),
+            address: ask.address,
+            behind: ask.last.and_then(|last| last.upstream.as_deref()),
+        };
+        let client = self.open(&mut relays, opening)?;
+        if may_be_joined {
+            relays.passed.remove(&keyed.hash);
+            let family = relays.by_key.entry(keyed.hash).or_default();
+            family.push(Arc::clone(&client));
+        }
+        Ok(client)
+    }
+
+    /// The relay of a stream that is one client's alone.
+    pub(super) fn open_own(
+        &self,
         config: &Arc<Config>,
         request: &request::Parts,
-        key: Vec<u8>,
-        credentials: [u64; 2],
-        epoch: Epoch,
-    ) -> Entry<H::Log> {
-        if relays.by_epoch.len() >= config.max_relays {
-            return Entry::Full;
+        binding: Hash,
+        address: Option<IpAddr>,
+        behind: Option<&[u8]>,
+    ) -> Result<Client<H::Log>, Refused> {
+        let opening = Opening {
+            config,
+            request,
+            of: Of::Client(binding),
+            address,
+            behind,
+        };
+        self.open(&mut self.lock(), opening)
+    }
+
+    /// Finds the stream that is one client's alone by one of its ids.
+    pub(super) fn find_own(
+        &self,
+        config: &Config,
+        last: &LastEventId,
+        binding: &Hash,
+    ) -> Option<Client<H::Log>> {
+        let relays = self.lock();
+        let relay = relays.by_epoch.get(&last.epoch()?)?;
+        match &relay.of {
+            Of::Client(bound) if bound == binding => Relay::join(relay),
+            _ => {
+                config.metrics.replay(Replay::Rejected);
+                None
+            }
         }
-        let label = match &config.key {
-            Some(key) => key.label(request, &self.hasher[0]),
-            None => super::Key::default().label(request, &self.hasher[0]),
+    }
+
+    /// What a stream that is one client's alone is bound to.
+    pub(super) fn binding(&self, config: &Config, request: &request::Parts, room: &[u8]) -> Hash {
+        let mut fields = config.secret.fields("binding");
+        fields.add(room);
+        fields.add(request.uri.path().as_bytes());
+        fields.add_if_any(joined(&request.headers, &header::AUTHORIZATION).as_deref());
+        if !config.bound_cookies.is_empty() {
+            let all = joined(&request.headers, &header::COOKIE).unwrap_or_default();
+            fields.add(&cookies(&config.bound_cookies, &all));
+        }
+        fields.hash()
+    }
+
+    /// Makes a relay. Where there is no room one without clients goes.
+    fn open(
+        &self,
+        relays: &mut Relays<H::Log>,
+        opening: Opening<'_>,
+    ) -> Result<Client<H::Log>, Refused> {
+        let Opening {
+            config,
+            request,
+            of,
+            address,
+            behind,
+        } = opening;
+        while relays.by_epoch.len() >= config.max_relays {
+            let goes = self.idle.make_room();
+            relays.forget(&*goes.ok_or(Refused::Relays)?);
+        }
+        let (label, seal, epoch) = match &of {
+            Of::Key {
+                key,
+                full,
+                is_joined,
+                ..
+            } => {
+                let by = config.key.clone().unwrap_or_default();
+                let epoch = Epoch::from_bits(random::bits() as u64);
+                // Nobody's own id is to prove anything of the stream that is shared.
+                let seal = config.secret.seal(if *is_joined { key } else { full });
+                (by.label(&config.secret, request), seal, epoch)
+            }
+            Of::Client(binding) => {
+                let label = super::Key::default().label(&config.secret, request);
+                let epoch = Epoch::from_secret(random::bits());
+                (label, config.secret.seal(binding), epoch)
+            }
         };
-        // What it is asked for upstream, it has to give.
-        let behind = request.headers.get(&LAST_EVENT_ID);
-        let behind = behind.map(|id| Bytes::copy_from_slice(id.as_bytes()));
-        let log = self.history.open(epoch, behind);
-        let config = config.clone();
-        let get = request.method == Method::GET;
-        let relay = Arc::new(Relay::new(key, label, credentials, epoch, get, log, config));
-        let Some(client) = relay.join() else {
-            return Entry::Full;
+        let bytes = label.len() + RELAY + fields_of(&of) + head_of(request);
+        let held = loop {
+            match self.history.reserve(bytes) {
+                Some(held) => break held,
+                None => {
+                    let goes = self.idle.make_room();
+                    relays.forget(&*goes.ok_or(Refused::Budget)?);
+                }
+            }
         };
-        if relay.config.key.is_some() {
-            relays.by_key.insert(relay.key.clone(), relay.clone());
+        let apart_by = relays.apart_by(&of);
+        if let Some(name) = &apart_by {
+            say_apart(&mut relays.said, name);
+        }
+        let behind = behind.map(Bytes::copy_from_slice);
+        let relay = Arc::new(Relay::new(Parts {
+            log: self.history.open(epoch, seal.clone(), behind),
+            of,
+            label,
+            epoch,
+            seal,
+            is_asked_again: request.method == Method::GET,
+            address,
+            apart_by,
+            config: config.clone(),
+            idle: self.idle.clone(),
+            held,
+        }));
+        let client = relay.join().ok_or(Refused::Relays)?;
+        if let Of::Key { target, .. } = &relay.of {
+            relays.by_target.insert(*target, epoch);
         }
         relays.by_epoch.insert(epoch, relay);
-        Entry::Lead(client)
+        Ok(client)
+    }
+
+    /// Bytes that are held for the body of a request.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        self.history.reserve(bytes)
+    }
+
+    /// Nobody waits for this key for a while.
+    pub(super) fn pass(&self, key: Hash) {
+        let mut relays = self.lock();
+        let now = Instant::now();
+        relays.passed.insert(key, now + PASS_FOR);
+        relays.passed_in_order.push_back((key, now + PASS_FOR));
+        while let Some((key, until)) = relays.passed_in_order.front().copied() {
+            if until > now && relays.passed_in_order.len() <= MAX_PASSED {
+                break;
+            }
+            relays.passed_in_order.pop_front();
+            if relays.passed.get(&key) == Some(&until) {
+                relays.passed.remove(&key);
+            }
+        }
+    }
+
+    /// Counts a request that is not relayed, and says so once in a while.
+    pub(super) fn refuse(&self, config: &Config, why: Refused) {
+        const EVERY: Duration = Duration::from_secs(60);
+        config.metrics.refused(why);
+        let now = Instant::now();
+        let mut last = self
+            .complained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| now.duration_since(last) >= EVERY) {
+            *last = Some(now);
+            let relays = self.lock().by_epoch.len();
+            let why = Refused::ALL[why as usize];
+            tracing::warn!(
+                why,
+                relays,
+                "no room for more relays: requests pass by unrelayed"
+            );
+        }
     }
 
     pub(super) fn remove(&self, relay: &Arc<Relay<H::Log>>) {
-        let mut relays = self.lock();
-        relays.by_epoch.remove(&relay.epoch);
-        let same = relays.by_key.get(&relay.key);
-        if same.is_some_and(|same| Arc::ptr_eq(same, relay)) {
-            relays.by_key.remove(&relay.key);
-        }
+        self.idle.leave(&relay.epoch);
+        self.lock().forget(relay);
     }
 
     fn all(&self) -> Vec<Arc<Relay<H::Log>>> {
@@ -168,22 +419,113 @@ impl<H: History> Registry<H> {
                 bytes: stats.bytes,
                 // That of a resumable stream lets people into it.
                 last_id: stats.last_id.filter(|_| relay.config.key.is_some()),
+                apart_by: relay.apart_by.clone(),
             }
         };
         self.all().into_iter().map(info).collect()
     }
 
-    fn credentials(&self, request: &request::Parts) -> [u64; 2] {
-        let mut all = Vec::new();
-        for name in [header::AUTHORIZATION, header::COOKIE] {
-            for value in request.headers.get_all(&name) {
-                all.push((name.clone(), value.as_bytes()));
-            }
-        }
-        [0, 1].map(|one: usize| self.hasher[one].hash_one(&all))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Relays<H::Log>> {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl<L> Relays<L> {
+    fn forget(&mut self, relay: &Relay<L>) {
+        self.by_epoch.remove(&relay.epoch);
+        let Of::Key { key, target, .. } = &relay.of else {
+            return;
+        };
+        if self.by_target.get(target) == Some(&relay.epoch) {
+            self.by_target.remove(target);
+        }
+        if let Some(family) = self.by_key.get_mut(key) {
+            family.retain(|one| one.epoch != relay.epoch);
+            if family.is_empty() {
+                self.by_key.remove(key);
+            }
+        }
+    }
+
+    fn is_passed(&self, key: &Hash) -> bool {
+        self.passed
+            .get(key)
+            .is_some_and(|until| *until > Instant::now())
+    }
+
+    /// The field by which alone a relay differs from the one that began before it for its target.
+    fn apart_by(&self, of: &Of) -> Option<HeaderName> {
+        let Of::Key { target, fields, .. } = of else {
+            return None;
+        };
+        let before = self.by_epoch.get(self.by_target.get(target)?)?;
+        let Of::Key { fields: others, .. } = &before.of else {
+            return None;
+        };
+        let differ =
+            |one: &[(HeaderName, Hash)], other: &[(HeaderName, Hash)]| -> Vec<HeaderName> {
+                let alone = one.iter().filter(|field| !other.contains(field));
+                alone.map(|(name, _)| name.clone()).collect()
+            };
+        let mut names = differ(fields, others);
+        names.extend(differ(others, fields));
+        names.dedup();
+        match &names[..] {
+            [one] => Some(one.clone()),
+            [one, other] if one == other => Some(one.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn of_key(keyed: &Keyed, is_joined: bool) -> Of {
+    Of::Key {
+        key: keyed.hash,
+        full: keyed.full,
+        target: keyed.target,
+        fields: keyed.fields.clone(),
+        is_joined,
+    }
+}
+
+/// Says once for each field what keeps two clients from sharing.
+fn say_apart(said: &mut HashSet<HeaderName>, name: &HeaderName) {
+    if said.len() >= MAX_SAID || !said.insert(name.clone()) {
+        return;
+    }
+    if *name == header::COOKIE {
+        tracing::info!(
+            "not shared with another client because of cookie; name the cookies that count in the key, as in \
+             \"default, cookie:session\", if others do not"
+        );
+    } else if *name == header::AUTHORIZATION || *name == header::PROXY_AUTHORIZATION {
+        tracing::info!(
+            "not shared with another client because of {name}, as it should be where clients are given different events"
+        );
+    } else {
+        tracing::info!(
+            "not shared with another client because of {name}; add it to ignore if it is neutral"
+        );
+    }
+}
+
+/// What a relay takes beside what is counted for it: itself, its places in the registry, and the state of its task.
+const RELAY: usize = 2_048;
+
+fn fields_of(of: &Of) -> usize {
+    match of {
+        Of::Key { fields, .. } => fields.len() * 64,
+        Of::Client(_) => 0,
+    }
+}
+
+/// The request's head, which is kept to make the request again.
+fn head_of(request: &request::Parts) -> usize {
+    fn bytes(headers: &HeaderMap) -> usize {
+        let field = |(name, value): (&HeaderName, &http::HeaderValue)| {
+            name.as_str().len() + value.len() + 64
+        };
+        headers.iter().map(field).sum()
+    }
+    bytes(&request.headers) + request.uri.path().len() + request.uri.query().map_or(0, str::len)
 }

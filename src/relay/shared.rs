@@ -1,31 +1,51 @@
 //! What a relay's task and its clients share.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use tokio::sync::watch;
 use tokio::time::{Duration, timeout};
 
 use super::config::Config;
 use super::hangup::Places;
+use super::head::Head;
+use super::idle::Idle;
+use super::secret::Hash;
+use super::vary::Vary;
 use super::{OnLeave, SlowClient, UpstreamState};
-use crate::history::{Log, Stats};
-use crate::stage::ABOUT_THE_BYTES;
+use crate::history::{Log, Reserved, Seal, Stats};
 use crate::wire::Epoch;
 
 pub(super) struct Relay<L> {
-    pub(super) key: Vec<u8>,
+    pub(super) of: Of,
     pub(super) label: String,
-    /// A hash of the credentials of the request that opened it.
-    pub(super) credentials: [u64; 2],
     pub(super) epoch: Epoch,
+    /// Of its ids.
+    pub(super) seal: Seal,
     /// Whether clients ask again by themselves when it ends, as they do for a GET.
     pub(super) is_asked_again: bool,
+    /// Of the client that opened it.
+    pub(super) address: Option<IpAddr>,
+    /// A field by which alone it differs from another relay.
+    pub(super) apart_by: Option<HeaderName>,
     pub(super) log: L,
     pub(super) config: Arc<Config>,
     pub(super) places: Places,
+    pub(super) idle: Arc<Idle<L>>,
+    /// For whom else the upstream's answer is; not known before its head.
+    vary: OnceLock<Vary>,
+    /// The same as far as it was known when the request was made.
+    awaited: OnceLock<Vary>,
+    /// What is known of the upstream's events: 0 nothing, 1 that there are some without an id, 2 that there are ids.
+    ids: AtomicU8,
+    /// Whether some client was given an id, with which it may come back.
+    has_given: AtomicBool,
+    /// What of the budget it holds beside its events.
+    held: Mutex<Reserved>,
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
@@ -33,6 +53,24 @@ pub(super) struct Relay<L> {
     retry: AtomicU64,
     /// What of the log was counted already; none when it has gone, and with it all that was.
     counted: Mutex<Option<Stats>>,
+}
+
+/// Whose stream it is.
+#[derive(Clone, Debug)]
+pub(super) enum Of {
+    /// Of all whose requests have this key.
+    Key {
+        key: Hash,
+        /// The same of the request that opened it, by all of its fields.
+        full: Hash,
+        /// The key without fields, and those of it.
+        target: Hash,
+        fields: Vec<(HeaderName, Hash)>,
+        /// Whether it is found by its key, and not by its ids alone.
+        is_joined: bool,
+    },
+    /// Of one client, which proves by this that it is the same.
+    Client(Hash),
 }
 
 #[derive(Clone, Debug)]
@@ -47,9 +85,9 @@ pub(super) enum Phase {
 
 #[derive(Clone, Debug)]
 pub(super) enum Refusal {
-    /// For all who wait: an error.
-    Same(Arc<Head>),
-    /// For who asked alone.
+    /// The same for all who wait: an error with its body.
+    Same(Arc<Head>, Bytes),
+    /// Of who asked alone.
     Own,
 }
 
@@ -67,18 +105,27 @@ pub(super) enum How {
     GaveUp,
 }
 
-/// The head of a response, without what is not for all.
-#[derive(Debug)]
-pub(super) struct Head {
-    status: StatusCode,
-    headers: HeaderMap,
-    set_cookie: Vec<HeaderValue>,
-}
-
 #[derive(Debug, Default)]
 struct Presence {
     clients: usize,
     closed: bool,
+    /// Told to make room for others.
+    evicted: bool,
+}
+
+/// What a relay is made of.
+pub(super) struct Parts<L> {
+    pub(super) of: Of,
+    pub(super) label: String,
+    pub(super) epoch: Epoch,
+    pub(super) seal: Seal,
+    pub(super) is_asked_again: bool,
+    pub(super) address: Option<IpAddr>,
+    pub(super) apart_by: Option<HeaderName>,
+    pub(super) log: L,
+    pub(super) config: Arc<Config>,
+    pub(super) idle: Arc<Idle<L>>,
+    pub(super) held: Reserved,
 }
 
 /// A client of a relay, from its request to the end of its body.
@@ -87,24 +134,37 @@ pub(super) struct Client<L> {
 }
 
 impl<L> Relay<L> {
-    pub(super) fn new(
-        key: Vec<u8>,
-        label: String,
-        credentials: [u64; 2],
-        epoch: Epoch,
-        is_asked_again: bool,
-        log: L,
-        config: Arc<Config>,
-    ) -> Self {
-        Relay {
-            key,
+    pub(super) fn new(parts: Parts<L>) -> Self {
+        let Parts {
+            of,
             label,
-            credentials,
             epoch,
+            seal,
             is_asked_again,
+            address,
+            apart_by,
+            log,
+            config,
+            idle,
+            held,
+        } = parts;
+        Relay {
+            of,
+            label,
+            epoch,
+            seal,
+            is_asked_again,
+            address,
+            apart_by,
             log,
             config,
             places: Places::default(),
+            idle,
+            vary: OnceLock::new(),
+            awaited: OnceLock::new(),
+            ids: AtomicU8::new(0),
+            has_given: AtomicBool::new(false),
+            held: Mutex::new(held),
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
@@ -113,13 +173,105 @@ impl<L> Relay<L> {
         }
     }
 
+    /// Whether a client with this key is let in. With an id of this relay it is also where others have been kept out.
+    pub(super) fn is_for(&self, key: &Hash, full: &Hash, fields: &HeaderMap) -> bool {
+        match &self.of {
+            Of::Key {
+                key: own_key,
+                full: own_full,
+                is_joined,
+                ..
+            } => match self.vary.get() {
+                _ if !is_joined => own_full == full,
+                Some(Vary::Private) => own_full == full,
+                Some(vary) => own_key == key && vary.suits(fields),
+                None => own_key == key,
+            },
+            Of::Client(_) => false,
+        }
+    }
+
+    /// Its answer will differ by fields of these names, as far as is known.
+    pub(super) fn await_for(&self, names: &[HeaderName], fields: &HeaderMap) {
+        let _ = self.awaited.set(Vary::by(names, fields));
+    }
+
+    /// Whether the answer to come is for a request with these fields, as far as is known.
+    pub(super) fn awaits(&self, fields: &HeaderMap) -> bool {
+        self.awaited
+            .get()
+            .is_none_or(|awaited| awaited.suits(fields))
+    }
+
+    /// For whom else the answer is, once it has come.
+    pub(super) fn vary(&self) -> Option<&Vary> {
+        self.vary.get()
+    }
+
+    pub(super) fn set_vary(&self, vary: Vary) {
+        let _ = self.vary.set(vary);
+    }
+
+    /// Whether it can be replayed, and that is all.
+    pub(super) fn has_finished(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Ended(..))
+    }
+
+    /// A client was given an id.
+    pub(super) fn gives_ids(&self) {
+        if !self.has_given.load(Ordering::Relaxed) {
+            self.has_given.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the upstream has sent events, and no id.
+    pub(super) fn has_no_ids(&self) -> bool {
+        self.ids.load(Ordering::Relaxed) == 1
+    }
+
+    /// The upstream has sent events, with an id or not.
+    pub(super) fn saw_events(&self, with_id: bool) {
+        let known = if with_id { 2 } else { 1 };
+        if self.ids.load(Ordering::Relaxed) < known {
+            self.ids.store(known, Ordering::Relaxed);
+        }
+    }
+
+    /// It holds more of the budget.
+    pub(super) fn hold(&self, more: Reserved) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.join(more);
+    }
+
+    /// Ends it, unless it has a client.
+    pub(super) fn evict(&self) -> bool {
+        self.presence.send_if_modified(|presence| {
+            let goes = presence.clients == 0;
+            presence.evicted |= goes;
+            presence.closed |= goes;
+            goes
+        })
+    }
+
+    /// Waits until it is to make room for others.
+    pub(super) async fn evicted(&self) {
+        let mut presence = self.presence.subscribe();
+        // The sender is in `self`.
+        let _ = presence.wait_for(|presence| presence.evicted).await;
+    }
+
     /// A client comes, unless the relay is about to go.
     pub(super) fn join(self: &Arc<Self>) -> Option<Client<L>> {
+        let mut is_first = false;
         let joined = self.presence.send_if_modified(|presence| {
             presence.clients += usize::from(!presence.closed);
+            is_first = presence.clients == 1;
             !presence.closed
         });
         joined.then(|| {
+            if is_first {
+                self.idle.leave(&self.epoch);
+            }
             self.config.metrics.clients(1.0);
             Client {
                 relay: self.clone(),
@@ -139,7 +291,7 @@ impl<L> Relay<L> {
     /// Waits until the last client has left, and left for good. Nobody is let in then.
     pub(super) async fn abandoned(&self) {
         let linger = match self.config.on_leave {
-            OnLeave::Finish => return pending().await,
+            OnLeave::Finish => return self.evicted().await,
             OnLeave::Cancel => Duration::ZERO,
             OnLeave::Linger(time) => time,
         };
@@ -147,17 +299,25 @@ impl<L> Relay<L> {
         loop {
             let empty = presence.wait_for(|presence| presence.clients == 0).await;
             drop(empty);
-            let back = timeout(linger, presence.wait_for(|presence| presence.clients > 0));
-            let is_back = back.await.is_ok();
-            let closed = !is_back
-                && self.presence.send_if_modified(|presence| {
-                    presence.closed |= presence.clients == 0;
-                    presence.closed
-                });
+            // Who was given no id cannot find it again.
+            let is_lost =
+                matches!(self.of, Of::Client(_)) && !self.has_given.load(Ordering::Relaxed);
+            let linger = if is_lost { Duration::ZERO } else { linger };
+            let change = presence.wait_for(|presence| presence.clients > 0 || presence.evicted);
+            let _ = timeout(linger, change).await;
+            let closed = self.presence.send_if_modified(|presence| {
+                presence.closed |= presence.clients == 0;
+                presence.closed
+            });
             if closed {
                 return;
             }
         }
+    }
+
+    /// Waits while it can be replayed.
+    pub(super) async fn kept(&self, time: Duration) {
+        let _ = timeout(time, self.evicted()).await;
     }
 
     /// Asks servers to let those go who do not read, and never ends.
@@ -247,78 +407,13 @@ impl<L> std::ops::Deref for Client<L> {
 impl<L> Drop for Client<L> {
     fn drop(&mut self) {
         self.relay.config.metrics.clients(-1.0);
-        self.relay
-            .presence
-            .send_modify(|presence| presence.clients -= 1);
-    }
-}
-
-impl Head {
-    /// What of this head is for all.
-    pub(super) fn of(response: &response::Parts) -> Self {
-        let mut headers = response.headers.clone();
-        let set_cookie = headers
-            .get_all(header::SET_COOKIE)
-            .iter()
-            .cloned()
-            .collect();
-        headers.remove(header::SET_COOKIE);
-        for name in ABOUT_THE_BYTES {
-            headers.remove(name);
+        let mut is_last = false;
+        self.relay.presence.send_modify(|presence| {
+            presence.clients -= 1;
+            is_last = presence.clients == 0 && !presence.closed;
+        });
+        if is_last {
+            self.relay.idle.enter(&self.relay);
         }
-        Head {
-            status: response.status,
-            headers,
-            set_cookie,
-        }
-    }
-
-    /// The same of an error, whose body is not there for all.
-    pub(super) fn of_error(response: &response::Parts) -> Self {
-        let mut head = Self::of(response);
-        for name in [
-            header::CONTENT_TYPE,
-            header::CONTENT_ENCODING,
-            header::TRANSFER_ENCODING,
-        ] {
-            head.headers.remove(name);
-        }
-        head
-    }
-
-    /// One of ours, while there is none of the upstream.
-    pub(super) fn own() -> Self {
-        let event_stream = HeaderValue::from_static("text/event-stream");
-        let no_cache = HeaderValue::from_static("no-cache");
-        let fields = [
-            (header::CONTENT_TYPE, event_stream),
-            (header::CACHE_CONTROL, no_cache),
-        ];
-        Head {
-            headers: fields.into_iter().collect(),
-            ..Self::status(StatusCode::OK)
-        }
-    }
-
-    pub(super) fn status(status: StatusCode) -> Self {
-        Head {
-            status,
-            headers: HeaderMap::new(),
-            set_cookie: Vec::new(),
-        }
-    }
-
-    pub(super) fn response<B>(&self, with_cookies: bool, body: B) -> Response<B> {
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.clone();
-        if with_cookies {
-            for cookie in &self.set_cookie {
-                response
-                    .headers_mut()
-                    .append(header::SET_COOKIE, cookie.clone());
-            }
-        }
-        response
     }
 }

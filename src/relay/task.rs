@@ -7,18 +7,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower_service::Service;
 
 use super::UpstreamState;
-use super::backoff::Backoff;
 use super::config::{CleanEnd, Config};
-use super::connect::{Connected, First, Template, Upstream, header_value};
+use super::connect::{Connected, Source, Template, Upstream, header_value};
+use super::document;
+use super::head::Head;
 use super::registry::Registry;
-use super::shared::{Head, How, Phase, Relay};
+use super::shared::{How, Phase, Relay};
 use super::upstream::Reading;
 use crate::history::{History, Log};
 
@@ -35,14 +35,14 @@ pub(super) fn run<S, B, R, H>(
     relay: Arc<Relay<H::Log>>,
     registry: Arc<Registry<H>>,
     service: S,
-    template: Template,
-    first: oneshot::Sender<First<R, S::Error>>,
+    template: Option<Template>,
+    source: Source<R, S::Error>,
 ) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send + 'static,
-    B: From<Bytes> + Send,
+    B: From<Bytes> + Send + 'static,
     R: Body + Send + 'static,
     H: History,
 {
@@ -50,39 +50,31 @@ where
     // Behind it the log may have events for those who still read, and no others.
     let cleanup = Cleanup { relay, registry };
     async move {
-        let relay = cleanup.relay.clone();
-        drive(relay, service, template, first).await;
+        let registry = cleanup.registry.clone();
+        let upstream = Upstream::new(cleanup.relay.clone(), registry, service, template, source);
+        drive(upstream).await;
         drop(cleanup);
     }
 }
 
-async fn drive<S, B, R, L>(
-    relay: Arc<Relay<L>>,
-    service: S,
-    template: Template,
-    first: oneshot::Sender<First<R, S::Error>>,
-) where
-    S: Service<Request<B>, Response = Response<R>> + Clone,
-    B: From<Bytes>,
-    R: Body,
-    L: Log,
+async fn drive<S, B, R, H>(upstream: Upstream<S, R, S::Error, H>)
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    B: From<Bytes> + Send + 'static,
+    R: Body + Send + 'static,
+    H: History,
 {
+    let relay = upstream.relay.clone();
     let config = relay.config.clone();
-    let reading = Reading::new(template.last_id());
+    let last_id = upstream.template.as_ref().and_then(Template::last_id);
     let how = {
         let drive = Drive {
             relay: relay.clone(),
             config: config.clone(),
-            upstream: Upstream {
-                relay: relay.clone(),
-                config: config.clone(),
-                service,
-                template,
-                first: Some(first),
-                head: None,
-                backoff: Backoff::new(),
-            },
-            reading,
+            upstream,
+            reading: Reading::new(last_id),
             was_connected: false,
         };
         let drive = pin!(drive.drive());
@@ -101,7 +93,8 @@ async fn drive<S, B, R, L>(
     relay.set_phase(Phase::Ended(head, how));
     relay.log.close();
     if matches!(how, How::Finished | How::Failed | How::NoContent) {
-        sleep(config.keep_finished).await;
+        relay.idle.finished(&relay.epoch);
+        relay.kept(config.keep_finished).await;
     }
 }
 
@@ -127,10 +120,10 @@ impl<H: History> Drop for Cleanup<H> {
     }
 }
 
-struct Drive<S, R, E, L> {
-    relay: Arc<Relay<L>>,
+struct Drive<S, R, E, H: History> {
+    relay: Arc<Relay<H::Log>>,
     config: Arc<Config>,
-    upstream: Upstream<S, R, E, L>,
+    upstream: Upstream<S, R, E, H>,
     reading: Reading,
     was_connected: bool,
 }
@@ -142,18 +135,21 @@ enum Loss {
     Failed,
 }
 
-impl<S, R, E, L> Drive<S, R, E, L>
+impl<S, R, E, H> Drive<S, R, E, H>
 where
-    L: Log,
+    H: History,
     R: Body,
 {
     async fn drive<B>(mut self) -> How
     where
-        S: Service<Request<B>, Response = Response<R>, Error = E> + Clone,
-        B: From<Bytes>,
+        S: Service<Request<B>, Response = Response<R>, Error = E> + Clone + Send + 'static,
+        S::Future: Send,
+        E: Send + 'static,
+        B: From<Bytes> + Send + 'static,
+        R: Send + 'static,
     {
         if self.config.hold {
-            self.upstream.open(Head::own());
+            self.upstream.open(Head::own(), None);
         }
         loop {
             self.relay.set_state(UpstreamState::Connecting);
@@ -161,7 +157,7 @@ where
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
                 Connected::End(how) => {
-                    if how == How::GaveUp && !self.upstream.can_be_repeated() {
+                    if how == How::GaveUp && !self.upstream.can_be_repeated {
                         // Its client may take the end for that of the answer.
                         self.tell_gap().await;
                     }
@@ -169,11 +165,12 @@ where
                 }
                 Connected::Retry(after) => {
                     retry_after = after;
-                    if !self.upstream.can_be_repeated() {
+                    if !self.upstream.can_be_repeated {
                         self.tell_gap().await;
                         return How::Failed;
                     }
                 }
+                Connected::Document(status, body) => return self.document(status, body).await,
                 Connected::Stream(body) => {
                     if let Some(how) = self.stream(body).await {
                         return how;
@@ -219,7 +216,7 @@ where
             }
             return Some(How::Finished);
         }
-        if !self.upstream.can_be_repeated() {
+        if !self.upstream.can_be_repeated {
             self.tell_gap().await;
             return Some(How::Failed);
         }
@@ -250,6 +247,9 @@ where
                 let log = &self.relay.log;
                 let drafts = self.reading.read(chunks, &self.config, log).await;
                 self.relay.set_retry(self.reading.retry);
+                if self.reading.events > 0 {
+                    self.relay.saw_events(self.reading.has_ids());
+                }
                 let mut drafts = drafts.into_iter().peekable();
                 while drafts.peek().is_some() {
                     let some: Vec<_> = drafts.by_ref().take(BATCH_EVENTS).collect();
@@ -275,6 +275,18 @@ where
         }
     }
 
+    /// Gives what is no event stream as one event: its clients were told that there would be some.
+    async fn document(&mut self, status: StatusCode, body: R) -> How {
+        if let Some(draft) = document::draft(body, &self.config).await {
+            self.relay.log.append(vec![draft], Instant::now()).await;
+            if status.is_success() {
+                return How::Finished;
+            }
+        }
+        self.tell_gap().await;
+        How::Failed
+    }
+
     async fn tell_gap(&mut self) {
         if let Some(gap) = self.reading.gap(&self.config, None) {
             self.relay.log.append(vec![gap], Instant::now()).await;
@@ -284,7 +296,7 @@ where
     fn ends_cleanly(&self) -> bool {
         match self.config.clean_end {
             Some(end) => end == CleanEnd::Finished,
-            None => !self.upstream.can_be_repeated() || self.config.key.is_none(),
+            None => !self.upstream.can_be_repeated || self.config.key.is_none(),
         }
     }
 }
@@ -334,7 +346,7 @@ fn is_full(chunks: &[Bytes]) -> bool {
 }
 
 /// The first one's result, unless the second is done before.
-async fn either<T>(
+pub(super) async fn either<T>(
     mut one: Pin<&mut impl Future<Output = T>>,
     mut other: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<T> {

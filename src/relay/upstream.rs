@@ -44,6 +44,11 @@ impl Reading {
         }
     }
 
+    /// Whether the upstream sets ids, or did once.
+    pub(super) fn has_ids(&self) -> bool {
+        self.last_id.is_some() || self.behind_last_id.is_some()
+    }
+
     /// A new connection. What is in front of the position came over an earlier one.
     pub(super) fn begin(&mut self, config: &Config, before: Option<u64>, resumes: bool) {
         self.decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);

@@ -91,6 +91,30 @@ fn checksum(text: &[u8]) -> u64 {
     (hash ^ (hash >> 20) ^ (hash >> 40)) & 0x3ff
 }
 
+/// Proves that an id with an upstream part was written by who knows a secret: 80 bits, as sixteen digits of base 32
+/// behind a tilde, as in `<epoch>-<sequence>~<check>.<upstream>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdCheck([u8; CHECK]);
+
+const CHECK: usize = 16;
+
+impl IdCheck {
+    /// The check with these lower 80 bits.
+    pub fn from_bits(bits: u128) -> Self {
+        let mut text = [0; CHECK];
+        for (place, letter) in text.iter_mut().enumerate() {
+            *letter = digit((bits >> (5 * (CHECK - 1 - place))) as u64);
+        }
+        IdCheck(text)
+    }
+
+    fn parse(text: &[u8]) -> Option<(Self, &[u8])> {
+        let (check, rest) = text.split_first_chunk::<CHECK>()?;
+        let valid = check.iter().all(|letter| ALPHABET.contains(letter));
+        valid.then_some((IdCheck(*check), rest))
+    }
+}
+
 /// An id of the shape `<epoch>-<sequence>`, and behind a dot the upstream's own id where it has one.
 ///
 /// # Example: what to send upstream for a `Last-Event-ID`
@@ -117,33 +141,58 @@ pub struct SequentialId<'a> {
 }
 
 impl<'a> SequentialId<'a> {
-    /// Reads an id, if it is one of ours.
+    /// Reads an id, if it is one of ours. A check in it is not looked at.
     pub fn parse(id: &'a [u8]) -> Option<Self> {
+        Self::parse_with_check(id).map(|(id, _)| id)
+    }
+
+    /// Reads an id, and the check of its upstream part if there is one. Whether it is right is for who has the secret to say.
+    pub fn parse_with_check(id: &'a [u8]) -> Option<(Self, Option<IdCheck>)> {
         let (epoch, rest) = Epoch::parse(id)?;
         let rest = rest.strip_prefix(b"-")?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (sequence, rest) = rest.split_at(digits);
         let sequence = std::str::from_utf8(sequence).ok()?.parse().ok()?;
+        let (check, rest) = match rest {
+            [b'~', behind @ ..] => {
+                let (check, rest) = IdCheck::parse(behind)?;
+                (Some(check), rest)
+            }
+            _ => (None, rest),
+        };
         let upstream = match rest {
-            [] => None,
+            [] if check.is_none() => None,
             [b'.', upstream @ ..] => Some(upstream),
             _ => return None,
         };
-        Some(SequentialId {
+        let id = SequentialId {
             epoch,
             sequence,
             upstream,
-        })
+        };
+        Some((id, check))
     }
 
     /// Writes the id.
     #[inline]
     pub fn to_event_id(&self) -> EventId {
+        self.write(None)
+    }
+
+    /// Writes the id with a check of its upstream part. Without such a part there is none.
+    pub fn to_event_id_with_check(&self, check: IdCheck) -> EventId {
+        self.write(Some(&check))
+    }
+
+    #[inline]
+    fn write(&self, check: Option<&IdCheck>) -> EventId {
         let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
         let epoch = self.epoch.as_bytes();
         let begin = epoch.len() + 1;
         let own = begin + digits;
-        let len = own + self.upstream.map_or(0, |upstream| 1 + upstream.len());
+        let check = check.filter(|_| self.upstream.is_some());
+        let checked = own + check.map_or(0, |_| 1 + CHECK);
+        let len = checked + self.upstream.map_or(0, |upstream| 1 + upstream.len());
         EventId::filled(len, |id| {
             id[..epoch.len()].copy_from_slice(epoch);
             id[epoch.len()] = b'-';
@@ -152,9 +201,13 @@ impl<'a> SequentialId<'a> {
                 *digit = b'0' + (rest % 10) as u8;
                 rest /= 10;
             }
+            if let Some(check) = check {
+                id[own] = b'~';
+                id[own + 1..checked].copy_from_slice(&check.0);
+            }
             if let Some(upstream) = self.upstream {
-                id[own] = b'.';
-                id[own + 1..].copy_from_slice(upstream);
+                id[checked] = b'.';
+                id[checked + 1..].copy_from_slice(upstream);
             }
         })
     }
@@ -181,6 +234,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_check_is_written_and_read_again_and_stands_before_the_upstreams_part() {
+        for bits in [0, 1, (1 << 80) - 1, 0x1234_5678_9abc_def0_1234] {
+            let check = IdCheck::from_bits(bits);
+            let id = SequentialId {
+                epoch: Epoch::from_bits(42),
+                sequence: 7,
+                upstream: Some(b"a~b.c"),
+            };
+            let text = id.to_event_id_with_check(check);
+            let read = SequentialId::parse_with_check(text.as_bytes());
+            assert_eq!(read, Some((id, Some(check))));
+            assert_eq!(SequentialId::parse(text.as_bytes()), Some(id));
+            let without = SequentialId {
+                upstream: None,
+                ..id
+            };
+            assert_eq!(without.to_event_id_with_check(check), without.to_event_id());
+            let text = std::str::from_utf8(text.as_bytes()).unwrap();
+            let (own, _) = text.split_once('.').unwrap();
+            assert_eq!(
+                SequentialId::parse(own.as_bytes()),
+                None,
+                "a check of nothing"
+            );
+            let short = text.replacen('~', "~0", 1);
+            assert_eq!(SequentialId::parse(short.as_bytes()), None);
+        }
+        assert_ne!(IdCheck::from_bits(1), IdCheck::from_bits(1 << 79));
     }
 
     #[test]

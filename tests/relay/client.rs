@@ -24,8 +24,9 @@ pub(crate) fn app(layer: &RelayLayer, upstream: &Fake) -> App {
     layer.layer(upstream.clone())
 }
 
+/// As an `EventSource` asks.
 pub(crate) fn get(uri: &str) -> http::request::Builder {
-    Request::get(uri)
+    Request::get(uri).header("accept", "text/event-stream")
 }
 
 /// Sends it, without waiting for the answer.

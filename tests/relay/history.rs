@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use tower_sse::history::{
-    Draft, Follow, Found, History, Log, MemoryFollower, MemoryHistory, MemoryLog, Read, Skip, Start,
+    Draft, Follow, Found, History, Log, MemoryFollower, MemoryHistory, MemoryLog, Read, Seal, Skip,
+    Start,
 };
 use tower_sse::wire::{Epoch, Event, EventId, SequentialId};
 
@@ -32,11 +33,11 @@ fn ours(sequence: u64, upstream: Option<&str>) -> Vec<u8> {
         sequence,
         upstream: upstream.map(str::as_bytes),
     };
-    id.to_event_id().as_bytes().to_vec()
+    Seal::new([7; 32]).write(&id).as_bytes().to_vec()
 }
 
 fn open(history: &MemoryHistory) -> MemoryLog {
-    history.open(Epoch::from_bits(EPOCH), None)
+    history.open(Epoch::from_bits(EPOCH), Seal::new([7; 32]), None)
 }
 
 async fn append(log: &MemoryLog, data: impl IntoIterator<Item = usize>, now: Instant) {

@@ -164,15 +164,34 @@ async fn what_is_left_at_a_clean_end_is_passed_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_too_large_passes_by() {
-    let (fake, mut calls) = upstream();
-    let layer = RelayLayer::resumable().with_max_request_bytes(3);
-    let app = app(&layer, &fake);
-    let waiting = send(&app, post(), "four");
-    let call = calls.recv().await.unwrap();
-    assert_eq!(call.body, "four");
-    let stream = call.open();
-    stream.events([1], false).await;
-    assert_eq!(Client::of(waiting.answer().await).text().await, "1");
-    assert!(layer.relays().is_empty());
+async fn whether_there_is_something_to_resume_is_for_the_answer_to_say() {
+    for accept in ["application/json", "*/*", "text/html;q=0.1"] {
+        let (fake, mut calls) = upstream();
+        let layer = RelayLayer::resumable();
+        let app = app(&layer, &fake);
+        let request = || Request::post("/tokens?last_event_id=5").header("accept", accept);
+        let waiting = send(&app, request(), "{}");
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.request.uri(), "/tokens?last_event_id=5");
+        assert_eq!(call.request.headers()["accept"], accept);
+        let fields = [("content-type", "application/json"), ("x-limit", "9")];
+        call.answer(429, &fields).send("{\"error\":1}").await;
+        let answer = waiting.answer().await;
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.headers()["x-limit"], "9");
+        let chunk = Client::of(answer).chunk().await.unwrap();
+        assert_eq!(chunk, "{\"error\":1}");
+        assert!(layer.relays().is_empty());
+
+        let waiting = send(&app, request(), "{}");
+        let stream = calls.recv().await.unwrap().open();
+        stream.events(1..=2, false).await;
+        let mut client = waiting.client().await;
+        assert_eq!(client.text().await, "1");
+        let back = request().header("last-event-id", &client.last_id);
+        drop(client);
+        let mut client = send(&app, back, "{}").client().await;
+        assert_eq!(client.text().await, "2", "{accept}");
+        assert!(calls.try_recv().is_err());
+    }
 }

@@ -17,12 +17,14 @@ async fn a_thousand_joins_make_one_request_and_all_see_the_same() {
     let waiting: Vec<_> = (0..1000).map(|_| send(&app, get("/clock"), "")).collect();
     let stream = calls.recv().await.unwrap().open();
     let mut clients = Vec::new();
+    let mut cookies = 0;
     for waiting in waiting {
         let answer = waiting.answer().await;
         assert_eq!(answer.headers()["x-upstream"], "1");
-        assert!(!answer.headers().contains_key("set-cookie"));
+        cookies += usize::from(answer.headers().contains_key("set-cookie"));
         clients.push(Client::of(answer));
     }
+    assert_eq!(cookies, 1, "it is for who asked");
     assert_eq!(layer.relays()[0].clients, 1000);
     assert_eq!(layer.relays()[0].upstream, UpstreamState::Connected);
     stream.send("data: 1\n\nda").await;
@@ -169,8 +171,11 @@ async fn what_is_no_event_stream_is_not_shared() {
     let head = Request::builder().method(Method::HEAD).uri("/");
     for request in [
         head,
-        get("/").header("accept", "text/html, */*"),
-        get("/").header("upgrade", "x"),
+        Request::get("/").header("accept", "text/html, */*"),
+        Request::get("/").header("accept", "text/html"),
+        get("/")
+            .header("upgrade", "x")
+            .header("connection", "upgrade"),
     ] {
         let waiting = send(&app, request, "");
         drop(calls.recv().await.unwrap().answer(200, &[]));
@@ -182,11 +187,13 @@ async fn what_is_no_event_stream_is_not_shared() {
     let both = [send(&app, get("/"), ""), send(&app, get("/"), "")];
     let call = calls.recv().await.unwrap();
     tokio::task::yield_now().await;
-    drop(call.answer(503, &[("retry-after", "7"), ("content-type", "text/html")]));
+    let fields = [("retry-after", "7"), ("content-length", "4")];
+    call.answer(503, &fields).send("busy").await;
     for waiting in both {
         let answer = waiting.answer().await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.headers()["retry-after"], "7");
+        assert_eq!(Client::of(answer).chunk().await.unwrap(), "busy");
     }
     assert!(calls.try_recv().is_err());
 

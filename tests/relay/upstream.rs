@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::{mpsc, oneshot};
 use tower::Service;
@@ -24,7 +24,8 @@ pub(crate) struct Call {
     answer: oneshot::Sender<Response<FakeBody>>,
 }
 
-pub(crate) struct FakeBody(mpsc::Receiver<Result<Bytes, Broken>>);
+/// Of the length that the head says, if it does.
+pub(crate) struct FakeBody(mpsc::Receiver<Result<Bytes, Broken>>, SizeHint);
 
 /// The sending side of a body; dropped, the body ends cleanly.
 pub(crate) struct Stream(mpsc::Sender<Result<Bytes, Broken>>);
@@ -85,8 +86,11 @@ impl Call {
             response = response.header(*name, *value);
         }
         let (sender, receiver) = mpsc::channel(10_000);
+        let len = fields.iter().find(|(name, _)| *name == "content-length");
+        let hint = len.map(|(_, len)| SizeHint::with_exact(len.parse().unwrap()));
+        let body = FakeBody(receiver, hint.unwrap_or_default());
         // Whoever asked may have gone.
-        let _ = self.answer.send(response.body(FakeBody(receiver)).unwrap());
+        let _ = self.answer.send(response.body(body).unwrap());
         Stream(sender)
     }
 
@@ -155,5 +159,9 @@ impl Body for FakeBody {
         self.0
             .poll_recv(cx)
             .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.1.clone()
     }
 }

@@ -146,9 +146,11 @@ impl Client {
         self.note(&format!(
             "asks {asks:?} {name}, behind {last_id:?}, slow {is_slow}"
         ));
-        let request = request
-            .body(Full::<Bytes>::from("what it is about"))
-            .unwrap();
+        let body = match asks {
+            Asks::Answer => "what it is about",
+            Asks::Shared | Asks::Own => "",
+        };
+        let request = request.body(Full::<Bytes>::from(body)).unwrap();
         let Ok(response) = sender.send_request(request).await else {
             self.note("gets no answer");
             return Answer::Again;

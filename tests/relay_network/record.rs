@@ -12,7 +12,7 @@ use tokio::task::Id;
 use tokio::time::Instant;
 use tower_sse::history::{
     Appended, Draft, Evictions, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog,
-    Start, Stats,
+    Reserved, Seal, Start, Stats,
 };
 use tower_sse::wire::Epoch;
 
@@ -75,7 +75,11 @@ impl Recorded {
 impl History for Recorded {
     type Log = RecordedLog;
 
-    fn open(&self, epoch: Epoch, behind: Option<Bytes>) -> RecordedLog {
+    fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        self.inner.reserve(bytes)
+    }
+
+    fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> RecordedLog {
         let name = String::from_utf8(epoch.as_bytes().to_vec()).unwrap();
         let record = RelayRecord {
             behind: behind.clone(),
@@ -86,7 +90,7 @@ impl History for Recorded {
         let before = self.world.state().book.relays.insert(name.clone(), record);
         assert!(before.is_none(), "an epoch is given once");
         RecordedLog {
-            inner: self.inner.open(epoch, behind),
+            inner: self.inner.open(epoch, seal, behind),
             epoch: name,
             world: self.world.clone(),
         }

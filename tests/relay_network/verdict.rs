@@ -19,6 +19,8 @@ pub(crate) struct Sums {
     pub(crate) unknown_gaps: u64,
     /// Clients that went on with a relay that was not the one they came from, and missed nothing.
     pub(crate) moves: u64,
+    /// Events that one client was given by an upstream request of its own.
+    pub(crate) caught_up: u64,
     pub(crate) relays: u64,
     pub(crate) upstream_connections: u64,
     /// What the upstream sent again and no client was given.
@@ -33,7 +35,7 @@ impl Sums {
         }
     }
 
-    pub(crate) fn all_mut(&mut self) -> [&mut u64; 11] {
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 12] {
         [
             &mut self.events,
             &mut self.connections,
@@ -42,6 +44,7 @@ impl Sums {
             &mut self.missed,
             &mut self.unknown_gaps,
             &mut self.moves,
+            &mut self.caught_up,
             &mut self.relays,
             &mut self.upstream_connections,
             &mut self.repeated,

@@ -15,13 +15,6 @@ pub(crate) enum ClientBody {
     Whole(Bytes),
 }
 
-impl ClientBody {
-    /// Whether no relay has taken it.
-    pub(crate) fn is_coming(&self) -> bool {
-        matches!(self, Self::Coming(_))
-    }
-}
-
 impl From<Bytes> for ClientBody {
     fn from(all: Bytes) -> Self {
         Self::Whole(all)

@@ -21,6 +21,7 @@ use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tower_service::Service;
+use tower_sse::relay::ForAll;
 
 use crate::expect::{self, Gate};
 use crate::failure::{Failure, FailureKind};
@@ -238,6 +239,8 @@ fn client_host(parts: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
         (Some(_), Some(_)) => Err(refusal("There is more than one Host.\n")),
         (Some(host), None) => Ok(Some(host.clone())),
         (None, _) if parts.version == Version::HTTP_10 => Ok(None),
+        // One that is made for the clients of many hosts has none.
+        (None, _) if parts.extensions.get::<ForAll>().is_some() => Ok(None),
         (None, _) => Err(refusal("There is no Host.\n")),
     }
 }

@@ -3,20 +3,25 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use metrics::{Counter, counter, describe_counter};
 use tower_service::Service;
+use tower_sse::relay::{ForAll, LastEventIdTaken};
 
 use crate::client_body::ClientBody;
 use crate::failure::FailureKind;
 use crate::last_event_id;
 use crate::proxy::Proxy;
 use crate::response_body::ProxyBody;
+
+/// Who asks where a request is made for many clients.
+const OURS: &str = concat!("sse-gateway/", env!("CARGO_PKG_VERSION"));
 
 const CONNECTS: &str = "sse_upstream_connects_total";
 
@@ -80,9 +85,17 @@ impl Service<Request<ClientBody>> for UpstreamSide {
     }
 
     fn call(&mut self, mut request: Request<ClientBody>) -> Answer {
-        // Of what it has taken, a relay has put the upstream's own id in already.
-        if request.body().is_coming() {
+        let extensions = request.extensions();
+        let for_all = extensions.get::<ForAll>().is_some();
+        // A relay that has looked at the id has put the upstream's own in already.
+        if extensions.get::<LastEventIdTaken>().is_none() {
             last_event_id::to_upstream(request.headers_mut());
+        }
+        if for_all {
+            // What is one client's own is not for the others.
+            request.extensions_mut().remove::<SocketAddr>();
+            let ours = HeaderValue::from_static(OURS);
+            request.headers_mut().insert(header::USER_AGENT, ours);
         }
         Answer {
             proxied: self.proxy.call(request),

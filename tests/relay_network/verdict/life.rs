@@ -24,6 +24,8 @@ struct Reader {
     may_repeat: bool,
     /// The number in the last id of the upstream's, this event's own not counted.
     upstream_before: Option<u64>,
+    /// The id of the upstream in the last event, while the client is given what an upstream request of its own brings.
+    caught_up: Option<Vec<u8>>,
 }
 
 pub(super) fn judge(
@@ -47,6 +49,7 @@ pub(super) fn judge(
         sums.cut += u64::from(!connection.ended);
         let seen = connection.read();
         let mut is_first = true;
+        reader.caught_up = None;
         for event in seen.events() {
             sums.events += 1;
             let at = |error| {
@@ -97,7 +100,17 @@ impl Reader {
     ) -> Result<(), String> {
         let id = SequentialId::parse(event.last_event_id.as_bytes()).ok_or("an id of ours")?;
         let epoch = String::from_utf8(id.epoch.as_bytes().to_vec()).unwrap();
-        let relay = book.relays.get(&epoch).ok_or("nobody gave that id")?;
+        let Some(relay) = book.relays.get(&epoch) else {
+            // By an upstream request of its own, until it is where a relay is.
+            let upstream = id.upstream.ok_or("nobody gave that id")?;
+            self.caught_up = Some(upstream.to_vec());
+            self.may_repeat |= is_first;
+            self.upstream_before = self.upstream.or(self.upstream_before);
+            self.place = None;
+            self.upstream = number_of_id(upstream);
+            sums.caught_up += 1;
+            return Ok(());
+        };
         let (before, same) = match &self.place {
             Some((known, before)) => (*before, *known == epoch),
             None => (0, false),
@@ -108,6 +121,7 @@ impl Reader {
         if is_next {
             sums.unknown_gaps += u64::from(is_gap);
         } else if is_gap {
+            self.caught_up = None;
             let kept = relay
                 .numbered(id.sequence)
                 .is_some_and(|entry| is(entry, event));
@@ -125,11 +139,12 @@ impl Reader {
             if !is(entry, event) {
                 return Err(format!("it was {entry:?}"));
             }
-            if !is_first {
+            if let Some(upstream) = self.caught_up.take() {
+                behind(relay, &upstream, id.sequence)?;
+            } else if !is_first {
                 return Err("another relay in the middle of a stream".into());
-            }
-            if !connection.sent_id.is_empty() {
-                behind(relay, connection, id.sequence)?;
+            } else if !connection.sent_id.is_empty() {
+                behind(relay, connection.sent_id.as_bytes(), id.sequence)?;
                 sums.moves += 1;
             }
         }
@@ -256,8 +271,7 @@ fn told(
 }
 
 /// Whether the event with this number is the first behind the id of the upstream that the client came with.
-fn behind(relay: &RelayRecord, connection: &Connection, sequence: u64) -> Result<(), String> {
-    let sent = connection.sent_id.as_bytes();
+fn behind(relay: &RelayRecord, sent: &[u8], sequence: u64) -> Result<(), String> {
     let id = match SequentialId::parse(sent) {
         Some(ours) => ours
             .upstream

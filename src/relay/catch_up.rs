@@ -1,0 +1,289 @@
+//! Brings a client to where a relay is, by an upstream request of its own.
+//!
+//! A client may come with an id that the relay's history does not know: of another instance, of an earlier process, or made
+//! up. What the upstream makes of that id is this client's own affair, and must not decide what others are given. So the
+//! relay's request is left alone, and the upstream is asked once more, for this client, from its id on. It is given what
+//! comes until an event comes that the history has: there it goes on as all others do, once and in order.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use http_body::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Sleep, sleep, timeout};
+use tower_service::Service;
+
+use super::connect::Template;
+use super::random;
+use super::shared::Relay;
+use super::task::either;
+use crate::history::{Draft, Follow, Log, MAX_UPSTREAM_ID};
+use crate::stage;
+use crate::wire::{Decoded, Decoder, Epoch, Event, SequentialId};
+
+/// A client that is not yet where the relay is.
+pub(super) struct CatchUp {
+    id: Vec<u8>,
+    from: mpsc::Receiver<Step>,
+    /// The id of the upstream of what it was given last.
+    given: Option<Bytes>,
+    /// Nothing more comes. So long the relay may take to come to what was given last.
+    over: Option<Pin<Box<Sleep>>>,
+}
+
+/// What became of a client that catches up.
+pub(super) enum Caught {
+    /// It is given these events.
+    Events(Bytes),
+    /// It goes on with the relay, and has missed nothing.
+    Up,
+    /// It goes on with the relay, and may have missed something.
+    Not,
+}
+
+enum Step {
+    /// Events, and the last id of the upstream among them.
+    Events(Bytes, Option<Bytes>),
+    /// The relay has the last of them too.
+    Met,
+    /// Nothing came, neither here nor to the relay.
+    Nothing,
+}
+
+/// How much one client may be given in this way.
+const MAX_EVENTS: u64 = 100_000;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// How long it may take.
+const MAX_TIME: Duration = Duration::from_secs(120);
+/// When nothing came for so long, neither here nor to the relay, both are at the same place.
+const QUIET: Duration = Duration::from_secs(5);
+/// So long a client that was given some is waited for by a relay that is behind.
+const BEHIND: Duration = Duration::from_secs(2);
+/// So long a client waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+
+impl CatchUp {
+    /// Asks the upstream for what is behind an id of it. `id` is the client's, which the relay may still come to know, and
+    /// `place` where it would go on in the relay's log.
+    pub(super) fn begin<S, B, R, L>(
+        relay: Arc<Relay<L>>,
+        place: u64,
+        id: Vec<u8>,
+        upstream: Vec<u8>,
+        service: S,
+        template: Template,
+        turns: Arc<Semaphore>,
+    ) -> Self
+    where
+        S: Service<Request<B>, Response = Response<R>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        B: From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+        L: Log,
+    {
+        let (to, from) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let closed = to.clone();
+            let asking = async move {
+                let turn = timeout(TURN, turns.acquire_owned()).await;
+                let Ok(Ok(turn)) = turn else { return };
+                let request = template.request(Some(&upstream));
+                let ask = Asking {
+                    relay,
+                    place,
+                    came_with: upstream.into(),
+                    to,
+                    _turn: turn,
+                    events: 0,
+                    bytes: 0,
+                };
+                let _ = timeout(MAX_TIME, ask.run(service, request)).await;
+            };
+            // Whoever has left has no use for it.
+            either(pin!(asking), pin!(closed.closed())).await;
+        });
+        CatchUp {
+            id,
+            from,
+            given: None,
+            over: None,
+        }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        follower: &mut impl Follow,
+    ) -> Poll<Caught> {
+        // Either the client was served by somebody who was ahead, and the relay has come to where that was, or it was given
+        // the last that the relay has.
+        let has_begun = self.given.is_some();
+        let id = self.given.as_deref().unwrap_or(&self.id);
+        if (!has_begun || self.over.is_some()) && follower.poll_seek(cx, id).is_ready() {
+            return Poll::Ready(Caught::Up);
+        }
+        loop {
+            if let Some(sleep) = &mut self.over {
+                ready!(sleep.as_mut().poll(cx));
+                return Poll::Ready(Caught::Not);
+            }
+            match ready!(self.from.poll_recv(cx)) {
+                Some(Step::Events(bytes, id)) => {
+                    self.given = id.or(self.given.take());
+                    return Poll::Ready(Caught::Events(bytes));
+                }
+                Some(Step::Nothing) => return Poll::Ready(Caught::Up),
+                Some(Step::Met) => {}
+                None if self.given.is_none() => return Poll::Ready(Caught::Not),
+                None => {}
+            }
+            let given = self.given.as_deref().unwrap_or(&self.id);
+            if follower.poll_seek(cx, given).is_ready() {
+                return Poll::Ready(Caught::Up);
+            }
+            self.over = Some(Box::pin(sleep(BEHIND)));
+        }
+    }
+}
+
+struct Asking<L> {
+    relay: Arc<Relay<L>>,
+    place: u64,
+    /// What the client says that it had of the upstream.
+    came_with: Bytes,
+    to: mpsc::Sender<Step>,
+    _turn: OwnedSemaphorePermit,
+    events: u64,
+    bytes: usize,
+}
+
+impl<L: Log> Asking<L> {
+    /// Gives the client what comes until it meets the relay. When it returns without that, it may have missed something.
+    async fn run<S, B, R>(mut self, mut service: S, request: Request<B>)
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        R: Body,
+    {
+        if poll_fn(|cx| service.poll_ready(cx)).await.is_err() {
+            return;
+        }
+        let Ok(response) = service.call(request).await else {
+            return;
+        };
+        let (head, body) = response.into_parts();
+        if stage::bypass(&head, false).is_some() {
+            return;
+        }
+        let mut body = pin!(body);
+        let max_event_bytes = self.relay.config.max_event_bytes;
+        let mut decoder = Decoder::new().with_max_event_bytes(max_event_bytes);
+        let mut last = None;
+        let epoch = Epoch::from_bits(random::bits() as u64);
+        loop {
+            let Ok(chunk) = timeout(QUIET, chunk(body.as_mut())).await else {
+                if self.relay.log.stats().appended == self.place {
+                    let _ = self.to.send(Step::Nothing).await;
+                    return;
+                }
+                continue;
+            };
+            let Some(chunk) = chunk else { return };
+            decoder.push(chunk);
+            let mut out = Vec::new();
+            let mut met = false;
+            while let Some(decoded) = decoder.next() {
+                let Decoded::Event(event) = decoded else {
+                    // One that is too large is missing.
+                    return;
+                };
+                let sets_id = event.id().map(<[u8]>::to_vec);
+                if let Some(id) = &sets_id {
+                    last = (!id.is_empty()).then(|| Bytes::copy_from_slice(id));
+                }
+                let draft = Draft {
+                    upstream: last.clone(),
+                    sets_id: sets_id.is_some(),
+                    keep_id: false,
+                    event,
+                };
+                let is_first = self.events == 0;
+                if draft.sets_id && draft.upstream.is_some() {
+                    if let Some(place) = self.relay.log.find_same(&draft).await {
+                        if is_first && place > 0 {
+                            // Either nothing was missed, or the upstream has taken no notice of the id.
+                            return;
+                        }
+                        met = true;
+                    }
+                }
+                self.events += u64::from(draft.event.has_data());
+                self.give(draft, epoch, &mut out);
+                if met {
+                    break;
+                }
+            }
+            self.bytes += out.len();
+            let events = Step::Events(out.into(), last.clone());
+            if !matches!(&events, Step::Events(bytes, _) if bytes.is_empty())
+                && self.to.send(events).await.is_err()
+            {
+                return;
+            }
+            if met {
+                let _ = self.to.send(Step::Met).await;
+                return;
+            }
+            if self.events > MAX_EVENTS || self.bytes > MAX_BYTES {
+                return;
+            }
+        }
+    }
+
+    /// With an id of ours, so that the client can come back from here too.
+    fn give(&self, draft: Draft, epoch: Epoch, out: &mut Vec<u8>) {
+        let Draft {
+            event, upstream, ..
+        } = draft;
+        if !event.has_data() && !draft.sets_id {
+            return;
+        }
+        let keeps = self.relay.config.keep_ids && draft.sets_id;
+        let event: Event = if keeps {
+            event
+        } else {
+            let of = |upstream| SequentialId {
+                epoch,
+                sequence: self.events,
+                upstream,
+            };
+            event.with_id(match upstream.as_deref() {
+                Some(id) if id.len() > MAX_UPSTREAM_ID => of(None).to_event_id(),
+                Some(id) => self.relay.seal.write(&of(Some(id))),
+                // The upstream has set none yet. The client's own goes back to it as it came: it proves nothing.
+                None => of(Some(&self.came_with)).to_event_id(),
+            })
+        };
+        out.extend_from_slice(&event.to_bytes());
+    }
+}
+
+/// What comes next of a body; none when it has ended or failed.
+async fn chunk<R: Body>(mut body: Pin<&mut R>) -> Option<Bytes> {
+    poll_fn(|cx| {
+        loop {
+            let Some(Ok(frame)) = ready!(body.as_mut().poll_frame(cx)) else {
+                return Poll::Ready(None);
+            };
+            if let Ok(mut data) = frame.into_data() {
+                return Poll::Ready(Some(data.copy_to_bytes(data.remaining())));
+            }
+        }
+    })
+    .await
+}

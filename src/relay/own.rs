@@ -1,0 +1,191 @@
+//! Answers a request whose stream is its own, and can be found again by its ids.
+//!
+//! The request is made as it is, and whether there is something to resume is for its answer to say. What is no event stream
+//! passes untouched.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, request};
+use http_body::Body;
+use tokio::time::{Instant, timeout};
+use tower_service::Service;
+
+use super::asks::Asks;
+use super::config::Config;
+use super::connect::{Answer, Source, Template};
+use super::head::{Head, of_who_asked};
+use super::last_event_id::LastEventId;
+use super::metrics::Replay;
+use super::secret::Hash;
+use super::service::{Relaying, Services};
+use super::share::Relayed;
+use super::shared::{Client, How, Phase};
+use super::{ClientAddress, Hangup, RelayBody, gap, task};
+use crate::history::{Found, History, Log, Start};
+use crate::stage;
+
+pub(super) async fn answer<S, B, R, H>(
+    with: Relaying<H>,
+    services: Services<S>,
+    request: Request<B>,
+) -> Relayed<R, S::Error, H::Log>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    B: Body + From<Bytes> + Send + 'static,
+    R: Body + Send + 'static,
+    H: History,
+{
+    let Relaying {
+        config, registry, ..
+    } = &with;
+    let (mut parts, body) = request.into_parts();
+    let binding = registry.binding(config, &parts, &with.room(&parts));
+    let is_named = Asks::names_event_streams(&parts.headers);
+    let last = LastEventId::take(&mut parts, is_named);
+    let hangup: Option<Hangup> = parts.extensions.remove();
+    if let Some(last) = &last {
+        let known = registry.find_own(config, last, &binding);
+        if let Some(response) = resume(config, known, last).await {
+            return Ok(response.map(|body| body.with_hangup(hangup)));
+        }
+        // What a POST does is done once. Who has an id of the upstream may ask it to go on.
+        if last.upstream.is_none() && parts.method != Method::GET {
+            config.metrics.replay(Replay::Unknown);
+            return Ok(gone(config));
+        }
+    }
+    let asking = Asking {
+        binding,
+        template: (parts.method == Method::GET && body.is_end_stream())
+            .then(|| Template::copy(&parts)),
+        // For its label, and what it is bound to.
+        request: super::keyed::copied(&parts),
+        last,
+    };
+    if let Some(hangup) = hangup.clone() {
+        parts.extensions.insert(hangup);
+    }
+    let Services { ready, other } = services;
+    let mut service = ready.unwrap_or_else(|| other.clone());
+    let mut called: Answer<R, S::Error> = Box::pin(async move {
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        service.call(Request::from_parts(parts, body)).await
+    });
+    let early = match (config.hold, config.open_after) {
+        (true, _) => None,
+        (false, None) => Some(called.as_mut().await),
+        (false, Some(time)) => timeout(time, called.as_mut()).await.ok(),
+    };
+    let (head, source) = match early {
+        Some(response) => {
+            let (head, body) = response?.into_parts();
+            if stage::bypass(&head, false).is_some() {
+                return Ok(Response::from_parts(head, RelayBody::untouched(body)));
+            }
+            (Some(head), Source::Body(Box::new(body)))
+        }
+        None => (None, Source::Pending(called)),
+    };
+    let opened = registry.open_own(
+        config,
+        &asking.request,
+        asking.binding,
+        asking.address(),
+        asking
+            .last
+            .as_ref()
+            .and_then(|last| last.upstream.as_deref()),
+    );
+    let client = match opened {
+        Ok(client) => client,
+        Err(why) => {
+            registry.refuse(config, why);
+            // What was not answered early enough is waited for.
+            let response = match (head, source) {
+                (Some(head), Source::Body(body)) => Response::from_parts(
+                    head,
+                    RelayBody::behind(Bytes::new(), Some(Box::into_pin(body))),
+                ),
+                (_, Source::Pending(called)) => called.await?.map(RelayBody::untouched),
+                _ => Head::status(StatusCode::BAD_GATEWAY).response(RelayBody::empty()),
+            };
+            return Ok(response);
+        }
+    };
+    let for_all = head.as_ref().map_or_else(Head::own, Head::for_all);
+    let response = match head {
+        Some(head) => Response::from_parts(of_who_asked(head), ()),
+        None => for_all.response(()),
+    };
+    client.set_phase(Phase::Open(Arc::new(for_all)));
+    let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+    let relay = Arc::clone(&client);
+    let template = asking.template;
+    tokio::spawn(task::run(relay, registry.clone(), other, template, source));
+    let told = match &asking.last {
+        Some(last) => {
+            config.metrics.replay(Replay::Unknown);
+            match last.upstream {
+                None => gap::event(config, &gap::from_the_start(&client)),
+                Some(_) => Vec::new(),
+            }
+        }
+        None => Vec::new(),
+    };
+    let body = RelayBody::relayed(told, None, Some((follower, client))).with_hangup(hangup);
+    Ok(response.map(|()| body))
+}
+
+/// A request that was made, and what it takes to make a relay of its answer.
+struct Asking {
+    binding: Hash,
+    template: Option<Template>,
+    request: request::Parts,
+    last: Option<LastEventId>,
+}
+
+impl Asking {
+    fn address(&self) -> Option<std::net::IpAddr> {
+        let address = self.request.extensions.get();
+        address.map(|ClientAddress(address)| *address)
+    }
+}
+
+/// Gives a client that comes back what it missed, if its stream is still there.
+async fn resume<R, L: Log>(
+    config: &Arc<Config>,
+    known: Option<Client<L>>,
+    last: &LastEventId,
+) -> Option<Response<RelayBody<R, L>>> {
+    let client = known?;
+    let start = Start::After(last.id.clone());
+    let (follower, joined) = client.log.follow(start, Instant::now()).await;
+    let (head, ended) = match client.phase() {
+        Phase::Open(head) => (head, None),
+        Phase::Ended(Some(head), how) => (head, Some(how)),
+        _ => return None,
+    };
+    let lacks = joined.ahead > 0 || matches!(joined.found, Found::Some(_));
+    match ended {
+        None => {}
+        Some(How::NoContent | How::Finished | How::Failed) if lacks => {}
+        Some(How::NoContent | How::Finished | How::Failed) => {
+            return Some(Head::status(StatusCode::NO_CONTENT).response(RelayBody::empty()));
+        }
+        Some(How::Left | How::Refused | How::GaveUp) => return None,
+    }
+    let told = gap::found(config, &joined.found);
+    let retry = client.retry();
+    let body = RelayBody::relayed(told, None, Some((follower, client))).with_retry(retry);
+    Some(head.response(body))
+}
+
+/// Tells a client that what it asks for is not there any more, and no more.
+fn gone<R, L: Log>(config: &Config) -> Response<RelayBody<R, L>> {
+    let told = gap::without_id(config, None).map_or(Vec::new(), |event| event.to_bytes().into());
+    Head::own().response(RelayBody::relayed(told, None, None))
+}

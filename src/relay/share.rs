@@ -1,0 +1,498 @@
+//! Answers a request whose stream may be shared.
+//!
+//! A client that names event streams waits for the answer that another with its key waits for already, or is the first and
+//! *leads*: the relay then asks for all. Any other GET waits for nobody: it joins a stream that is open, or is made as it
+//! is, and if an event stream comes of it, others can join that.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderName, Method, Request, Response, StatusCode, request};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tower_service::Service;
+
+use super::asks::Asks;
+use super::catch_up::CatchUp;
+use super::connect::{First, Source, Template};
+use super::head::{Head, of_who_asked};
+use super::keyed::{Keyed, value};
+use super::last_event_id::{LAST_EVENT_ID, LastEventId};
+use super::metrics::{Refused, Replay};
+use super::registry::{Ask, Entry};
+use super::service::{Relaying, Services};
+use super::shared::{Client, How, Phase, Refusal};
+use super::vary::Vary;
+use super::{Begin, ClientAddress, Hangup, Key, RelayBody, gap, task};
+use crate::history::{Found, History, Log, Reserved, Start};
+use crate::stage;
+
+/// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
+/// looked for anew.
+const TRIES: usize = 6;
+
+pub(super) type Relayed<R, E, L> = Result<Response<RelayBody<R, L>>, E>;
+
+pub(super) async fn answer<S, B, R, H>(
+    with: Relaying<H>,
+    services: Services<S>,
+    request: Request<B>,
+    asks: Asks,
+) -> Relayed<R, S::Error, H::Log>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    B: Body + From<Bytes> + Send + 'static,
+    B::Data: Send,
+    R: Body + Send + 'static,
+    H: History,
+{
+    let (mut parts, body) = request.into_parts();
+    let room = with.room(&parts);
+    let is_named = asks != Asks::Anything;
+    let last = LastEventId::take(&mut parts, is_named);
+    // The upstream request is not this connection's alone.
+    let hangup: Option<Hangup> = parts.extensions.remove();
+    let address = parts
+        .extensions
+        .get()
+        .map(|ClientAddress(address)| *address);
+    let (bytes, body, held) = match asks {
+        Asks::Body => match collect(body, &with).await {
+            Ok((bytes, held)) => (bytes.clone(), bytes.into(), Some(held)),
+            Err(status) => return Ok(Head::status(status).response(RelayBody::empty())),
+        },
+        _ => (Bytes::new(), body, None),
+    };
+    let key = with.config.key.clone().unwrap_or_default();
+    let keyed = Keyed::new(&key, &with.config.secret, &parts, &room, &bytes);
+    let sharing = Sharing {
+        with,
+        parts,
+        keyed,
+        key,
+        last,
+        bytes,
+        is_named,
+        address: address.as_ref().copied(),
+        hangup,
+    };
+    sharing.answer(services, body, held).await
+}
+
+struct Sharing<H: History> {
+    with: Relaying<H>,
+    parts: request::Parts,
+    keyed: Keyed,
+    key: Key,
+    last: Option<LastEventId>,
+    /// The body of a request that is shared by it.
+    bytes: Bytes,
+    is_named: bool,
+    address: Option<std::net::IpAddr>,
+    hangup: Option<Hangup>,
+}
+
+/// What a client leads with.
+struct Lead<S, L> {
+    client: Client<L>,
+    /// The client's own goes upstream in fields of these names.
+    names: Vec<HeaderName>,
+    /// Whether nobody waits for its answer.
+    is_alone: bool,
+    service: S,
+    other: S,
+}
+
+/// What came of a client that found a relay.
+enum Joining<R, L: Log> {
+    Done(Response<RelayBody<R, L>>),
+    /// The request has to be made alone.
+    Own,
+    /// The relay has gone, or is for others.
+    Again,
+    /// It has finished, and not with this client.
+    Anew,
+}
+
+impl<H: History> Sharing<H> {
+    async fn answer<S, B, R>(
+        mut self,
+        mut services: Services<S>,
+        body: B,
+        mut held: Option<Reserved>,
+    ) -> Relayed<R, S::Error, H::Log>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        B: Body + From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+    {
+        let mut anew = false;
+        // While it looks on, what it found stays: it says by what the answers differ.
+        let mut found = Vec::new();
+        for _ in 0..TRIES {
+            let entry = self.with.registry.enter(&self.ask(anew));
+            let is_alone = matches!(entry, Entry::Alone(..));
+            let joining = match entry {
+                Entry::Full(why) => {
+                    self.with.registry.refuse(&self.with.config, why);
+                    return self.pass(services, body).await;
+                }
+                Entry::Own => break,
+                Entry::Join(client) => {
+                    found.push(Arc::clone(&client));
+                    services.ready = None;
+                    self.join(client, anew, services.other.clone()).await
+                }
+                Entry::Lead(client, names) | Entry::Alone(client, names) => {
+                    found.push(Arc::clone(&client));
+                    if let Some(held) = held.take() {
+                        client.hold(held);
+                    }
+                    let lead = Lead {
+                        client,
+                        names,
+                        is_alone,
+                        service: services.take(),
+                        other: services.other.clone(),
+                    };
+                    self.lead(lead).await?
+                }
+            };
+            match joining {
+                Joining::Done(response) => {
+                    let hangup = self.hangup.take();
+                    return Ok(response.map(|body| body.with_hangup(hangup)));
+                }
+                Joining::Own => break,
+                Joining::Again => {}
+                Joining::Anew => anew = true,
+            }
+        }
+        drop(found);
+        self.own(services, body).await
+    }
+
+    fn ask(&self, anew: bool) -> Ask<'_> {
+        Ask {
+            config: &self.with.config,
+            request: &self.parts,
+            keyed: &self.keyed,
+            last: self.last.as_ref(),
+            address: self.address,
+            is_named: self.is_named,
+            anew,
+        }
+    }
+
+    /// Makes the relay's upstream request, in a task of its own.
+    ///
+    /// When the task is lost, since the service panicked, the request is not made again.
+    async fn lead<S, B, R>(&self, lead: Lead<S, H::Log>) -> Result<Joining<R, H::Log>, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        B: From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+    {
+        let Relaying {
+            config, registry, ..
+        } = &self.with;
+        let Lead {
+            client,
+            names,
+            is_alone,
+            service,
+            other,
+        } = lead;
+        let names = &names[..];
+        let proven = registry.proven(&self.ask(false));
+        let mut request = self.key.for_all(&self.parts, names);
+        request.headers.remove(&LAST_EVENT_ID);
+        if let Some(id) = proven.and_then(value) {
+            request.headers.insert(LAST_EVENT_ID, id);
+        }
+        let template = Template::new(request, self.bytes.clone());
+        // Whoever leaves while the history is asked drops the task, and with it the relay.
+        let (first, answer) = oneshot::channel();
+        let relay = Arc::clone(&client);
+        let source = Source::Ask(first);
+        let task = task::run(relay, registry.clone(), service, Some(template), source);
+        // Before the task begins, so that nothing can be missed.
+        let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+        tokio::spawn(task);
+        match answer.await {
+            Ok(First::Passed(head, before, rest)) => {
+                let body = RelayBody::behind(before, rest);
+                return Ok(Joining::Done(Response::from_parts(head, body)));
+            }
+            Ok(First::Failed(error)) => return Err(error),
+            Ok(First::Opened(own)) => {
+                match client.vary() {
+                    // It is not for others, and nothing was left out of the request.
+                    Some(Vary::Private) if self.keyed.is_whole => {}
+                    Some(Vary::Private) => return Ok(Joining::Own),
+                    // Made for all, it turned out to be for others than the one who asked.
+                    Some(vary) if !vary.suits(&self.parts.headers) => return Ok(Joining::Again),
+                    _ if is_alone && !registry.publish(&self.ask(false), &client) => {
+                        return Ok(Joining::Again);
+                    }
+                    _ => {}
+                }
+                if let Phase::Open(head) | Phase::Ended(Some(head), _) = client.phase() {
+                    // A cookie that is set where none was sent would take the place of the client's own.
+                    let response = match own.filter(|_| self.keyed.is_whole) {
+                        Some(own) => Response::from_parts(own, ()),
+                        None => head.response(()),
+                    };
+                    let (told, catch_up) = match &self.last {
+                        Some(last) if proven.is_none() => {
+                            config.metrics.replay(Replay::Unknown);
+                            let told = gap::event(config, &gap::from_the_start(&client));
+                            (told, self.catch_up(&client, 0, last, names, other))
+                        }
+                        _ => (Vec::new(), None),
+                    };
+                    let body = RelayBody::relayed(told, catch_up, Some((follower, client)));
+                    return Ok(Joining::Done(response.map(|()| body)));
+                }
+            }
+            Err(_) => {}
+        }
+        let bad_gateway = Head::status(StatusCode::BAD_GATEWAY);
+        Ok(Joining::Done(bad_gateway.response(RelayBody::empty())))
+    }
+
+    async fn join<S, B, R>(
+        &self,
+        client: Client<H::Log>,
+        anew: bool,
+        service: S,
+    ) -> Joining<R, H::Log>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        B: From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+    {
+        let config = &self.with.config;
+        let last = self.last.as_ref();
+        let start = match (last, config.begin) {
+            (Some(last), _) => Start::After(last.id.clone()),
+            (None, Begin::Live) => Start::Live,
+            (None, Begin::Last(events)) => Start::Last(events),
+            (None, Begin::All) => Start::All,
+        };
+        let (follower, joined) = client.log.follow(start, Instant::now()).await;
+        // Who comes with an unknown id goes on here, if at all.
+        let place = client.log.stats().appended;
+        let settled = client.settled().await;
+        // What it was waited for may be for others.
+        if !client.is_for(&self.keyed.hash, &self.keyed.full, &self.parts.headers) {
+            return match client.vary() {
+                Some(Vary::Private) => Joining::Own,
+                _ => Joining::Again,
+            };
+        }
+        let (head, ended) = match settled {
+            Phase::Open(head) => (head, None),
+            Phase::Ended(Some(head), how) => (head, Some(how)),
+            Phase::Refused(Refusal::Same(head, body)) => {
+                return Joining::Done(head.response(RelayBody::behind(body, None)));
+            }
+            Phase::Refused(Refusal::Own) => return Joining::Own,
+            Phase::Starting | Phase::Ended(None, _) => return Joining::Again,
+        };
+        let unknown = matches!(joined.found, Found::Unknown(_));
+        // Also when nothing behind it is kept: who is answered 204 believes to have had all.
+        let lacks = joined.ahead > 0 || matches!(joined.found, Found::Some(_));
+        match ended {
+            None => {}
+            Some(How::NoContent | How::Finished | How::Failed) if lacks => {}
+            Some(How::Finished | How::Failed) if unknown && !anew => return Joining::Anew,
+            Some(How::NoContent | How::Finished | How::Failed) => {
+                let no_content = Head::status(StatusCode::NO_CONTENT);
+                return Joining::Done(no_content.response(RelayBody::empty()));
+            }
+            Some(How::Left | How::Refused | How::GaveUp) => return Joining::Again,
+        }
+        let retry = client.retry();
+        let told = gap::found(config, &joined.found);
+        let may_come = last.filter(|_| unknown && ended.is_none());
+        let names = client.vary().map_or(Vec::new(), Vary::names);
+        let catch_up =
+            may_come.and_then(|last| self.catch_up(&client, place, last, &names, service));
+        let body = RelayBody::relayed(told, catch_up, Some((follower, client))).with_retry(retry);
+        Joining::Done(head.response(body))
+    }
+
+    /// Has the upstream asked what is behind an id that is not known here, if it can be one of the upstream.
+    fn catch_up<S, B, R>(
+        &self,
+        client: &Client<H::Log>,
+        place: u64,
+        last: &LastEventId,
+        names: &[HeaderName],
+        service: S,
+    ) -> Option<CatchUp>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        B: From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+    {
+        let upstream = last.upstream.clone().filter(|id| value(id).is_some())?;
+        // What a POST does is done once; and an upstream that sets no ids knows none.
+        if self.parts.method != Method::GET || client.has_no_ids() {
+            return None;
+        }
+        let template = Template::new(self.key.for_all(&self.parts, names), Bytes::new());
+        Some(CatchUp::begin(
+            Arc::clone(client),
+            place,
+            last.id.clone(),
+            upstream,
+            service,
+            template,
+            self.with.registry.catch_ups.clone(),
+        ))
+    }
+
+    /// Makes the request as it is.
+    async fn pass<S, B, R>(
+        mut self,
+        mut services: Services<S>,
+        body: B,
+    ) -> Relayed<R, S::Error, H::Log>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        R: Body,
+    {
+        if let Some(hangup) = self.hangup {
+            self.parts.extensions.insert(hangup);
+        }
+        let mut service = services.take();
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        let response = service.call(Request::from_parts(self.parts, body)).await?;
+        Ok(response.map(RelayBody::untouched))
+    }
+
+    /// Makes the request as it is, and a relay of the event stream that comes of it.
+    async fn own<S, B, R>(
+        mut self,
+        mut services: Services<S>,
+        body: B,
+    ) -> Relayed<R, S::Error, H::Log>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        B: Body + From<Bytes> + Send + 'static,
+        R: Body + Send + 'static,
+    {
+        if self.parts.method != Method::GET {
+            return self.pass(services, body).await;
+        }
+        // By what reaches the upstream it is one of those who share.
+        let may_be_joined = self.keyed.is_whole && self.last.is_none();
+        let template = match may_be_joined {
+            true => Template::new(self.key.for_all(&self.parts, &[]), Bytes::new()),
+            false => Template::copy(&self.parts),
+        };
+        let sent = self.parts.headers.clone();
+        let head = request_without_headers(&self.parts);
+        let head = std::mem::replace(&mut self.parts, head);
+        let mut service = services.take();
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        let response = service.call(Request::from_parts(head, body)).await?;
+        let (head, body) = response.into_parts();
+        if stage::bypass(&head, false).is_some() {
+            return Ok(Response::from_parts(head, RelayBody::untouched(body)));
+        }
+        self.parts.headers = sent;
+        let vary = Vary::of(&head.headers, &self.parts.headers, self.with.config.insist);
+        let may_be_joined = may_be_joined && vary != Vary::Private;
+        let client = match self.with.registry.adopt(&self.ask(false), may_be_joined) {
+            Ok(client) => client,
+            Err(why) => {
+                self.with.registry.refuse(&self.with.config, why);
+                return Ok(Response::from_parts(head, RelayBody::untouched(body)));
+            }
+        };
+        client.set_vary(vary);
+        client.set_phase(Phase::Open(Arc::new(Head::for_all(&head))));
+        let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+        let relay = Arc::clone(&client);
+        let registry = self.with.registry.clone();
+        let source = Source::Body(Box::new(body));
+        let service = services.other;
+        tokio::spawn(task::run(relay, registry, service, Some(template), source));
+        let told = match &self.last {
+            Some(last) => {
+                self.with.config.metrics.replay(Replay::Unknown);
+                // The upstream was told of its own.
+                match last.upstream {
+                    None => gap::event(&self.with.config, &gap::from_the_start(&client)),
+                    Some(_) => Vec::new(),
+                }
+            }
+            None => Vec::new(),
+        };
+        let body = RelayBody::relayed(told, None, Some((follower, client)));
+        let response = Response::from_parts(of_who_asked(head), body);
+        Ok(response.map(|body| body.with_hangup(self.hangup)))
+    }
+}
+
+/// What a request's key and label are made of beside its fields.
+fn request_without_headers(parts: &request::Parts) -> request::Parts {
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = parts.method.clone();
+    head.uri = parts.uri.clone();
+    head.version = parts.version;
+    head.extensions = parts.extensions.clone();
+    head
+}
+
+/// The body of a request, if it comes whole and in time, and there is room for it.
+async fn collect<B: Body, H: History>(
+    body: B,
+    with: &Relaying<H>,
+) -> Result<(Bytes, Reserved), StatusCode> {
+    let config = &with.config;
+    let mut body = pin!(body);
+    let mut all = BytesMut::new();
+    let mut held = Reserved::nothing();
+    loop {
+        let frame = timeout(
+            config.request_timeout,
+            poll_fn(|cx| body.as_mut().poll_frame(cx)),
+        );
+        let Some(frame) = frame.await.map_err(|_| StatusCode::REQUEST_TIMEOUT)? else {
+            return Ok((all.freeze(), held));
+        };
+        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let len = data.remaining();
+        if (all.len() + len) as u64 > config.max_request_bytes {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        let Some(more) = with.registry.reserve(len) else {
+            with.registry.refuse(config, Refused::Budget);
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        held.join(more);
+        all.put(data);
+    }
+}
