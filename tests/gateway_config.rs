@@ -319,6 +319,33 @@ fn a_misspelt_variable_is_told_and_foreign_ones_are_not() {
 }
 
 #[test]
+fn a_mistake_in_rust_log_is_told_at_the_start_and_by_check() {
+    let file = TomlFile::new("rust_log", "upstream = 'http://127.0.0.1:5000'");
+    for (text, why) in [
+        (
+            "sse_gateway=debugg",
+            "\"debugg\" is not a level; did you mean debug?",
+        ),
+        (
+            "info,sse-gateway",
+            "\"sse-gateway\" is neither a level nor a part of the gateway; did you mean sse_gateway?",
+        ),
+        (
+            "info,a b=1",
+            "\"a b\" is not a target; use a level (error, warn, info, debug, trace or off), \
+             or TARGET=LEVEL such as sse_gateway=debug",
+        ),
+    ] {
+        let expected = format!("RUST_LOG: {why}");
+        assert_eq!(refused(upstream([]).env("RUST_LOG", text)), expected);
+        assert_eq!(refused(gateway(["demo"]).env("RUST_LOG", text)), expected);
+        assert_eq!(refused(check(&file).env("RUST_LOG", text)), expected);
+    }
+    let right = check(&file).env("RUST_LOG", "warn,sse_gateway=debug").out();
+    assert_eq!(right.status.code(), Some(0));
+}
+
+#[test]
 fn unknown_flags_are_refused_with_the_nearest() {
     for arguments in [
         ["--heartbeet", "5s"],

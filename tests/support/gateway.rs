@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,6 +19,7 @@ pub(crate) struct Gateway {
     /// That of the admin listener, if it has one.
     pub(crate) admin: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
+    is_read: Arc<AtomicBool>,
 }
 
 impl Gateway {
@@ -34,6 +36,11 @@ impl Gateway {
     /// The same with an admin listener.
     pub(crate) fn with_admin(upstream: &str, flags: &[&str]) -> Self {
         Self::listening(upstream, "127.0.0.1:0", flags, &[])
+    }
+
+    /// The same with an admin listener and environment variables.
+    pub(crate) fn with_admin_in(upstream: &str, environment: &[(&str, &str)]) -> Self {
+        Self::listening(upstream, "127.0.0.1:0", &[], environment)
     }
 
     fn listening(
@@ -56,10 +63,14 @@ impl Gateway {
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         let stderr = child.stderr.take().expect("stderr is piped");
+        let is_read = Arc::new(AtomicBool::new(true));
         thread::spawn({
-            let log = Arc::clone(&log);
+            let (log, is_read) = (Arc::clone(&log), Arc::clone(&is_read));
             move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    while !is_read.load(Ordering::Relaxed) {
+                        thread::park();
+                    }
                     if let Some(address) = address_behind(&line, "listening on http://") {
                         let _ = found.send(address);
                     }
@@ -85,7 +96,13 @@ impl Gateway {
             address,
             admin,
             log,
+            is_read,
         }
+    }
+
+    /// Reads no more of its log, and leaves the pipe open.
+    pub(crate) fn stop_reading(&self) {
+        self.is_read.store(false, Ordering::Relaxed);
     }
 
     /// All it has logged so far.

@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use metrics::{Gauge, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
 use crate::answer::answer;
+use crate::log;
 use crate::relays::Relays;
 use crate::shutdown::{Phase, Shutdown};
 use crate::streams::Streams;
@@ -23,6 +24,7 @@ use crate::streams::Streams;
 pub(crate) struct Admin {
     metrics: PrometheusHandle,
     drain_remaining: Gauge,
+    log_lines_dropped: Counter,
     streams: Streams,
     relays: Relays,
     drain: DrainHandle,
@@ -56,9 +58,14 @@ impl Admin {
             "sse_drain_remaining",
             "Event streams that are still open while the gateway drains."
         );
+        describe_counter!(
+            "sse_log_lines_dropped_total",
+            "Lines of the log that were dropped because nobody read them in time."
+        );
         Admin {
             metrics,
             drain_remaining: gauge!("sse_drain_remaining"),
+            log_lines_dropped: counter!("sse_log_lines_dropped_total"),
             streams,
             relays,
             drain,
@@ -96,6 +103,7 @@ impl Admin {
             "/metrics" => {
                 self.drain_remaining.set(self.remaining() as f64);
                 self.relays.update_metrics();
+                self.log_lines_dropped.absolute(log::lines_dropped());
                 answer(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
@@ -114,7 +122,9 @@ impl Admin {
                 answer(StatusCode::OK, JSON, format!("{all}\n"))
             }
             "/drain" => {
-                tracing::info!("told to drain by the admin listener");
+                if !self.is_draining() {
+                    tracing::info!("told to drain by the admin listener");
+                }
                 self.shutdown.graceful();
                 let all = json!({ "draining": true, "remaining": self.drain.open_streams() });
                 answer(StatusCode::ACCEPTED, JSON, format!("{all}\n"))

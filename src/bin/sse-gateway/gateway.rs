@@ -1,6 +1,7 @@
 //! Puts the parts together and runs them until the end.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,7 +60,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
-    log::init(config.log_format);
+    let _log = log::init(config.log_format, config.log_filter.clone())?;
     let metrics = recorder::install()?;
     let signals = Signals::listen()?;
     let shutdown = Shutdown::new();
@@ -119,7 +120,11 @@ fn show(demo: &Demo, address: SocketAddr, drain: &DrainHandle, window: Duration,
     });
     tracing::info!("upstream of the demo on http://{}", demo.addr());
     tracing::info!("listening on http://{address}");
-    println!("\n  The demo is at  http://{address}/\n");
+    // Not waited for: it goes to whoever reads it, and there may be nobody.
+    std::thread::spawn(move || {
+        let line = format!("\n  The demo is at  http://{address}/\n\n");
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    });
 }
 
 /// The stack of each route. Routes with the same upstream share its connections.
