@@ -39,6 +39,7 @@ fn every_setting_has_the_documented_default() {
     let expected = [
         ["listen", "127.0.0.1:8080"],
         ["admin_listen", "127.0.0.1:9090"],
+        ["admin_hosts", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -418,7 +419,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 33] = [
+const SETTINGS: [(&str, &str, &str, &str); 34] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -427,6 +428,7 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
     ),
     ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
+    ("admin_hosts", "'a.example'", "b,c.example", "off"),
     ("heartbeat", "'1s'", "20s", "off"),
     ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
     ("opening_comment", "true", "off", "on"),
@@ -460,7 +462,7 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 28] = [
+const BAD_VALUES: [(&str, &str, &str); 29] = [
     (
         "upstream",
         "127.0.0.1:5000",
@@ -487,6 +489,11 @@ const BAD_VALUES: [(&str, &str, &str); 28] = [
         "admin_listen",
         "on",
         "\"on\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, or off",
+    ),
+    (
+        "admin_hosts",
+        "gateway:9090",
+        "\"gateway:9090\" has a port, and any port is taken; use gateway",
     ),
     (
         "heartbeat",
@@ -626,7 +633,7 @@ const MISTAKES: [(&str, usize, &str); 27] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),

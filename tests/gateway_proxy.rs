@@ -7,6 +7,8 @@
     reason = "what the tests send is bounded by the tests"
 )]
 
+#[path = "gateway_proxy/admin.rs"]
+mod admin;
 #[path = "gateway_proxy/bodies.rs"]
 mod bodies;
 #[path = "gateway_proxy/failures.rs"]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,10 +15,12 @@ use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
 use crate::answer::answer;
+use crate::limiter::{self, Limiter};
 use crate::log;
 use crate::relays::Relays;
 use crate::shutdown::{Phase, Shutdown};
 use crate::streams::Streams;
+use crate::trust::{self, Refusal};
 
 /// The service of the admin listener.
 #[derive(Clone)]
@@ -30,6 +33,9 @@ pub(crate) struct Admin {
     drain: DrainHandle,
     /// That of the listener for clients, not of this one.
     shutdown: Shutdown,
+    /// By which it may be asked, beside its addresses.
+    hosts: Arc<[String]>,
+    warnings: Arc<Limiter>,
 }
 
 const INDEX: &str = "\
@@ -53,6 +59,7 @@ impl Admin {
         relays: Relays,
         drain: DrainHandle,
         shutdown: Shutdown,
+        hosts: &[String],
     ) -> Self {
         describe_gauge!(
             "sse_drain_remaining",
@@ -70,6 +77,8 @@ impl Admin {
             relays,
             drain,
             shutdown,
+            hosts: hosts.into(),
+            warnings: Arc::default(),
         }
     }
 
@@ -133,6 +142,16 @@ impl Admin {
         }
     }
 
+    /// The log says it too: Prometheus shows the status alone.
+    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+        let Refusal { status, why } = refusal;
+        if let Some(suppressed) = self.warnings.pass("refused") {
+            let (why, suppressed) = (why.trim_end(), limiter::told(suppressed));
+            tracing::warn!(why, suppressed, "refused a request to the admin listener");
+        }
+        answer(status, TEXT, why)
+    }
+
     fn is_draining(&self) -> bool {
         self.shutdown.phase() != Phase::Serving
     }
@@ -156,6 +175,15 @@ impl<B> Service<Request<B>> for Admin {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().path())))
+        let path = request.uri().path();
+        // A probe may ask by any name, and learns nothing that matters.
+        let checked = match path {
+            "/healthz" | "/readyz" => Ok(()),
+            _ => trust::check(&request, &self.hosts),
+        };
+        ready(Ok(match checked {
+            Ok(()) => self.answer(request.method(), path),
+            Err(refusal) => self.refuse(refusal),
+        }))
     }
 }

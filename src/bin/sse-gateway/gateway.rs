@@ -73,7 +73,14 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     if let Some(admin_listen) = config.admin_listen {
         let (listener, address) = bind(admin_listen, "--admin-listen")?;
         let relays = relays.clone();
-        let admin = Admin::new(metrics, streams, relays, drain.clone(), shutdown.clone());
+        let admin = Admin::new(
+            metrics,
+            streams,
+            relays,
+            drain.clone(),
+            shutdown.clone(),
+            &config.admin_hosts,
+        );
         tracing::info!("admin on http://{address}");
         // It answers until the process ends, so that the drain can be watched.
         tokio::spawn(server::run(

@@ -27,6 +27,7 @@ mod silence;
 mod stack;
 mod stop;
 mod streams;
+mod trust;
 mod unless;
 mod upgrade;
 mod upstream;

@@ -37,6 +37,8 @@ pub(crate) use route::{Matcher, Route};
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
+    /// In lower case, without a dot at the end.
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: LogFilter,
     pub(crate) drain_window: Duration,

@@ -95,6 +95,7 @@ fn gateway(
     let config = Config {
         listen: top.get(&known::LISTEN)?,
         admin_listen: top.get(&known::ADMIN_LISTEN)?,
+        admin_hosts: top.get(&known::ADMIN_HOSTS)?,
         log_format: top.get(&known::LOG_FORMAT)?,
         log_filter,
         drain_window: top.get(&known::DRAIN_WINDOW)?,
@@ -253,6 +254,7 @@ mod tests {
         let expected = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            admin_hosts: Vec::new(),
             log_format: LogFormat::Text,
             log_filter: LogFilter::default(),
             drain_window: Duration::from_secs(10),
@@ -271,6 +273,7 @@ mod tests {
             "upstream = 'http://app:5000'
             listen = '[::1]:1'
             admin_listen = 'off'
+            admin_hosts = 'gw, GW.svc.'
             heartbeat = 'off'
             heartbeat_frame = 'event:beat'
             opening_comment = true
@@ -332,6 +335,7 @@ mod tests {
         let expected = Config {
             listen: "[::1]:1".parse().expect("is an address"),
             admin_listen: None,
+            admin_hosts: vec!["gw".to_owned(), "gw.svc".to_owned()],
             log_format: LogFormat::Json,
             log_filter: LogFilter::default(),
             drain_window: Duration::from_secs(3),
