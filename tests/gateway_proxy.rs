@@ -13,6 +13,8 @@ mod admin;
 mod bodies;
 #[path = "gateway_proxy/failures.rs"]
 mod failures;
+#[path = "gateway_proxy/first_bytes.rs"]
+mod first_bytes;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;

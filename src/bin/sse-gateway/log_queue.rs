@@ -176,6 +176,10 @@ mod tests {
     fn what_nobody_reads_is_dropped_and_told_when_somebody_does() {
         let (queue, reader) = queue();
         let line = [b'x'; 1024];
+        queue.push(&line);
+        while !queue.state().is_writing {
+            thread::yield_now();
+        }
         for _ in 0..3 * MOST / line.len() {
             queue.push(&line);
         }

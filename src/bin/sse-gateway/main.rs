@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod expect;
 mod failure;
+mod first_bytes;
 mod gateway;
 mod headers;
 mod last_event_id;

@@ -1,13 +1,15 @@
 //! The listener: accepts connections and has hyper serve them, without anything that grows with idle ones.
 //!
 //! Not hyper-util's builder that detects the protocol: it costs 8 KiB more a connection and waits for ever for the first
-//! byte. The first bytes are looked at in the kernel's buffer instead.
+//! byte.
 
 use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -21,6 +23,7 @@ use tower_service::Service;
 use tower_sse::relay::Hangup;
 
 use crate::client_io::ClientIo;
+use crate::first_bytes::FirstBytes;
 use crate::shutdown::{Phase, Shutdown};
 use crate::unless::unless;
 
@@ -67,6 +70,7 @@ where
                     service: make(),
                     peer,
                     hangup: None,
+                    is_used: None,
                 };
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
@@ -97,7 +101,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection<S, B>(stream: TcpStream, mut service: Connected<S>, shutdown: Shutdown)
+async fn connection<S, B>(mut stream: TcpStream, mut service: Connected<S>, shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -110,17 +114,19 @@ where
         tracing::debug!(%error, "socket options not set");
     }
     let first = tokio::select! {
-        first = tokio::time::timeout(FIRST_BYTES, is_http2(&stream)) => first,
+        first = tokio::time::timeout(FIRST_BYTES, FirstBytes::read(&mut stream)) => first,
         () = shutdown.reached(Phase::Graceful) => return,
     };
-    let Ok(Ok(http2)) = first else { return };
-    let served = if http2 {
+    let Ok(Ok(first)) = first else { return };
+    let is_http2 = first.is_http2();
+    let io = TokioIo::new(ClientIo::new(stream, first));
+    let served = if is_http2 {
         // Boxed, so that connections of HTTP/1.1 have no room for it.
-        Box::pin(serve_http2(stream, service, &shutdown)).await
+        Box::pin(serve_http2(io, service, &shutdown)).await
     } else {
         let hangup = Hangup::new();
         service.hangup = Some(hangup.clone());
-        let served = pin!(serve_http1(stream, service, &shutdown));
+        let served = pin!(serve_http1(io, service, &shutdown));
         // hyper does not end what waits for a client to read.
         unless(served, pin!(hangup.asked()))
             .await
@@ -149,7 +155,7 @@ macro_rules! until_shutdown {
 }
 
 async fn serve_http1<S, B>(
-    stream: TcpStream,
+    io: TokioIo<ClientIo>,
     service: Connected<S>,
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
@@ -166,14 +172,15 @@ where
         .header_read_timeout(FIRST_BYTES)
         .half_close(false)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(ClientIo::new(stream)), service)
+        .serve_connection(io, service)
         .with_upgrades();
     until_shutdown!(connection, shutdown)
 }
 
+/// A connection on which nothing is asked is closed, as one of HTTP/1.1 is: hyper waits for ever for its beginning.
 async fn serve_http2<S, B>(
-    stream: TcpStream,
-    service: Connected<S>,
+    io: TokioIo<ClientIo>,
+    mut service: Connected<S>,
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
 where
@@ -184,6 +191,14 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let is_used = Arc::new(AtomicBool::new(false));
+    service.is_used = Some(is_used.clone());
+    let is_unused = async move {
+        tokio::time::sleep(FIRST_BYTES).await;
+        if is_used.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
@@ -193,8 +208,9 @@ where
         .max_send_buf_size(MAX_BUFFER)
         .max_header_list_size(MAX_HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
-        .serve_connection(TokioIo::new(ClientIo::new(stream)), service);
-    until_shutdown!(connection, shutdown)
+        .serve_connection(io, service);
+    let served = pin!(async { until_shutdown!(connection, shutdown) });
+    unless(served, pin!(is_unused)).await.unwrap_or(Ok(()))
 }
 
 fn configure(stream: &TcpStream) -> io::Result<()> {
@@ -210,29 +226,8 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the connection begins as one of HTTP/2 does. No method of HTTP/1.1 is called `PRI`.
-async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; PREFACE.len()];
-    loop {
-        let length = stream.peek(&mut first).await?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if first[..length] != PREFACE[..length] {
-            return Ok(false);
-        }
-        if length == PREFACE.len() {
-            return Ok(true);
-        }
-        // What was looked at is still there, so the socket would be readable at once.
-        tokio::time::sleep(PEEK_PAUSE).await;
-    }
-}
-
-const PREFACE: &[u8; 5] = b"PRI *";
-const PEEK_PAUSE: Duration = Duration::from_millis(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// For the first bytes, and for each request head.
+/// For the first bytes, for each request head, and for the first request of HTTP/2.
 const FIRST_BYTES: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -253,6 +248,8 @@ struct Connected<S> {
     peer: SocketAddr,
     /// None for HTTP/2, which has other streams on the connection.
     hangup: Option<Hangup>,
+    /// Of HTTP/2: whether anything was asked yet.
+    is_used: Option<Arc<AtomicBool>>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
@@ -270,6 +267,9 @@ where
         if let Some(hangup) = &self.hangup {
             request.extensions_mut().insert(hangup.clone());
         }
+        if let Some(is_used) = &self.is_used {
+            is_used.store(true, Ordering::Relaxed);
+        }
         let mut service = self.service.clone();
         Box::pin(async move {
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
@@ -277,3 +277,7 @@ where
         })
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
