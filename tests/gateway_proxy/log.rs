@@ -7,27 +7,10 @@ use hyper::Request;
 
 use crate::gateway::{Gateway, PATIENCE};
 use crate::upstream;
-use crate::wire::{Wire, WireUpstream};
-
-/// The gateway's answer to a request of its own connection.
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
-    let mut client = Wire::connect(address).await;
-    client
-        .send(format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-        ))
-        .await;
-    client.rest().await
-}
+use crate::wire::{Wire, WireUpstream, get, metric};
 
 async fn lines_dropped(gateway: &Gateway) -> u64 {
-    let metrics = get(gateway.admin.expect("an admin listener"), "/metrics").await;
-    metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("sse_log_lines_dropped_total "))
-        .expect("the metric")
-        .parse()
-        .expect("a number")
+    metric(gateway, "sse_log_lines_dropped_total").await
 }
 
 #[tokio::test]

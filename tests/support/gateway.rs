@@ -30,26 +30,35 @@ impl Gateway {
 
     /// The same with more flags and environment variables.
     pub(crate) fn with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::listening(upstream, "off", flags, environment)
+        Self::listening("exec", upstream, "off", flags, environment)
     }
 
     /// The same with an admin listener.
     pub(crate) fn with_admin(upstream: &str, flags: &[&str]) -> Self {
-        Self::listening(upstream, "127.0.0.1:0", flags, &[])
+        Self::listening("exec", upstream, "127.0.0.1:0", flags, &[])
     }
 
     /// The same with an admin listener and environment variables.
     pub(crate) fn with_admin_in(upstream: &str, environment: &[(&str, &str)]) -> Self {
-        Self::listening(upstream, "127.0.0.1:0", &[], environment)
+        Self::listening("exec", upstream, "127.0.0.1:0", &[], environment)
+    }
+
+    /// The same with an admin listener, after `ulimit` with these arguments.
+    pub(crate) fn with_admin_and_ulimit(upstream: &str, limit: &str, flags: &[&str]) -> Self {
+        let start = format!("ulimit {limit} && exec");
+        Self::listening(&start, upstream, "127.0.0.1:0", flags, &[])
     }
 
     fn listening(
+        start: &str,
         upstream: &str,
         admin: &str,
         flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sse-gateway"))
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{start} \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_sse-gateway"))
             .args(["--upstream", upstream])
             .args(["--listen", "127.0.0.1:0", "--admin-listen", admin])
             .args(flags)

@@ -18,6 +18,7 @@ use crate::answer::answer;
 use crate::limiter::{self, Limiter};
 use crate::log;
 use crate::relays::Relays;
+use crate::server::ACCEPT_PAUSES;
 use crate::shutdown::{Phase, Shutdown};
 use crate::streams::Streams;
 use crate::trust::{self, Refusal};
@@ -69,6 +70,11 @@ impl Admin {
             "sse_log_lines_dropped_total",
             "Lines of the log that were dropped because nobody read them in time."
         );
+        describe_counter!(
+            ACCEPT_PAUSES,
+            "Times at which connections had to wait to be accepted, because no descriptors were left."
+        );
+        counter!(ACCEPT_PAUSES).increment(0);
         Admin {
             metrics,
             drain_remaining: gauge!("sse_drain_remaining"),

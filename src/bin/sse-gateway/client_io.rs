@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::descriptors::Descriptor;
 use crate::first_bytes::FirstBytes;
 
 /// hyper writes an event as three slices: the size of the chunk, the event, the end of the chunk. For small ones `writev`
@@ -14,14 +15,19 @@ use crate::first_bytes::FirstBytes;
 pub(crate) struct ClientIo {
     stream: TcpStream,
     first: FirstBytes,
+    _descriptor: Descriptor,
 }
 
 /// Up to so many bytes are copied. More are left where they are.
 const SMALL: usize = 1024;
 
 impl ClientIo {
-    pub(crate) fn new(stream: TcpStream, first: FirstBytes) -> Self {
-        ClientIo { stream, first }
+    pub(crate) fn new(stream: TcpStream, first: FirstBytes, descriptor: Descriptor) -> Self {
+        ClientIo {
+            stream,
+            first,
+            _descriptor: descriptor,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod client_body;
 mod client_io;
 mod config;
 mod demo;
+mod descriptors;
 mod expect;
 mod failure;
 mod first_bytes;

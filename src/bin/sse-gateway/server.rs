@@ -4,6 +4,7 @@
 //! byte.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -17,13 +18,16 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use metrics::counter;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 use tower_sse::relay::Hangup;
 
 use crate::client_io::ClientIo;
+use crate::descriptors::{Descriptor, Expected, For};
 use crate::first_bytes::FirstBytes;
+use crate::limiter::{self, Limiter};
 use crate::shutdown::{Phase, Shutdown};
 use crate::unless::unless;
 
@@ -31,8 +35,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Serves connections until `shutdown` begins, and resolves when the last of them is gone.
 ///
-/// `make` gives the service of a new connection. Requests carry the client's `SocketAddr` as an extension.
-pub(crate) async fn run<F, S, B>(listener: TcpListener, make: F, shutdown: Shutdown)
+/// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a new connection. Requests carry the client's `SocketAddr` as an extension.
+pub(crate) async fn run<F, S, B>(whose: For, listener: TcpListener, make: F, shutdown: Shutdown)
 where
     F: Fn() -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -42,11 +46,11 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    accept(listener, make, &shutdown).await;
+    accept(whose, listener, make, &shutdown).await;
     shutdown.idle().await;
 }
 
-async fn accept<F, S, B>(listener: TcpListener, make: F, shutdown: &Shutdown)
+async fn accept<F, S, B>(whose: For, listener: TcpListener, make: F, shutdown: &Shutdown)
 where
     F: Fn() -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -57,6 +61,7 @@ where
     B::Error: Into<BoxError>,
 {
     let mut stop = pin!(shutdown.reached(Phase::Graceful));
+    let pauses = Pauses::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -65,23 +70,33 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
+                let descriptor = Descriptor::new();
+                // This one waits for room, and so nothing is accepted behind it.
+                if !whose.has_room() {
+                    pauses.begin(whose, &"all are in use");
+                    tokio::select! {
+                        () = &mut stop => return,
+                        () = whose.room() => {}
+                    }
+                }
                 let open = shutdown.connection();
                 let service = Connected {
                     service: make(),
                     peer,
                     hangup: None,
                     is_used: None,
+                    expected: (whose == For::Clients).then(Expected::new),
                 };
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
-                    connection(stream, service, shutdown).await;
+                    connection(stream, descriptor, service, shutdown).await;
                     drop(open);
                 });
             }
             // The client left before it was accepted.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections, will try again");
+                pauses.begin(whose, &error);
                 tokio::select! {
                     () = &mut stop => return,
                     () = tokio::time::sleep(ACCEPT_PAUSE) => {}
@@ -90,6 +105,36 @@ where
         }
     }
 }
+
+/// What is told of times in which nothing is accepted.
+struct Pauses {
+    warnings: Limiter,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Pauses {
+            warnings: Limiter::every(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Pauses {
+    fn begin(&self, whose: For, why: &dyn Display) {
+        counter!(ACCEPT_PAUSES).increment(1);
+        if let Some(suppressed) = self.warnings.pass("pause") {
+            let suppressed = limiter::told(suppressed);
+            tracing::warn!(
+                listener = ?whose,
+                %why,
+                suppressed,
+                "no descriptors for more connections; they wait until others close"
+            );
+        }
+    }
+}
+
+pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -101,8 +146,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection<S, B>(mut stream: TcpStream, mut service: Connected<S>, shutdown: Shutdown)
-where
+async fn connection<S, B>(
+    mut stream: TcpStream,
+    descriptor: Descriptor,
+    mut service: Connected<S>,
+    shutdown: Shutdown,
+) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -119,7 +168,7 @@ where
     };
     let Ok(Ok(first)) = first else { return };
     let is_http2 = first.is_http2();
-    let io = TokioIo::new(ClientIo::new(stream, first));
+    let io = TokioIo::new(ClientIo::new(stream, first, descriptor));
     let served = if is_http2 {
         // Boxed, so that connections of HTTP/1.1 have no room for it.
         Box::pin(serve_http2(io, service, &shutdown)).await
@@ -250,6 +299,8 @@ struct Connected<S> {
     hangup: Option<Hangup>,
     /// Of HTTP/2: whether anything was asked yet.
     is_used: Option<Arc<AtomicBool>>,
+    /// None for the admin listener, which needs no upstream.
+    expected: Option<Expected>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
@@ -266,6 +317,9 @@ where
         request.extensions_mut().insert(self.peer);
         if let Some(hangup) = &self.hangup {
             request.extensions_mut().insert(hangup.clone());
+        }
+        if let Some(expected) = &self.expected {
+            expected.came();
         }
         if let Some(is_used) = &self.is_used {
             is_used.store(true, Ordering::Relaxed);

@@ -29,7 +29,7 @@ impl Service<Request<Incoming>> for Hello {
 async fn listen() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("bound");
-    tokio::spawn(run(listener, || Hello, Shutdown::new()));
+    tokio::spawn(run(For::Clients, listener, || Hello, Shutdown::new()));
     address
 }
 
