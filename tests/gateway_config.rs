@@ -39,6 +39,7 @@ fn every_setting_has_the_documented_default() {
     let expected = [
         ["listen", "127.0.0.1:8080"],
         ["admin_listen", "127.0.0.1:9090"],
+        ["admin_hosts", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -319,6 +320,33 @@ fn a_misspelt_variable_is_told_and_foreign_ones_are_not() {
 }
 
 #[test]
+fn a_mistake_in_rust_log_is_told_at_the_start_and_by_check() {
+    let file = TomlFile::new("rust_log", "upstream = 'http://127.0.0.1:5000'");
+    for (text, why) in [
+        (
+            "sse_gateway=debugg",
+            "\"debugg\" is not a level; did you mean debug?",
+        ),
+        (
+            "info,sse-gateway",
+            "\"sse-gateway\" is neither a level nor a part of the gateway; did you mean sse_gateway?",
+        ),
+        (
+            "info,a b=1",
+            "\"a b\" is not a target; use a level (error, warn, info, debug, trace or off), \
+             or TARGET=LEVEL such as sse_gateway=debug",
+        ),
+    ] {
+        let expected = format!("RUST_LOG: {why}");
+        assert_eq!(refused(upstream([]).env("RUST_LOG", text)), expected);
+        assert_eq!(refused(gateway(["demo"]).env("RUST_LOG", text)), expected);
+        assert_eq!(refused(check(&file).env("RUST_LOG", text)), expected);
+    }
+    let right = check(&file).env("RUST_LOG", "warn,sse_gateway=debug").out();
+    assert_eq!(right.status.code(), Some(0));
+}
+
+#[test]
 fn unknown_flags_are_refused_with_the_nearest() {
     for arguments in [
         ["--heartbeet", "5s"],
@@ -391,7 +419,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 33] = [
+const SETTINGS: [(&str, &str, &str, &str); 34] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -400,6 +428,7 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
     ),
     ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
+    ("admin_hosts", "'a.example'", "b,c.example", "off"),
     ("heartbeat", "'1s'", "20s", "off"),
     ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
     ("opening_comment", "true", "off", "on"),
@@ -433,7 +462,7 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 28] = [
+const BAD_VALUES: [(&str, &str, &str); 29] = [
     (
         "upstream",
         "127.0.0.1:5000",
@@ -460,6 +489,11 @@ const BAD_VALUES: [(&str, &str, &str); 28] = [
         "admin_listen",
         "on",
         "\"on\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, or off",
+    ),
+    (
+        "admin_hosts",
+        "gateway:9090",
+        "\"gateway:9090\" has a port, and any port is taken; use gateway",
     ),
     (
         "heartbeat",
@@ -599,7 +633,7 @@ const MISTAKES: [(&str, usize, &str); 27] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),

@@ -7,13 +7,21 @@
     reason = "what the tests send is bounded by the tests"
 )]
 
+#[path = "gateway_proxy/admin.rs"]
+mod admin;
 #[path = "gateway_proxy/bodies.rs"]
 mod bodies;
+#[path = "gateway_proxy/descriptors.rs"]
+mod descriptors;
 #[path = "gateway_proxy/failures.rs"]
 mod failures;
+#[path = "gateway_proxy/first_bytes.rs"]
+mod first_bytes;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "gateway_proxy/log.rs"]
+mod log;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
 #[path = "gateway_proxy/shutdown.rs"]

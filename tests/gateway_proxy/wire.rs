@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::gateway::PATIENCE;
+use crate::gateway::{Gateway, PATIENCE};
 
 pub(crate) struct Wire {
     stream: TcpStream,
@@ -100,4 +100,26 @@ pub(crate) fn field<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
         .filter(|(found, _)| found.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
         .collect()
+}
+
+/// The answer to a request on a connection of its own.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
+    let mut client = Wire::connect(address).await;
+    client
+        .send(format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    client.rest().await
+}
+
+/// A metric without labels.
+pub(crate) async fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let metrics = get(gateway.admin.expect("an admin listener"), "/metrics").await;
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .unwrap_or_else(|| panic!("no {name}"))
+        .parse()
+        .expect("a number")
 }

@@ -154,7 +154,7 @@ fn event(block: &str) -> Option<Event> {
 pub(crate) async fn admin(gateway: &Gateway, path: &str) -> String {
     let mut wire = Wire::connect(gateway.admin.expect("an admin listener")).await;
     wire.send(format!(
-        "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     ))
     .await;
     wire.head().await;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,6 +19,7 @@ pub(crate) struct Gateway {
     /// That of the admin listener, if it has one.
     pub(crate) admin: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
+    is_read: Arc<AtomicBool>,
 }
 
 impl Gateway {
@@ -28,21 +30,35 @@ impl Gateway {
 
     /// The same with more flags and environment variables.
     pub(crate) fn with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::listening(upstream, "off", flags, environment)
+        Self::listening("exec", upstream, "off", flags, environment)
     }
 
     /// The same with an admin listener.
     pub(crate) fn with_admin(upstream: &str, flags: &[&str]) -> Self {
-        Self::listening(upstream, "127.0.0.1:0", flags, &[])
+        Self::listening("exec", upstream, "127.0.0.1:0", flags, &[])
+    }
+
+    /// The same with an admin listener and environment variables.
+    pub(crate) fn with_admin_in(upstream: &str, environment: &[(&str, &str)]) -> Self {
+        Self::listening("exec", upstream, "127.0.0.1:0", &[], environment)
+    }
+
+    /// The same with an admin listener, after `ulimit` with these arguments.
+    pub(crate) fn with_admin_and_ulimit(upstream: &str, limit: &str, flags: &[&str]) -> Self {
+        let start = format!("ulimit {limit} && exec");
+        Self::listening(&start, upstream, "127.0.0.1:0", flags, &[])
     }
 
     fn listening(
+        start: &str,
         upstream: &str,
         admin: &str,
         flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sse-gateway"))
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{start} \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_sse-gateway"))
             .args(["--upstream", upstream])
             .args(["--listen", "127.0.0.1:0", "--admin-listen", admin])
             .args(flags)
@@ -56,10 +72,14 @@ impl Gateway {
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         let stderr = child.stderr.take().expect("stderr is piped");
+        let is_read = Arc::new(AtomicBool::new(true));
         thread::spawn({
-            let log = Arc::clone(&log);
+            let (log, is_read) = (Arc::clone(&log), Arc::clone(&is_read));
             move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    while !is_read.load(Ordering::Relaxed) {
+                        thread::park();
+                    }
                     if let Some(address) = address_behind(&line, "listening on http://") {
                         let _ = found.send(address);
                     }
@@ -85,7 +105,13 @@ impl Gateway {
             address,
             admin,
             log,
+            is_read,
         }
+    }
+
+    /// Reads no more of its log, and leaves the pipe open.
+    pub(crate) fn stop_reading(&self) {
+        self.is_read.store(false, Ordering::Relaxed);
     }
 
     /// All it has logged so far.

@@ -2,32 +2,41 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use metrics::{Gauge, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
 use crate::answer::answer;
+use crate::limiter::{self, Limiter};
+use crate::log;
 use crate::relays::Relays;
+use crate::server::ACCEPT_PAUSES;
 use crate::shutdown::{Phase, Shutdown};
 use crate::streams::Streams;
+use crate::trust::{self, Refusal};
 
 /// The service of the admin listener.
 #[derive(Clone)]
 pub(crate) struct Admin {
     metrics: PrometheusHandle,
     drain_remaining: Gauge,
+    log_lines_dropped: Counter,
     streams: Streams,
     relays: Relays,
     drain: DrainHandle,
     /// That of the listener for clients, not of this one.
     shutdown: Shutdown,
+    /// By which it may be asked, beside its addresses.
+    hosts: Arc<[String]>,
+    warnings: Arc<Limiter>,
 }
 
 const INDEX: &str = "\
@@ -51,18 +60,31 @@ impl Admin {
         relays: Relays,
         drain: DrainHandle,
         shutdown: Shutdown,
+        hosts: &[String],
     ) -> Self {
         describe_gauge!(
             "sse_drain_remaining",
             "Event streams that are still open while the gateway drains."
         );
+        describe_counter!(
+            "sse_log_lines_dropped_total",
+            "Lines of the log that were dropped because nobody read them in time."
+        );
+        describe_counter!(
+            ACCEPT_PAUSES,
+            "Times at which connections had to wait to be accepted, because no descriptors were left."
+        );
+        counter!(ACCEPT_PAUSES).increment(0);
         Admin {
             metrics,
             drain_remaining: gauge!("sse_drain_remaining"),
+            log_lines_dropped: counter!("sse_log_lines_dropped_total"),
             streams,
             relays,
             drain,
             shutdown,
+            hosts: hosts.into(),
+            warnings: Arc::default(),
         }
     }
 
@@ -96,6 +118,7 @@ impl Admin {
             "/metrics" => {
                 self.drain_remaining.set(self.remaining() as f64);
                 self.relays.update_metrics();
+                self.log_lines_dropped.absolute(log::lines_dropped());
                 answer(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
@@ -114,13 +137,25 @@ impl Admin {
                 answer(StatusCode::OK, JSON, format!("{all}\n"))
             }
             "/drain" => {
-                tracing::info!("told to drain by the admin listener");
+                if !self.is_draining() {
+                    tracing::info!("told to drain by the admin listener");
+                }
                 self.shutdown.graceful();
                 let all = json!({ "draining": true, "remaining": self.drain.open_streams() });
                 answer(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
             }
             _ => answer(StatusCode::OK, TEXT, INDEX),
         }
+    }
+
+    /// The log says it too: Prometheus shows the status alone.
+    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+        let Refusal { status, why } = refusal;
+        if let Some(suppressed) = self.warnings.pass("refused") {
+            let (why, suppressed) = (why.trim_end(), limiter::told(suppressed));
+            tracing::warn!(why, suppressed, "refused a request to the admin listener");
+        }
+        answer(status, TEXT, why)
     }
 
     fn is_draining(&self) -> bool {
@@ -146,6 +181,15 @@ impl<B> Service<Request<B>> for Admin {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().path())))
+        let path = request.uri().path();
+        // A probe may ask by any name, and learns nothing that matters.
+        let checked = match path {
+            "/healthz" | "/readyz" => Ok(()),
+            _ => trust::check(&request, &self.hosts),
+        };
+        ready(Ok(match checked {
+            Ok(()) => self.answer(request.method(), path),
+            Err(refusal) => self.refuse(refusal),
+        }))
     }
 }

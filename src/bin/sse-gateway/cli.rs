@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, value_parser};
 
 use crate::config::known::{self, Known};
-use crate::config::{Config, Error, File, Place, Sources, Values, report, variables};
+use crate::config::{Config, Error, File, LogFilter, Place, Sources, Values, report, variables};
 use crate::demo;
 
 /// What the gateway was asked to do.
@@ -34,6 +34,7 @@ pub(crate) fn command() -> Result<Command, Error> {
 
 fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<Command, Error> {
     let variables = Values::from_environment(&environment)?;
+    let log_filter = LogFilter::from_environment(&environment)?;
     match matches.subcommand() {
         Some(("demo", matches)) => {
             let flags = flags(matches)?;
@@ -42,6 +43,7 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
                 flags,
                 variables,
                 file,
+                log_filter,
             })
             .map(Command::Demo)
         }
@@ -55,6 +57,7 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
                 flags,
                 variables,
                 file: File::read(path)?,
+                log_filter,
             };
             let config = Config::resolve(&sources)?;
             Ok(Command::Check(report::of(&sources, &config, path)))
@@ -70,6 +73,7 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
                 flags,
                 variables,
                 file,
+                log_filter,
             })
             .map(Command::Run)
         }

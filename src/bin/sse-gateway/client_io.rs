@@ -1,4 +1,4 @@
-//! A client's connection, to which small writes go in one piece.
+//! A client's connection, whose first bytes were read before, and to which small writes go in one piece.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -7,18 +7,27 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::descriptors::Descriptor;
+use crate::first_bytes::FirstBytes;
+
 /// hyper writes an event as three slices: the size of the chunk, the event, the end of the chunk. For small ones `writev`
 /// costs more than to copy them.
 pub(crate) struct ClientIo {
     stream: TcpStream,
+    first: FirstBytes,
+    _descriptor: Descriptor,
 }
 
 /// Up to so many bytes are copied. More are left where they are.
 const SMALL: usize = 1024;
 
 impl ClientIo {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        ClientIo { stream }
+    pub(crate) fn new(stream: TcpStream, first: FirstBytes, descriptor: Descriptor) -> Self {
+        ClientIo {
+            stream,
+            first,
+            _descriptor: descriptor,
+        }
     }
 }
 
@@ -28,6 +37,10 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        if !self.first.is_empty() {
+            self.first.give(buf);
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

@@ -1,6 +1,7 @@
 //! Puts the parts together and runs them until the end.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tower_sse::stage::DrainHandle;
 use crate::admin::Admin;
 use crate::config::{Config, Error, Route};
 use crate::demo::{self, Demo};
+use crate::descriptors::For;
 use crate::proxy::Proxy;
 use crate::relays::Relays;
 use crate::router::Router;
@@ -19,7 +21,7 @@ use crate::stop::{self, Signals};
 use crate::streams::Streams;
 use crate::upstream::{Timeouts, Upstream, UpstreamClient};
 use crate::upstream_side::UpstreamSide;
-use crate::{log, recorder, server, stack};
+use crate::{descriptors, log, recorder, server, stack};
 
 /// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
 const DEMO_DRAIN: Duration = Duration::from_secs(2);
@@ -59,7 +61,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
-    log::init(config.log_format);
+    let _log = log::init(config.log_format, config.log_filter.clone())?;
+    let open_files = descriptors::raise_limit();
     let metrics = recorder::install()?;
     let signals = Signals::listen()?;
     let shutdown = Shutdown::new();
@@ -69,13 +72,22 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
 
     let (listener, address) = bind(config.listen, "--listen")?;
+    descriptors::divide(open_files)?;
     if let Some(admin_listen) = config.admin_listen {
         let (listener, address) = bind(admin_listen, "--admin-listen")?;
         let relays = relays.clone();
-        let admin = Admin::new(metrics, streams, relays, drain.clone(), shutdown.clone());
+        let admin = Admin::new(
+            metrics,
+            streams,
+            relays,
+            drain.clone(),
+            shutdown.clone(),
+            &config.admin_hosts,
+        );
         tracing::info!("admin on http://{address}");
         // It answers until the process ends, so that the drain can be watched.
         tokio::spawn(server::run(
+            For::Admin,
             listener,
             move || admin.clone(),
             Shutdown::new(),
@@ -86,6 +98,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
         None => {
             tracing::info!("listening on http://{address}");
             tokio::spawn(server::run(
+                For::Clients,
                 listener,
                 move || router.clone(),
                 shutdown.clone(),
@@ -95,6 +108,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
             show(&demo, address, &drain, config.drain_window, relays);
             let service = demo.around(router);
             tokio::spawn(server::run(
+                For::Clients,
                 listener,
                 move || service.clone(),
                 shutdown.clone(),
@@ -119,7 +133,11 @@ fn show(demo: &Demo, address: SocketAddr, drain: &DrainHandle, window: Duration,
     });
     tracing::info!("upstream of the demo on http://{}", demo.addr());
     tracing::info!("listening on http://{address}");
-    println!("\n  The demo is at  http://{address}/\n");
+    // Not waited for: it goes to whoever reads it, and there may be nobody.
+    std::thread::spawn(move || {
+        let line = format!("\n  The demo is at  http://{address}/\n\n");
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    });
 }
 
 /// The stack of each route. Routes with the same upstream share its connections.

@@ -1,36 +1,99 @@
 //! The log: one line an occurrence on standard error, as text or JSON.
+//!
+//! Whoever logs leaves a line in a queue and goes on; a thread writes. So a standard error that nobody reads costs lines
+//! and nothing else. Nothing may be written to it directly while the gateway serves.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::config::LogFormat;
+use crate::config::{Error, LogFilter, LogFormat};
+use crate::log_queue::Queue;
 
-/// Begins to log. `RUST_LOG` takes targets and levels such as `sse_gateway=debug,hyper=info`; without it,
-/// what matters to an operator is logged.
-pub(crate) fn init(format: LogFormat) {
-    let chosen = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|text| text.parse::<Targets>().ok());
-    let targets = chosen.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+/// How long the end of the process waits for its last lines to be read.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::default);
+
+/// The log, which is written out when this is dropped, if somebody reads it.
+pub(crate) struct Log(());
+
+/// Begins to log.
+///
+/// # Errors
+///
+/// When there can be no thread to write it.
+pub(crate) fn init(format: LogFormat, filter: LogFilter) -> Result<Log, Error> {
     let lines = match format {
         LogFormat::Text => fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(Lines)
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .boxed(),
         LogFormat::Json => fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(Lines)
             .json()
             .flatten_event(true)
             .with_target(false)
             .boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(targets))
+        .with(lines.with_filter(filter.0))
         .init();
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(|| QUEUE.write_to(io::stderr(), tell_of_lost))
+        .map_err(|error| Error::at("log", error))?;
+    // That of the standard library writes to standard error, and waits for it.
+    std::panic::set_hook(Box::new(|panic| {
+        let panic = panic.to_string().replace('\n', " ");
+        tracing::error!("{panic}; this is a bug");
+    }));
+    Ok(Log(()))
+}
+
+/// Lines that were left out since the start, because nobody read the log in time.
+pub(crate) fn lines_dropped() -> u64 {
+    QUEUE.dropped()
+}
+
+fn tell_of_lost(lines: u64) {
+    tracing::warn!(
+        lines,
+        "lines are missing here: the log was not read in time"
+    );
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        QUEUE.flush(LAST_LINES);
+    }
+}
+
+/// Where `tracing` leaves its lines.
+struct Lines;
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        Lines
+    }
+}
+
+impl Write for Lines {
+    /// `tracing` writes each line in one piece.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        QUEUE.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

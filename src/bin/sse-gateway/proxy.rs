@@ -26,6 +26,7 @@ use tower_sse::relay::ForAll;
 use crate::expect::{self, Gate};
 use crate::failure::{Failure, FailureKind};
 use crate::headers::{self, Hop};
+use crate::limiter;
 use crate::request_body::{RequestBody, Upload};
 use crate::response_body::{BoxError, ProxyBody};
 use crate::shutdown::Shutdown;
@@ -143,8 +144,9 @@ impl Inner {
         let reason = kind.label();
         if kind == FailureKind::Client {
             tracing::debug!(reason, %upstream, path, error = %failure, "request not completed by the client");
-        } else {
-            tracing::warn!(reason, %upstream, path, error = %failure, "no response from the upstream");
+        } else if let Some(suppressed) = self.client.warnings().pass(reason) {
+            let suppressed = limiter::told(suppressed);
+            tracing::warn!(reason, %upstream, path, error = %failure, suppressed, "no response from the upstream");
         }
         let mut response = plain(kind.status(), kind.message());
         response.extensions_mut().insert(kind);

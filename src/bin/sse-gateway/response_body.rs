@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::expect::Gate;
+use crate::limiter;
 use crate::upstream::{UpstreamBody, UpstreamClient};
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -80,8 +81,10 @@ impl Body for ProxyBody {
             Kind::Upstream(body, client) => match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
                 Poll::Ready(Some(Err(error))) => {
-                    let upstream = client.upstream();
-                    tracing::warn!(%upstream, %error, "the upstream failed in the middle of a response");
+                    if let Some(suppressed) = client.warnings().pass("failed in the middle") {
+                        let (upstream, suppressed) = (client.upstream(), limiter::told(suppressed));
+                        tracing::warn!(%upstream, %error, suppressed, "the upstream failed in the middle of a response");
+                    }
                     this.kind = Kind::Empty;
                     Poll::Ready(Some(Err(error.into())))
                 }

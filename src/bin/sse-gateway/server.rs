@@ -1,13 +1,16 @@
 //! The listener: accepts connections and has hyper serve them, without anything that grows with idle ones.
 //!
 //! Not hyper-util's builder that detects the protocol: it costs 8 KiB more a connection and waits for ever for the first
-//! byte. The first bytes are looked at in the kernel's buffer instead.
+//! byte.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,12 +18,16 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use metrics::counter;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
 use tower_sse::relay::Hangup;
 
 use crate::client_io::ClientIo;
+use crate::descriptors::{Descriptor, Expected, For};
+use crate::first_bytes::FirstBytes;
+use crate::limiter::{self, Limiter};
 use crate::shutdown::{Phase, Shutdown};
 use crate::unless::unless;
 
@@ -28,8 +35,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Serves connections until `shutdown` begins, and resolves when the last of them is gone.
 ///
-/// `make` gives the service of a new connection. Requests carry the client's `SocketAddr` as an extension.
-pub(crate) async fn run<F, S, B>(listener: TcpListener, make: F, shutdown: Shutdown)
+/// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a new connection. Requests carry the client's `SocketAddr` as an extension.
+pub(crate) async fn run<F, S, B>(whose: For, listener: TcpListener, make: F, shutdown: Shutdown)
 where
     F: Fn() -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -39,11 +46,11 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    accept(listener, make, &shutdown).await;
+    accept(whose, listener, make, &shutdown).await;
     shutdown.idle().await;
 }
 
-async fn accept<F, S, B>(listener: TcpListener, make: F, shutdown: &Shutdown)
+async fn accept<F, S, B>(whose: For, listener: TcpListener, make: F, shutdown: &Shutdown)
 where
     F: Fn() -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -54,6 +61,7 @@ where
     B::Error: Into<BoxError>,
 {
     let mut stop = pin!(shutdown.reached(Phase::Graceful));
+    let pauses = Pauses::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -62,22 +70,33 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
+                let descriptor = Descriptor::new();
+                // This one waits for room, and so nothing is accepted behind it.
+                if !whose.has_room() {
+                    pauses.begin(whose, &"all are in use");
+                    tokio::select! {
+                        () = &mut stop => return,
+                        () = whose.room() => {}
+                    }
+                }
                 let open = shutdown.connection();
                 let service = Connected {
                     service: make(),
                     peer,
                     hangup: None,
+                    is_used: None,
+                    expected: (whose == For::Clients).then(Expected::new),
                 };
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
-                    connection(stream, service, shutdown).await;
+                    connection(stream, descriptor, service, shutdown).await;
                     drop(open);
                 });
             }
             // The client left before it was accepted.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections, will try again");
+                pauses.begin(whose, &error);
                 tokio::select! {
                     () = &mut stop => return,
                     () = tokio::time::sleep(ACCEPT_PAUSE) => {}
@@ -86,6 +105,36 @@ where
         }
     }
 }
+
+/// What is told of times in which nothing is accepted.
+struct Pauses {
+    warnings: Limiter,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Pauses {
+            warnings: Limiter::every(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Pauses {
+    fn begin(&self, whose: For, why: &dyn Display) {
+        counter!(ACCEPT_PAUSES).increment(1);
+        if let Some(suppressed) = self.warnings.pass("pause") {
+            let suppressed = limiter::told(suppressed);
+            tracing::warn!(
+                listener = ?whose,
+                %why,
+                suppressed,
+                "no descriptors for more connections; they wait until others close"
+            );
+        }
+    }
+}
+
+pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -97,8 +146,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection<S, B>(stream: TcpStream, mut service: Connected<S>, shutdown: Shutdown)
-where
+async fn connection<S, B>(
+    mut stream: TcpStream,
+    descriptor: Descriptor,
+    mut service: Connected<S>,
+    shutdown: Shutdown,
+) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -110,17 +163,19 @@ where
         tracing::debug!(%error, "socket options not set");
     }
     let first = tokio::select! {
-        first = tokio::time::timeout(FIRST_BYTES, is_http2(&stream)) => first,
+        first = tokio::time::timeout(FIRST_BYTES, FirstBytes::read(&mut stream)) => first,
         () = shutdown.reached(Phase::Graceful) => return,
     };
-    let Ok(Ok(http2)) = first else { return };
-    let served = if http2 {
+    let Ok(Ok(first)) = first else { return };
+    let is_http2 = first.is_http2();
+    let io = TokioIo::new(ClientIo::new(stream, first, descriptor));
+    let served = if is_http2 {
         // Boxed, so that connections of HTTP/1.1 have no room for it.
-        Box::pin(serve_http2(stream, service, &shutdown)).await
+        Box::pin(serve_http2(io, service, &shutdown)).await
     } else {
         let hangup = Hangup::new();
         service.hangup = Some(hangup.clone());
-        let served = pin!(serve_http1(stream, service, &shutdown));
+        let served = pin!(serve_http1(io, service, &shutdown));
         // hyper does not end what waits for a client to read.
         unless(served, pin!(hangup.asked()))
             .await
@@ -149,7 +204,7 @@ macro_rules! until_shutdown {
 }
 
 async fn serve_http1<S, B>(
-    stream: TcpStream,
+    io: TokioIo<ClientIo>,
     service: Connected<S>,
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
@@ -166,14 +221,15 @@ where
         .header_read_timeout(FIRST_BYTES)
         .half_close(false)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(ClientIo::new(stream)), service)
+        .serve_connection(io, service)
         .with_upgrades();
     until_shutdown!(connection, shutdown)
 }
 
+/// A connection on which nothing is asked is closed, as one of HTTP/1.1 is: hyper waits for ever for its beginning.
 async fn serve_http2<S, B>(
-    stream: TcpStream,
-    service: Connected<S>,
+    io: TokioIo<ClientIo>,
+    mut service: Connected<S>,
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
 where
@@ -184,6 +240,14 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let is_used = Arc::new(AtomicBool::new(false));
+    service.is_used = Some(is_used.clone());
+    let is_unused = async move {
+        tokio::time::sleep(FIRST_BYTES).await;
+        if is_used.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
@@ -193,8 +257,9 @@ where
         .max_send_buf_size(MAX_BUFFER)
         .max_header_list_size(MAX_HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
-        .serve_connection(TokioIo::new(ClientIo::new(stream)), service);
-    until_shutdown!(connection, shutdown)
+        .serve_connection(io, service);
+    let served = pin!(async { until_shutdown!(connection, shutdown) });
+    unless(served, pin!(is_unused)).await.unwrap_or(Ok(()))
 }
 
 fn configure(stream: &TcpStream) -> io::Result<()> {
@@ -210,29 +275,8 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the connection begins as one of HTTP/2 does. No method of HTTP/1.1 is called `PRI`.
-async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; PREFACE.len()];
-    loop {
-        let length = stream.peek(&mut first).await?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if first[..length] != PREFACE[..length] {
-            return Ok(false);
-        }
-        if length == PREFACE.len() {
-            return Ok(true);
-        }
-        // What was looked at is still there, so the socket would be readable at once.
-        tokio::time::sleep(PEEK_PAUSE).await;
-    }
-}
-
-const PREFACE: &[u8; 5] = b"PRI *";
-const PEEK_PAUSE: Duration = Duration::from_millis(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// For the first bytes, and for each request head.
+/// For the first bytes, for each request head, and for the first request of HTTP/2.
 const FIRST_BYTES: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -253,6 +297,10 @@ struct Connected<S> {
     peer: SocketAddr,
     /// None for HTTP/2, which has other streams on the connection.
     hangup: Option<Hangup>,
+    /// Of HTTP/2: whether anything was asked yet.
+    is_used: Option<Arc<AtomicBool>>,
+    /// None for the admin listener, which needs no upstream.
+    expected: Option<Expected>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
@@ -270,6 +318,12 @@ where
         if let Some(hangup) = &self.hangup {
             request.extensions_mut().insert(hangup.clone());
         }
+        if let Some(expected) = &self.expected {
+            expected.came();
+        }
+        if let Some(is_used) = &self.is_used {
+            is_used.store(true, Ordering::Relaxed);
+        }
         let mut service = self.service.clone();
         Box::pin(async move {
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
@@ -277,3 +331,7 @@ where
         })
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

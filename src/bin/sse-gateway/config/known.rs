@@ -8,10 +8,11 @@ pub(crate) use super::setting::{Bare, Known, Scope, Setting};
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 33] = [
+pub(crate) static ALL: [&dyn Known; 34] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
+    &ADMIN_HOSTS,
     &HEARTBEAT,
     &HEARTBEAT_FRAME,
     &OPENING_COMMENT,
@@ -83,6 +84,18 @@ pub(crate) static ADMIN_LISTEN: Setting<Option<SocketAddr>> = Setting {
     scope: Scope::Gateway,
     bare: Bare::Nothing,
     parse: value::address_or_off,
+};
+
+pub(crate) static ADMIN_HOSTS: Setting<Vec<String>> = Setting {
+    key: "admin_hosts",
+    flag: "--admin-hosts",
+    heading: "Addresses",
+    form: "NAMES|off",
+    default: Some("off"),
+    about: "The host names, in a comma list, by which the admin listener may be asked beside its addresses.",
+    scope: Scope::Gateway,
+    bare: Bare::Nothing,
+    parse: value::host_names_or_off,
 };
 
 pub(crate) static HEARTBEAT: Setting<Option<Duration>> = Setting {

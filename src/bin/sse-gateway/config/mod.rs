@@ -9,6 +9,7 @@ mod file;
 mod given;
 pub(crate) mod known;
 mod known_relay;
+mod log_filter;
 mod pattern;
 mod relay;
 pub(crate) mod report;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub(crate) use error::Error;
 pub(crate) use file::File;
 pub(crate) use given::{Place, Values};
+pub(crate) use log_filter::LogFilter;
 pub(crate) use relay::{RelaySettings, Relayed};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
@@ -35,7 +37,10 @@ pub(crate) use route::{Matcher, Route};
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
+    /// In lower case, without a dot at the end.
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) log_format: LogFormat,
+    pub(crate) log_filter: LogFilter,
     pub(crate) drain_window: Duration,
     /// Never shorter than the window.
     pub(crate) drain_deadline: Duration,

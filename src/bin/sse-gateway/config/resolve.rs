@@ -3,7 +3,9 @@
 use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::known::{self, Known as _, Setting};
-use super::{Config, Error, Ids, Matcher, RelaySettings, Relayed, Route, StreamSettings};
+use super::{
+    Config, Error, Ids, LogFilter, Matcher, RelaySettings, Relayed, Route, StreamSettings,
+};
 
 /// What each place gives.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +13,7 @@ pub(crate) struct Sources {
     pub(crate) flags: Values,
     pub(crate) variables: Values,
     pub(crate) file: File,
+    pub(crate) log_filter: LogFilter,
 }
 
 impl Sources {
@@ -60,7 +63,8 @@ impl Config {
                 head_timeout,
             })
         });
-        gateway(top, routes.collect::<Result<_, _>>()?, fallback)
+        let routes = routes.collect::<Result<_, _>>()?;
+        gateway(top, sources.log_filter.clone(), routes, fallback)
     }
 }
 
@@ -82,11 +86,18 @@ fn fallback(top: Layers<'_>, upstream: String) -> Result<Route, Error> {
     })
 }
 
-fn gateway(top: Layers<'_>, routes: Vec<Route>, fallback: Option<Route>) -> Result<Config, Error> {
+fn gateway(
+    top: Layers<'_>,
+    log_filter: LogFilter,
+    routes: Vec<Route>,
+    fallback: Option<Route>,
+) -> Result<Config, Error> {
     let config = Config {
         listen: top.get(&known::LISTEN)?,
         admin_listen: top.get(&known::ADMIN_LISTEN)?,
+        admin_hosts: top.get(&known::ADMIN_HOSTS)?,
         log_format: top.get(&known::LOG_FORMAT)?,
+        log_filter,
         drain_window: top.get(&known::DRAIN_WINDOW)?,
         drain_deadline: top.get(&known::DRAIN_DEADLINE)?,
         connect_timeout: top.get(&known::CONNECT_TIMEOUT)?,
@@ -243,7 +254,9 @@ mod tests {
         let expected = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            admin_hosts: Vec::new(),
             log_format: LogFormat::Text,
+            log_filter: LogFilter::default(),
             drain_window: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
@@ -260,6 +273,7 @@ mod tests {
             "upstream = 'http://app:5000'
             listen = '[::1]:1'
             admin_listen = 'off'
+            admin_hosts = 'gw, GW.svc.'
             heartbeat = 'off'
             heartbeat_frame = 'event:beat'
             opening_comment = true
@@ -321,7 +335,9 @@ mod tests {
         let expected = Config {
             listen: "[::1]:1".parse().expect("is an address"),
             admin_listen: None,
+            admin_hosts: vec!["gw".to_owned(), "gw.svc".to_owned()],
             log_format: LogFormat::Json,
+            log_filter: LogFilter::default(),
             drain_window: Duration::from_secs(3),
             drain_deadline: Duration::from_secs(4),
             connect_timeout: Duration::from_secs(1),

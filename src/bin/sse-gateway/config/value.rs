@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
 
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
+use crate::trust::{self, Authority, Host};
 use crate::upstream::Upstream;
 
 type Parsed<T> = Result<T, String>;
@@ -85,6 +86,37 @@ pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
 
 pub(crate) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     or_off(text, address)
+}
+
+/// In lower case, without a dot at the end.
+pub(crate) fn host_names_or_off(text: &str) -> Parsed<Vec<String>> {
+    match text {
+        "off" => Ok(Vec::new()),
+        _ => text.split(',').map(|name| host_name(name.trim())).collect(),
+    }
+}
+
+fn host_name(text: &str) -> Parsed<String> {
+    const RIGHT: &str = "use names such as gateway.internal, or off";
+    match Authority::parse(text) {
+        Some(Authority {
+            host: Host::Address(_),
+            ..
+        }) => Err(format!(
+            "{text:?} is an address, and these are taken anyway; {RIGHT}"
+        )),
+        Some(Authority {
+            host: Host::Name(name),
+            port: Some(_),
+        }) if trust::is_name(&name) => Err(format!(
+            "{text:?} has a port, and any port is taken; use {name}"
+        )),
+        Some(Authority {
+            host: Host::Name(name),
+            port: None,
+        }) if trust::is_name(&name) => Ok(name),
+        _ => Err(format!("{text:?} is not a host name; {RIGHT}")),
+    }
 }
 
 pub(crate) fn upstream(text: &str) -> Parsed<String> {
@@ -321,6 +353,32 @@ mod tests {
             "127.0.0.1:65536",
         ] {
             assert!(address(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn host_names_have_no_port_and_are_no_addresses() {
+        assert_eq!(host_names_or_off("off"), Ok(Vec::new()));
+        assert_eq!(
+            host_names_or_off("Gateway.svc., gw"),
+            Ok(vec!["gateway.svc".to_owned(), "gw".to_owned()])
+        );
+        for text in [
+            "",
+            ",",
+            "gw,",
+            "gw:9090",
+            "10.0.0.1",
+            "[::1]",
+            "::1",
+            "*",
+            "*.svc",
+            "http://gw",
+            "a b",
+            "gw/x",
+            "g\u{fc}",
+        ] {
+            assert!(host_names_or_off(text).is_err(), "{text:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::answer::answer;
+use crate::trust;
 
 use super::{Demo, page, query::parameter, seen::unix_millis};
 
@@ -35,6 +36,12 @@ impl Demo {
             };
             response.headers_mut().insert(header::ALLOW, allow);
             return Some(response);
+        }
+        if method == Method::POST {
+            // A page of another site is not to press them.
+            if let Err(refusal) = trust::check_page(request) {
+                return Some(answer(refusal.status, TEXT, refusal.why));
+            }
         }
         match path {
             "/" => return Some(self.page()),
@@ -84,8 +91,10 @@ impl Demo {
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    answer(status, "text/plain; charset=utf-8", body)
+    answer(status, TEXT, body)
 }
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +180,21 @@ mod tests {
         }
         let (status, _) = ask(&demo, Method::POST, "/").await.expect("an answer");
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[tokio::test]
+    async fn buttons_are_not_pressed_by_pages_of_other_sites() {
+        let demo = Demo::start().await.expect("a free port");
+        let press = |origin: &str| {
+            let request = Request::post("/demo/drop")
+                .header(header::HOST, "127.0.0.1:8080")
+                .header(header::ORIGIN, origin)
+                .body(())
+                .expect("a request");
+            demo.control(&request).expect("an answer").status()
+        };
+        assert_eq!(press("http://evil.example"), StatusCode::FORBIDDEN);
+        assert_eq!(press("http://127.0.0.1:8080"), StatusCode::OK);
     }
 
     #[tokio::test]

@@ -71,7 +71,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{server, shutdown::Shutdown};
+    use crate::{descriptors::For, server, shutdown::Shutdown};
 
     /// Answers with one event and then nothing, for ever.
     #[derive(Clone)]
@@ -103,6 +103,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
         tokio::spawn(server::run(
+            For::Clients,
             listener,
             move || service.clone(),
             Shutdown::new(),

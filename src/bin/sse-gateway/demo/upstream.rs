@@ -22,6 +22,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::descriptors::Descriptor;
+
 use super::{
     query::parameter,
     seen::{self, Seen},
@@ -186,6 +188,7 @@ async fn serve(
     mut orders: watch::Receiver<Orders>,
     restarts: u64,
 ) {
+    let _descriptor = Descriptor::new();
     let _ = socket.set_nodelay(true);
     let open = Arc::new(AtomicUsize::new(0));
     let service = service_fn({

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper::rt::{Read, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
@@ -21,13 +22,17 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::UnixStream;
 use tower_service::Service;
 
+use crate::descriptors::Descriptor;
 use crate::failure::Failure;
 
 use super::Upstream;
 use super::address::Endpoint;
 
 /// A connection of any kind. One virtual call a read is nothing beside the read.
-pub(super) type Io = Box<dyn Duplex>;
+pub(super) struct Io {
+    io: Box<dyn Duplex>,
+    _descriptor: Descriptor,
+}
 
 pub(super) trait Duplex: Read + Write + Send + Unpin {}
 
@@ -68,19 +73,65 @@ impl Connector {
 
     /// Opens one connection, all steps within the timeout.
     pub(super) async fn connect(&self) -> Result<Io, Failure> {
+        // Taken before the name is looked up, which needs descriptors too.
+        let descriptor =
+            Descriptor::of_upstream().ok_or_else(|| Failure::other("no descriptor is left"))?;
         match tokio::time::timeout(self.timeout, self.open()).await {
-            Ok(Ok(io)) => Ok(io),
+            Ok(Ok(io)) => Ok(Io {
+                io,
+                _descriptor: descriptor,
+            }),
             Ok(Err(error)) => Err(Failure::connecting(&*error)),
             Err(_) => Err(Failure::connect_timeout(self.timeout)),
         }
     }
 
-    async fn open(&self) -> Result<Io, Box<dyn Error + Send + Sync>> {
+    async fn open(&self) -> Result<Box<dyn Duplex>, Box<dyn Error + Send + Sync>> {
         match &self.kind {
             Kind::Tcp(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
             Kind::Tls(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
             Kind::Unix(path) => Ok(Box::new(TokioIo::new(UnixStream::connect(path).await?))),
         }
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

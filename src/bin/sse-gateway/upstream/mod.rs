@@ -26,6 +26,7 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
 
 use crate::failure::Failure;
+use crate::limiter::Limiter;
 use crate::request_body::RequestBody;
 
 use self::address::Protocol;
@@ -50,6 +51,7 @@ struct Inner {
     upstream: Upstream,
     host: HeaderValue,
     transport: Transport,
+    warnings: Limiter,
 }
 
 enum Transport {
@@ -74,6 +76,7 @@ impl UpstreamClient {
                 upstream,
                 host,
                 transport,
+                warnings: Limiter::default(),
             }),
         })
     }
@@ -81,6 +84,11 @@ impl UpstreamClient {
     /// The address, for logs.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.inner.upstream
+    }
+
+    /// Limits what is logged of its failures.
+    pub(crate) fn warnings(&self) -> &Limiter {
+        &self.inner.warnings
     }
 
     /// Whether requests travel over HTTP/2, which knows neither `Connection` nor upgrades.

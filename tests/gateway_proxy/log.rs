@@ -1,0 +1,94 @@
+//! The log: it stops nothing, and strangers do not fill it.
+
+use std::time::Instant;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+
+use crate::gateway::{Gateway, PATIENCE};
+use crate::upstream;
+use crate::wire::{Wire, WireUpstream, get, metric};
+
+async fn lines_dropped(gateway: &Gateway) -> u64 {
+    metric(gateway, "sse_log_lines_dropped_total").await
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
+    let url = upstream::http1(|_| async { hyper::Response::new(upstream::full("ok")) }).await;
+    let mut gateway = Gateway::with_admin_in(&url, &[("RUST_LOG", "trace")]);
+    assert_eq!(lines_dropped(&gateway).await, 0);
+    gateway.stop_reading();
+    let began = Instant::now();
+    while lines_dropped(&gateway).await == 0 {
+        // HTTP/2 has much to say at this level.
+        let mut client = upstream::client2(gateway.address).await;
+        for _ in 0..50 {
+            let request = Request::get("http://h/")
+                .body(Empty::<bytes::Bytes>::new())
+                .expect("a request");
+            let response = tokio::time::timeout(PATIENCE, client.send_request(request));
+            let response = response.await.expect("in time").expect("a response");
+            let body = response.into_body().collect().await.expect("a body");
+            assert_eq!(body.to_bytes(), "ok");
+        }
+        assert!(began.elapsed() < 2 * PATIENCE, "the log is never full");
+    }
+    let health = get(gateway.admin.expect("an admin listener"), "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    gateway.terminate();
+    assert!(gateway.exit().success());
+}
+
+#[tokio::test]
+async fn the_last_lines_are_written_before_the_end() {
+    let upstream = WireUpstream::bind().await;
+    let mut gateway = Gateway::start(&upstream.url);
+    gateway.terminate();
+    assert!(gateway.exit().success());
+    gateway.log_with("drained, bye");
+}
+
+/// As many lines as there were seconds, and the first, and one for the rounding.
+fn assert_few(log: &str, text: &str, began: Instant) {
+    let lines = log.matches(text).count();
+    let most = began.elapsed().as_secs() as usize + 2;
+    assert!(lines <= most, "{lines} lines, not {most}:\n{log}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_away_is_told_once_and_then_now_and_then() {
+    let (listener, address) = upstream::bind().await;
+    drop(listener);
+    let gateway = Gateway::start(&format!("http://{address}"));
+    let began = Instant::now();
+    while !gateway.log().contains(" suppressed=") {
+        for _ in 0..20 {
+            let got = get(gateway.address, "/").await;
+            assert!(got.starts_with("HTTP/1.1 502 "), "{got}");
+        }
+        assert!(began.elapsed() < PATIENCE, "{}", gateway.log());
+    }
+    assert_few(&gateway.log(), "no response from the upstream", began);
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_in_the_middle_is_told_now_and_then() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::start(&upstream.url);
+    let began = Instant::now();
+    while !gateway.log().contains(" suppressed=") {
+        let mut client = Wire::connect(gateway.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut server = upstream.accept().await;
+        server.head().await;
+        server
+            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+            .await;
+        client.until("ab").await;
+        drop(server);
+        client.rest().await;
+        assert!(began.elapsed() < PATIENCE, "{}", gateway.log());
+    }
+    assert_few(&gateway.log(), "failed in the middle", began);
+}
