@@ -14,6 +14,8 @@ mod failures;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "gateway_proxy/lines.rs"]
+mod lines;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
 #[path = "gateway_proxy/shutdown.rs"]
