@@ -39,6 +39,7 @@ fn every_setting_has_the_documented_default() {
     let expected = [
         ["listen", "127.0.0.1:8080"],
         ["admin_listen", "127.0.0.1:9090"],
+        ["trusted_proxy", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -185,6 +186,26 @@ fn the_flag_names_the_file_before_the_variable_does() {
         gateway(["--config", file.name()]).env("SSE_GATEWAY_CONFIG", "/nowhere/gateway.toml"),
     );
     assert!(error.starts_with(&file.at(1)), "{error}");
+}
+
+#[test]
+fn a_list_is_a_repeated_flag_or_a_list_of_the_file() {
+    let file = TomlFile::new(
+        "list",
+        "upstream = 'http://127.0.0.1:5000'\ntrusted_proxy = ['10.0.0.0/8', '::1']",
+    );
+    let from_file = ("10.0.0.0/8,::1".to_owned(), file.at(2));
+    assert_eq!(setting(&check(&file).out(), "trusted_proxy"), from_file);
+    let flag = "--trusted-proxy";
+    let output = check(&file)
+        .args([flag, "127.0.0.1", flag, "fd00::/8,::1"])
+        .out();
+    assert_eq!(
+        setting(&output, "trusted_proxy"),
+        ("127.0.0.1,fd00::/8,::1".to_owned(), flag.to_owned())
+    );
+    let twice = upstream(["--ids", "off", "--ids", "fill"]).out();
+    assert_eq!(twice.status.code(), Some(2), "others are given once");
 }
 
 #[test]
@@ -391,7 +412,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 33] = [
+const SETTINGS: [(&str, &str, &str, &str); 34] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -400,6 +421,7 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
     ),
     ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
+    ("trusted_proxy", "'::1'", "10.0.0.0/8,127.0.0.1", "off"),
     ("heartbeat", "'1s'", "20s", "off"),
     ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
     ("opening_comment", "true", "off", "on"),
@@ -433,7 +455,7 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 28] = [
+const BAD_VALUES: [(&str, &str, &str); 32] = [
     (
         "upstream",
         "127.0.0.1:5000",
@@ -460,6 +482,28 @@ const BAD_VALUES: [(&str, &str, &str); 28] = [
         "admin_listen",
         "on",
         "\"on\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, or off",
+    ),
+    (
+        "trusted_proxy",
+        "proxy.local",
+        "\"proxy.local\" is neither a network nor an address; use networks and addresses such as \
+         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+    ),
+    (
+        "trusted_proxy",
+        "127.0.0.1,10.0.0.0/33",
+        "\"10.0.0.0/33\" is neither a network nor an address; use networks and addresses such as \
+         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+    ),
+    (
+        "trusted_proxy",
+        "10.1.2.3/8",
+        "\"10.1.2.3/8\" has bits behind its prefix; use 10.0.0.0/8 or 10.1.2.3, or off",
+    ),
+    (
+        "trusted_proxy",
+        "127.0.0.1,",
+        "an item of the list is empty; use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8, or off",
     ),
     (
         "heartbeat",
@@ -580,7 +624,7 @@ const BAD_VALUES: [(&str, &str, &str); 28] = [
 ];
 
 /// A file, the line of the mistake, and what is said about it.
-const MISTAKES: [(&str, usize, &str); 27] = [
+const MISTAKES: [(&str, usize, &str); 30] = [
     (
         "\nheartbeet = '5s'",
         2,
@@ -599,7 +643,7 @@ const MISTAKES: [(&str, usize, &str); 27] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, trusted_proxy, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),
@@ -696,6 +740,22 @@ const MISTAKES: [(&str, usize, &str); 27] = [
         2,
         "pattern: \"/x**\" is not a pattern, recursive wildcards must form a single path component; \
          use * for a part of a segment and ** for whole segments",
+    ),
+    (
+        "trusted_proxy = ['10.0.0.0/8', 5]",
+        1,
+        "trusted_proxy: wrong type, array; use CIDR,…|off, such as \"off\"",
+    ),
+    (
+        "\ntrusted_proxy = []",
+        2,
+        "trusted_proxy: an item of the list is empty; use networks and addresses such as \
+         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+    ),
+    (
+        "[[route]]\npath = '/x'\ntrusted_proxy = '::1'",
+        3,
+        "trusted_proxy holds for the whole gateway; move it above the first [[route]]",
     ),
     (
         "[[route]]\nname = 5",

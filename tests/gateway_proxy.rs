@@ -14,12 +14,16 @@ mod failures;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "gateway_proxy/hops.rs"]
+mod hops;
 #[path = "gateway_proxy/lines.rs"]
 mod lines;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
 #[path = "gateway_proxy/shutdown.rs"]
 mod shutdown;
+#[path = "gateway_proxy/targets.rs"]
+mod targets;
 #[path = "gateway_proxy/transports.rs"]
 mod transports;
 #[path = "gateway_proxy/upgrades.rs"]

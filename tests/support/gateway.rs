@@ -36,6 +36,11 @@ impl Gateway {
         Self::listening(upstream, "127.0.0.1:0", flags, &[])
     }
 
+    /// The same with environment variables too.
+    pub(crate) fn with_all(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::listening(upstream, "127.0.0.1:0", flags, environment)
+    }
+
     fn listening(
         upstream: &str,
         admin: &str,

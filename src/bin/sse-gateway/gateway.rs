@@ -81,7 +81,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
             Shutdown::new(),
         ));
     }
-    let router = Router::new(routes);
+    let router = Router::new(routes, config.trusted_proxy.clone());
     let server = match demo {
         None => {
             tracing::info!("listening on http://{address}");

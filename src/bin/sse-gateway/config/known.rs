@@ -6,12 +6,14 @@ use std::time::Duration;
 pub(crate) use super::known_relay::*;
 pub(crate) use super::setting::{Bare, Known, Scope, Setting};
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
+use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 33] = [
+pub(crate) static ALL: [&dyn Known; 34] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
+    &TRUSTED_PROXY,
     &HEARTBEAT,
     &HEARTBEAT_FRAME,
     &OPENING_COMMENT,
@@ -83,6 +85,18 @@ pub(crate) static ADMIN_LISTEN: Setting<Option<SocketAddr>> = Setting {
     scope: Scope::Gateway,
     bare: Bare::Nothing,
     parse: value::address_or_off,
+};
+
+pub(crate) static TRUSTED_PROXY: Setting<TrustedProxies> = Setting {
+    key: "trusted_proxy",
+    flag: "--trusted-proxy",
+    heading: "Addresses",
+    form: "CIDR,…|off",
+    default: Some("off"),
+    about: "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.",
+    scope: Scope::Gateway,
+    bare: Bare::Lists,
+    parse: value::trusted_proxy,
 };
 
 pub(crate) static HEARTBEAT: Setting<Option<Duration>> = Setting {

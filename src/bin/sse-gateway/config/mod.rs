@@ -30,11 +30,14 @@ pub(crate) use relay::{RelaySettings, Relayed};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
 
+use crate::trusted_proxies::TrustedProxies;
+
 /// All that the gateway runs by.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) trusted_proxy: TrustedProxies,
     pub(crate) log_format: LogFormat,
     pub(crate) drain_window: Duration,
     /// Never shorter than the window.

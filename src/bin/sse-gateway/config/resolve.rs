@@ -86,6 +86,7 @@ fn gateway(top: Layers<'_>, routes: Vec<Route>, fallback: Option<Route>) -> Resu
     let config = Config {
         listen: top.get(&known::LISTEN)?,
         admin_listen: top.get(&known::ADMIN_LISTEN)?,
+        trusted_proxy: top.get(&known::TRUSTED_PROXY)?,
         log_format: top.get(&known::LOG_FORMAT)?,
         drain_window: top.get(&known::DRAIN_WINDOW)?,
         drain_deadline: top.get(&known::DRAIN_DEADLINE)?,
@@ -187,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::config::{HeartbeatFrame, IdleCounts, LogFormat};
+    use crate::trusted_proxies::TrustedProxies;
 
     fn resolve(text: &str) -> Config {
         let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
@@ -243,6 +245,7 @@ mod tests {
         let expected = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            trusted_proxy: TrustedProxies::default(),
             log_format: LogFormat::Text,
             drain_window: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(30),
@@ -260,6 +263,7 @@ mod tests {
             "upstream = 'http://app:5000'
             listen = '[::1]:1'
             admin_listen = 'off'
+            trusted_proxy = ['10.0.0.0/8', '::1']
             heartbeat = 'off'
             heartbeat_frame = 'event:beat'
             opening_comment = true
@@ -321,6 +325,7 @@ mod tests {
         let expected = Config {
             listen: "[::1]:1".parse().expect("is an address"),
             admin_listen: None,
+            trusted_proxy: TrustedProxies::parse("10.0.0.0/8,::1").expect("is a list"),
             log_format: LogFormat::Json,
             drain_window: Duration::from_secs(3),
             drain_deadline: Duration::from_secs(4),

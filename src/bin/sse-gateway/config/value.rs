@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
 
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
+use crate::trusted_proxies::TrustedProxies;
 use crate::upstream::Upstream;
 
 type Parsed<T> = Result<T, String>;
@@ -85,6 +86,10 @@ pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
 
 pub(crate) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
     or_off(text, address)
+}
+
+pub(crate) fn trusted_proxy(text: &str) -> Parsed<TrustedProxies> {
+    or_off(text, TrustedProxies::parse).map(Option::unwrap_or_default)
 }
 
 pub(crate) fn upstream(text: &str) -> Parsed<String> {
