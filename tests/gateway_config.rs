@@ -624,7 +624,7 @@ const BAD_VALUES: [(&str, &str, &str); 32] = [
 ];
 
 /// A file, the line of the mistake, and what is said about it.
-const MISTAKES: [(&str, usize, &str); 30] = [
+const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "\nheartbeet = '5s'",
         2,
@@ -756,6 +756,16 @@ const MISTAKES: [(&str, usize, &str); 30] = [
         "[[route]]\npath = '/x'\ntrusted_proxy = '::1'",
         3,
         "trusted_proxy holds for the whole gateway; move it above the first [[route]]",
+    ),
+    (
+        "[[route]]\npattern = '/s/:'",
+        2,
+        "pattern: \":\" names no segment; use a colon and letters, digits, - and _, such as :token",
+    ),
+    (
+        "[[route]]\npath = '/s/:to.ken'",
+        2,
+        "path: \":to.ken\" names no segment; use a colon and letters, digits, - and _, such as :token",
     ),
     (
         "[[route]]\nname = 5",

@@ -20,6 +20,8 @@ mod hops;
 mod lines;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
+#[path = "gateway_proxy/secrets.rs"]
+mod secrets;
 #[path = "gateway_proxy/shutdown.rs"]
 mod shutdown;
 #[path = "gateway_proxy/targets.rs"]

@@ -121,7 +121,7 @@ async fn the_host_is_the_one_of_the_target_whatever_the_protocol() {
 // ===== HTTP/2 by hand =====
 
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub(crate) enum Answer {
     Ok,
     /// Status 400.
     Refused,
@@ -130,7 +130,7 @@ enum Answer {
 }
 
 /// A GET with these fields in place of the usual ones, as no client library would send it.
-async fn http2(gateway: &Gateway, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn http2(gateway: &Gateway, fields: &[(&str, &str)]) -> Answer {
     let usual = [(":method", "GET"), (":scheme", "http"), (":authority", "h")];
     let given = |name| fields.iter().any(|(other, _)| *other == name);
     let usual = usual.into_iter().filter(|(name, _)| !given(*name));

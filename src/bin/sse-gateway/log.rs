@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -31,6 +32,12 @@ pub(crate) fn init(format: LogFormat) {
             .boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(targets))
+        .with(lines.with_filter(targets.and(filter_fn(is_discreet))))
         .init();
+}
+
+/// At its lower levels h2 repeats the path and query of a request that is malformed, and tokens come in these.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    let of_h2 = metadata.target() == "h2" || metadata.target().starts_with("h2::");
+    !of_h2 || *metadata.level() <= Level::WARN
 }

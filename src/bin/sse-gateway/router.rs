@@ -63,7 +63,8 @@ impl Service<Request<Incoming>> for Router {
             let text = "No route takes this method and path.\n";
             return plain(StatusCode::NOT_FOUND, text);
         };
-        let shown = ShownPath::of(path);
+        let until = self.routes[..=place].iter();
+        let shown = ShownPath::of(path, until.map(|(route, _)| &route.matcher));
         parts.extensions.insert(shown);
         let (_, stack) = &self.routes[place];
         let response = stack.answer(Request::from_parts(parts, body));
