@@ -40,6 +40,7 @@ fn every_setting_has_the_documented_default() {
         ["listen", "127.0.0.1:8080"],
         ["admin_listen", "127.0.0.1:9090"],
         ["admin_hosts", "off"],
+        ["trusted_proxy", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -49,7 +50,13 @@ fn every_setting_has_the_documented_default() {
         ["pause_event", "off"],
         ["max_event_bytes", "1MiB"],
         ["share", "off"],
+        ["ignore", "off"],
+        ["share_private", "off"],
         ["resume", "off"],
+        ["secret_file", "off"],
+        ["max_relays", "10000"],
+        ["max_idle_relays", "2000"],
+        ["max_idle_relays_per_client", "200"],
         ["history_events", "1000"],
         ["history_bytes", "1MiB"],
         ["history_age", "5m"],
@@ -186,6 +193,26 @@ fn the_flag_names_the_file_before_the_variable_does() {
         gateway(["--config", file.name()]).env("SSE_GATEWAY_CONFIG", "/nowhere/gateway.toml"),
     );
     assert!(error.starts_with(&file.at(1)), "{error}");
+}
+
+#[test]
+fn a_list_is_a_repeated_flag_or_a_list_of_the_file() {
+    let file = TomlFile::new(
+        "list",
+        "upstream = 'http://127.0.0.1:5000'\ntrusted_proxy = ['10.0.0.0/8', '::1']",
+    );
+    let from_file = ("10.0.0.0/8,::1".to_owned(), file.at(2));
+    assert_eq!(setting(&check(&file).out(), "trusted_proxy"), from_file);
+    let flag = "--trusted-proxy";
+    let output = check(&file)
+        .args([flag, "127.0.0.1", flag, "fd00::/8,::1"])
+        .out();
+    assert_eq!(
+        setting(&output, "trusted_proxy"),
+        ("127.0.0.1,fd00::/8,::1".to_owned(), flag.to_owned())
+    );
+    let twice = upstream(["--ids", "off", "--ids", "fill"]).out();
+    assert_eq!(twice.status.code(), Some(2), "others are given once");
 }
 
 #[test]
@@ -419,7 +446,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 34] = [
+const SETTINGS: [(&str, &str, &str, &str); 41] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -429,6 +456,7 @@ const SETTINGS: [(&str, &str, &str, &str); 34] = [
     ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
     ("admin_hosts", "'a.example'", "b,c.example", "off"),
+    ("trusted_proxy", "'::1'", "10.0.0.0/8,127.0.0.1", "off"),
     ("heartbeat", "'1s'", "20s", "off"),
     ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
     ("opening_comment", "true", "off", "on"),
@@ -438,7 +466,13 @@ const SETTINGS: [(&str, &str, &str, &str); 34] = [
     ("pause_event", "'pause'", "rest", "off"),
     ("max_event_bytes", "65536", "2MiB", "1KiB"),
     ("share", "true", "on", "path,query:room"),
-    ("resume", "false", "off", "on"),
+    ("ignore", "'x-a'", "x-b,x-c", "off"),
+    ("share_private", "false", "on", "off"),
+    ("resume", "false", "off", "cookie:session"),
+    ("secret_file", "'LICENSE'", "README.md", "off"),
+    ("max_relays", "1", "2", "30000"),
+    ("max_idle_relays", "1", "2", "3"),
+    ("max_idle_relays_per_client", "1", "2", "3"),
     ("history_events", "10", "20", "30"),
     ("history_bytes", "2048", "4KiB", "1MiB"),
     ("history_age", "'1s'", "2s", "3s"),
@@ -462,7 +496,7 @@ const SETTINGS: [(&str, &str, &str, &str); 34] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 29] = [
+const BAD_VALUES: [(&str, &str, &str); 33] = [
     (
         "upstream",
         "127.0.0.1:5000",
@@ -494,6 +528,28 @@ const BAD_VALUES: [(&str, &str, &str); 29] = [
         "admin_hosts",
         "gateway:9090",
         "\"gateway:9090\" has a port, and any port is taken; use gateway",
+    ),
+    (
+        "trusted_proxy",
+        "proxy.local",
+        "\"proxy.local\" is neither a network nor an address; use networks and addresses such as \
+         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+    ),
+    (
+        "trusted_proxy",
+        "127.0.0.1,10.0.0.0/33",
+        "\"10.0.0.0/33\" is neither a network nor an address; use networks and addresses such as \
+         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+    ),
+    (
+        "trusted_proxy",
+        "10.1.2.3/8",
+        "\"10.1.2.3/8\" has bits behind its prefix; use 10.0.0.0/8 or 10.1.2.3, or off",
+    ),
+    (
+        "trusted_proxy",
+        "127.0.0.1,",
+        "an item of the list is empty; use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8, or off",
     ),
     (
         "heartbeat",
@@ -558,7 +614,7 @@ const BAD_VALUES: [(&str, &str, &str); 29] = [
     (
         "share",
         "paths",
-        "unknown part of a key: \"paths\"; known are host, path, query, query:NAME, header:NAME, cookie:NAME and auth; \
+        "unknown part of a key: \"paths\"; known are default, host, path, query, query:NAME, header:NAME, cookie:NAME, auth and body; \
          use off, on or a list of these",
     ),
     (
@@ -614,7 +670,7 @@ const BAD_VALUES: [(&str, &str, &str); 29] = [
 ];
 
 /// A file, the line of the mistake, and what is said about it.
-const MISTAKES: [(&str, usize, &str); 27] = [
+const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "\nheartbeet = '5s'",
         2,
@@ -633,8 +689,8 @@ const MISTAKES: [(&str, usize, &str); 27] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, heartbeat, heartbeat_frame, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),
     (
@@ -702,7 +758,7 @@ const MISTAKES: [(&str, usize, &str); 27] = [
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
-         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, resume, history_events, history_bytes, history_age, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout",
     ),
     (
@@ -730,6 +786,32 @@ const MISTAKES: [(&str, usize, &str); 27] = [
         2,
         "pattern: \"/x**\" is not a pattern, recursive wildcards must form a single path component; \
          use * for a part of a segment and ** for whole segments",
+    ),
+    (
+        "trusted_proxy = ['10.0.0.0/8', 5]",
+        1,
+        "trusted_proxy: wrong type, array; use CIDR,…|off, such as \"off\"",
+    ),
+    (
+        "\ntrusted_proxy = []",
+        2,
+        "trusted_proxy: an item of the list is empty; use networks and addresses such as \
+         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+    ),
+    (
+        "[[route]]\npath = '/x'\ntrusted_proxy = '::1'",
+        3,
+        "trusted_proxy holds for the whole gateway; move it above the first [[route]]",
+    ),
+    (
+        "[[route]]\npattern = '/s/:'",
+        2,
+        "pattern: \":\" names no segment; use a colon and letters, digits, - and _, such as :token",
+    ),
+    (
+        "[[route]]\npath = '/s/:to.ken'",
+        2,
+        "path: \":to.ken\" names no segment; use a colon and letters, digits, - and _, such as :token",
     ),
     (
         "[[route]]\nname = 5",

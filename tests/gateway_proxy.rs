@@ -20,12 +20,20 @@ mod first_bytes;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "gateway_proxy/hops.rs"]
+mod hops;
+#[path = "gateway_proxy/lines.rs"]
+mod lines;
 #[path = "gateway_proxy/log.rs"]
 mod log;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
+#[path = "gateway_proxy/secrets.rs"]
+mod secrets;
 #[path = "gateway_proxy/shutdown.rs"]
 mod shutdown;
+#[path = "gateway_proxy/targets.rs"]
+mod targets;
 #[path = "gateway_proxy/transports.rs"]
 mod transports;
 #[path = "gateway_proxy/upgrades.rs"]

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -26,9 +25,6 @@ pub(super) struct Driver<St: Stage> {
 
 /// An upstream that always has a chunk ready lets other tasks run after so many.
 const READY_AT_MOST: u32 = 64;
-
-/// A stage whose deadline does not move is not asked more often than this.
-const LEAST_WAIT: Duration = Duration::from_millis(10);
 
 impl<St: Stage> Driver<St> {
     pub(super) fn new(pipeline: Pipeline<St>) -> Self {
@@ -103,7 +99,7 @@ impl<St: Stage> Driver<St> {
                 return Poll::Ready(());
             }
             match self.pipeline.deadline() {
-                Some(next) => sleep.as_mut().reset(next.max(now + LEAST_WAIT)),
+                Some(next) => sleep.as_mut().reset(next),
                 None => {
                     self.sleep = None;
                     break;

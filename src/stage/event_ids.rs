@@ -96,7 +96,7 @@ impl EventIds {
             sequence: self.sequence,
             upstream: (!self.upstream.is_empty()).then_some(&self.upstream[..]),
         };
-        let id = id.to_event_id();
+        let id = id.write();
         // The number stands at the end.
         self.last = self.upstream.is_empty().then(|| id.clone());
         id

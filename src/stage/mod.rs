@@ -152,7 +152,7 @@ pub trait Stage {
     /// When [`on_deadline`](Self::on_deadline) should be called next, if nothing changes before.
     ///
     /// It is asked again after whatever happens, so it should be a sum of two fields, not a search. A time
-    /// in the past means at once.
+    /// in the past means at once, unless it was in the past at the last `on_deadline` already.
     fn deadline(&self, times: &Times) -> Option<Instant> {
         let _ = times;
         None
@@ -164,7 +164,10 @@ pub trait Stage {
     /// What is written stands between two events, so whatever it is, it is safe. While an event passes that
     /// is too large to be held back, what is written is left out.
     ///
-    /// Afterwards the own deadline must have moved, or the stream ended. Writing moves [`Times::sent`].
+    /// Afterwards the own deadline must have moved beyond [`Times::now`], or the stream ended. Writing moves
+    /// [`Times::sent`]. A stage that leaves its deadline where it was is called again after 10 ms and no
+    /// sooner, however far in the past its deadline lies and whatever it wrote. Meanwhile events pass, and
+    /// the deadlines of other stages are met, up to 10 ms late.
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
         let _ = (times, out);
     }
@@ -183,6 +186,9 @@ pub trait Stage {
 
     /// The stream waits, and this wakes it: for stages that must act on something else than events and
     /// time, as [`Drain`] does on its handle. Called before the first wait and whenever the waker changes.
+    ///
+    /// Each wake is a poll of the stream, so a waker is to be called when there is something new to act on,
+    /// and never from a method of the stage: the stream would run without a pause.
     fn on_wait(&mut self, waker: &Waker) {
         let _ = waker;
     }

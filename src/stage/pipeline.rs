@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, header, response};
@@ -51,8 +52,13 @@ pub struct Pipeline<S: Stage> {
     /// What goes out behind `out`.
     queued: Option<Bytes>,
     times: Times,
+    /// When the stages were last told the time.
+    ticked: Option<Instant>,
     ended: bool,
 }
+
+/// So much later the stages are told the time again when a deadline was not moved.
+const UNMOVED_WAIT: Duration = Duration::from_millis(10);
 
 /// Pieces up to this size are copied into one chunk with their neighbours; larger ones go alone.
 const JOIN_UP_TO: usize = 1024;
@@ -86,6 +92,7 @@ impl<S: Stage> Pipeline<S> {
             out,
             queued: None,
             times,
+            ticked: None,
             ended: false,
         };
         pipeline.settle();
@@ -156,12 +163,18 @@ impl<S: Stage> Pipeline<S> {
     }
 
     /// When [`tick`](Self::tick) should be called, if nothing comes before.
+    ///
+    /// That is the stage's deadline; 10 ms after the last tick, if that tick did not move it.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         if self.ended {
             return None;
         }
-        self.stage.deadline(&self.times)
+        let due = self.stage.deadline(&self.times)?;
+        match self.ticked {
+            Some(at) if due <= at => at.checked_add(UNMOVED_WAIT),
+            _ => Some(due),
+        }
     }
 
     /// Tells the stages the time. To be called when the deadline has come and [`next`](Self::next) has
@@ -171,6 +184,7 @@ impl<S: Stage> Pipeline<S> {
             return;
         }
         self.times.now = now;
+        self.ticked = Some(now);
         self.out.muted = !self.decoder.at_boundary();
         self.out.left_out = false;
         self.out.ending = self.decoder.line_ending();

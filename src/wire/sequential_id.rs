@@ -1,5 +1,7 @@
 //! The ids that this crate gives, in a shape that it recognises again.
 
+use memchr::memchr3;
+
 use super::EventId;
 
 /// Where a count of ids begins: random bits, so that an id from an earlier run or of another stream is
@@ -136,7 +138,8 @@ pub struct SequentialId<'a> {
     pub epoch: Epoch,
     /// The place of the event in the count.
     pub sequence: u64,
-    /// The last event ID that the upstream had set by then. It holds neither CR, LF nor NULL.
+    /// The last event ID that the upstream had set by then. One that holds CR, LF or NULL is none: it is
+    /// neither written nor read.
     pub upstream: Option<&'a [u8]>,
 }
 
@@ -162,7 +165,7 @@ impl<'a> SequentialId<'a> {
         };
         let upstream = match rest {
             [] if check.is_none() => None,
-            [b'.', upstream @ ..] => Some(upstream),
+            [b'.', upstream @ ..] if is_valid(upstream) => Some(upstream),
             _ => return None,
         };
         let id = SequentialId {
@@ -174,18 +177,28 @@ impl<'a> SequentialId<'a> {
     }
 
     /// Writes the id.
-    #[inline]
+    ///
+    /// It is valid whatever `upstream` holds: with CR, LF or NULL in it, that part and its dot are left out.
     pub fn to_event_id(&self) -> EventId {
-        self.write(None)
+        let upstream = self.upstream.filter(|id| is_valid(id));
+        SequentialId { upstream, ..*self }.write()
     }
 
-    /// Writes the id with a check of its upstream part. Without such a part there is none.
+    /// Writes the id with a check of its upstream part. Without such a part, or with one that is left out, there is none.
     pub fn to_event_id_with_check(&self, check: IdCheck) -> EventId {
-        self.write(Some(&check))
+        let upstream = self.upstream.filter(|id| is_valid(id));
+        SequentialId { upstream, ..*self }.write_with(Some(&check))
+    }
+
+    /// Writes the id of an upstream's id that is known to be valid, since it was an event's or a header field's.
+    #[inline]
+    pub(crate) fn write(&self) -> EventId {
+        self.write_with(None)
     }
 
     #[inline]
-    fn write(&self, check: Option<&IdCheck>) -> EventId {
+    fn write_with(&self, check: Option<&IdCheck>) -> EventId {
+        debug_assert!(self.upstream.is_none_or(is_valid));
         let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
         let epoch = self.epoch.as_bytes();
         let begin = epoch.len() + 1;
@@ -211,6 +224,10 @@ impl<'a> SequentialId<'a> {
             }
         })
     }
+}
+
+fn is_valid(upstream: &[u8]) -> bool {
+    memchr3(b'\r', b'\n', 0, upstream).is_none()
 }
 
 #[cfg(test)]
@@ -265,6 +282,26 @@ mod tests {
             assert_eq!(SequentialId::parse(short.as_bytes()), None);
         }
         assert_ne!(IdCheck::from_bits(1), IdCheck::from_bits(1 << 79));
+    }
+
+    #[test]
+    fn an_upstreams_id_cannot_break_out_of_its_line() {
+        let epoch = Epoch::from_bits(42);
+        let plain = SequentialId {
+            epoch,
+            sequence: 7,
+            upstream: None,
+        };
+        for bad in ["\n", "a\r", "a\r\ndata: b\n\n", "\0", "a\0b"] {
+            let upstream = Some(bad.as_bytes());
+            let id = SequentialId { upstream, ..plain }.to_event_id();
+            assert_eq!(id, plain.to_event_id(), "{bad:?}");
+
+            let mut text = id.as_bytes().to_vec();
+            text.push(b'.');
+            text.extend_from_slice(bad.as_bytes());
+            assert_eq!(SequentialId::parse(&text), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl Wire {
         Self::from(TcpStream::connect(address).await.expect("connects"))
     }
 
-    fn from(stream: TcpStream) -> Self {
+    pub(crate) fn from(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("nodelay");
         Self {
             stream,
@@ -47,6 +47,14 @@ impl Wire {
             let seen = String::from_utf8_lossy(&self.seen);
             assert_ne!(read, 0, "ended before {needle:?}, after {seen:?}");
         }
+    }
+
+    /// Reads so many bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.seen.len() < count {
+            assert_ne!(self.read().await.expect("reads"), 0, "ended too early");
+        }
+        self.seen.drain(..count).collect()
     }
 
     /// Reads a head, up to its blank line.

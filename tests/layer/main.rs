@@ -3,6 +3,7 @@
 mod bodies;
 mod client;
 mod compose;
+mod deadlines;
 mod drain;
 mod ends;
 mod heartbeat;

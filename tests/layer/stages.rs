@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{Method, Response};
+use http::{Method, Response, response};
 use tower_sse::EventLayer;
 use tower_sse::stage::{
-    Drain, DrainHandle, EventIds, Farewell, IdleTimeout, Lifetime, NoBuffering, Retry, Stage,
+    Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime, NoBuffering,
+    Outbox, Reason, Retry, Stage, Times,
 };
 use tower_sse::wire::{Decoded, Decoder, SequentialId};
 
@@ -237,4 +238,35 @@ async fn an_event_above_the_limit_passes_unseen_and_the_next_is_seen() {
     assert_eq!(first, "data: 01234567890123450123456789012345\n");
     assert_eq!(rest, "\n");
     assert!(next.starts_with("id: ts") && next.ends_with("-1\ndata: b\n\n"));
+}
+
+/// Says in every way it can what would be an event if it broke out of its line.
+#[derive(Clone)]
+struct Says(&'static str);
+
+impl Stage for Says {
+    fn on_response(&mut self, _: &mut response::Parts, times: &Times, out: &mut Outbox) {
+        out.comment(self.0);
+        Heartbeat::every(secs(1))
+            .with_frame(Frame::Text(self.0.to_owned()))
+            .at_open()
+            .on_response(&mut Response::new(()).into_parts().0, times, out);
+        Farewell::new().write(Reason::new(self.0), out);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_text_of_a_stage_breaks_out_of_its_line() {
+    for text in ["a\ndata: b\n\n", "a\rid: b\r\r", "a\r\nretry: 1\r\n\r\n"] {
+        let got = seen(Says(text), upstream(), 1).await;
+        let [(0, said), (0, "(end)")] = got[..] else {
+            panic!("{got:?}")
+        };
+        assert!(said.lines().all(|line| line.starts_with(':')), "{said:?}");
+        assert!(!said.contains('\r'), "{said:?}");
+    }
+    for name in ["a\n", "a\rb", "\0"] {
+        assert!(Frame::event(name).is_err());
+        assert!(Farewell::new().with_event(name).is_err());
+    }
 }

@@ -49,6 +49,11 @@ impl Gateway {
         Self::listening(&start, upstream, "127.0.0.1:0", flags, &[])
     }
 
+    /// The same with environment variables too.
+    pub(crate) fn with_all(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::listening("exec", upstream, "127.0.0.1:0", flags, environment)
+    }
+
     fn listening(
         start: &str,
         upstream: &str,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tower_sse::wire::{Decoded, Decoder, Event, EventBuilder, EventId, LineEnding};
+use tower_sse::wire::{
+    Decoded, Decoder, Epoch, Event, EventBuilder, EventId, LineEnding, SequentialId,
+};
 
 use crate::cuts::with_ending;
 use crate::decoding::check_accessors;
@@ -98,6 +100,30 @@ fn line_ends_and_null_in_ids_and_event_types_are_errors() {
             assert_eq!(event.id(), Some(good.as_bytes()));
             let event_type = if good.is_empty() { "message" } else { good };
             assert_eq!(event.event_type(), event_type.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn an_upstreams_id_that_is_none_is_left_out_of_ours() {
+    for bad in ["a\ndata: b\n\n", "a\r", "\r\n", "a\0"] {
+        for ending in ENDINGS {
+            let id = SequentialId {
+                epoch: Epoch::from_bits(1),
+                sequence: 7,
+                upstream: Some(bad.as_bytes()),
+            };
+            let event = EventBuilder::new()
+                .id(id.to_event_id())
+                .data("x")
+                .line_ending(ending)
+                .build();
+            check_accessors(&event);
+            let seen = oracle::read(&event.to_bytes());
+            assert_eq!(seen.events().len(), 1);
+            let read = SequentialId::parse(seen.last_event_id.as_bytes());
+            let upstream = None;
+            assert_eq!(read, Some(SequentialId { upstream, ..id }), "{bad:?}");
         }
     }
 }

@@ -6,9 +6,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
-use crate::config::known::{self, Known};
+use crate::config::known::{self, Bare, Known};
 use crate::config::{Config, Error, File, LogFilter, Place, Sources, Values, report, variables};
 use crate::demo;
 
@@ -84,8 +84,9 @@ fn flags(matches: &ArgMatches) -> Result<Values, Error> {
     let mut flags = Values::default();
     for setting in known::ALL {
         // `demo` has no `--upstream`: to ask for a flag that is not declared would be an error.
-        if let Ok(Some(text)) = matches.try_get_one::<String>(setting.key()) {
-            flags.insert(setting, text.clone(), Place::Flag(setting.flag()))?;
+        if let Ok(Some(texts)) = matches.try_get_many::<String>(setting.key()) {
+            let texts: Vec<_> = texts.map(String::as_str).collect();
+            flags.insert(setting, texts.join(","), Place::Flag(setting.flag()))?;
         }
     }
     Ok(flags)
@@ -144,7 +145,12 @@ fn flag(setting: &'static dyn Known) -> Arg {
         Some(default) => format!("{} [default: {default}]", setting.about()),
         None => setting.about().to_owned(),
     };
+    let action = match setting.bare() {
+        Bare::Lists => ArgAction::Append,
+        _ => ArgAction::Set,
+    };
     Arg::new(setting.key())
+        .action(action)
         .long(setting.flag().trim_start_matches('-'))
         .value_name(setting.form())
         .allow_negative_numbers(true)
@@ -199,7 +205,7 @@ mod tests {
             relayed.collect::<Vec<_>>(),
             [
                 ("/news", &Relayed::Shared(path)),
-                ("/tokens", &Relayed::Resumable),
+                ("/tokens", &Relayed::Resumable(Vec::new())),
                 ("default", &Relayed::No),
             ]
         );

@@ -68,7 +68,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let shutdown = Shutdown::new();
     let drain = DrainHandle::new();
     let streams = Streams::default();
-    let mut relays = Relays::new(config.history_budget);
+    let mut relays = Relays::new(config.history_budget, config.secret.clone());
     let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
 
     let (listener, address) = bind(config.listen, "--listen")?;
@@ -93,7 +93,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
             Shutdown::new(),
         ));
     }
-    let router = Router::new(routes);
+    let router = Router::new(routes, config.trusted_proxy.clone());
     let server = match demo {
         None => {
             tracing::info!("listening on http://{address}");

@@ -1,23 +1,26 @@
 //! What changes in a message's header on its way through (RFC 9110 section 7.6.1).
 //!
-//! Fields that belong to one connection are taken out in both directions, and the client's address is told to the
-//! upstream. Nothing else is touched: names, values, order and duplicates stay as they are.
+//! Fields that belong to one connection are taken out in both directions, and the upstream is told of the client's address
+//! and of us. Nothing else is touched: names, values, order and duplicates stay as they are. What the client itself says of
+//! the way it came was judged before (`claims`).
 
 use std::net::IpAddr;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+use crate::claims;
 
 /// What the header of a request needs to know of its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hop {
-    /// The address of the client's connection.
+    /// The address of the client's connection; none when the request is made for several.
     pub(crate) peer: Option<IpAddr>,
-    /// Whether the client speaks HTTP/2.
-    pub(crate) from_http2: bool,
+    /// What the client speaks.
+    pub(crate) from: Version,
     /// Whether the upstream does.
     pub(crate) to_http2: bool,
 }
@@ -32,7 +35,7 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, client_host: Option<&HeaderVa
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
     }
-    if hop.from_http2 && !hop.to_http2 {
+    if hop.from == Version::HTTP_2 && !hop.to_http2 {
         join_cookies(headers);
     }
     if accepts_event_stream(headers) {
@@ -40,6 +43,7 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, client_host: Option<&HeaderVa
         headers.remove(ACCEPT_ENCODING);
     }
     add_forwarded(headers, client_host, hop.peer);
+    claims::append(headers, &VIA, via(hop.from));
 }
 
 /// Makes an upstream's header one for the client.
@@ -67,6 +71,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             // Without these a message means something else; no honest sender names them.
             .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            // What was judged is not for the client to take away, nor to make us forget where it came from.
+            .filter(|name| *name != VIA && !claims::is_claim(name))
             .collect();
         for name in named {
             headers.remove(name);
@@ -110,11 +116,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 fn add_forwarded(headers: &mut HeaderMap, client_host: Option<&HeaderValue>, peer: Option<IpAddr>) {
     if let Some(peer) = peer {
-        if let Ok(value) = HeaderValue::try_from(peer.to_canonical().to_string()) {
-            headers.append(X_FORWARDED_FOR, value);
-            // Many servers read the first line alone, which would be what the client claims.
-            join(headers, &X_FORWARDED_FOR, b", ");
-        }
+        claims::add_peer(headers, peer);
     }
     if let Entry::Vacant(vacant) = headers.entry(X_FORWARDED_PROTO) {
         vacant.insert(HeaderValue::from_static("http"));
@@ -126,9 +128,17 @@ fn add_forwarded(headers: &mut HeaderMap, client_host: Option<&HeaderValue>, pee
     }
 }
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Who the message came through (RFC 9110 section 7.6.3): us, by a name that is nobody's address.
+fn via(received: Version) -> &'static str {
+    match received {
+        Version::HTTP_10 => "1.0 sse-gateway",
+        Version::HTTP_2 => "2.0 sse-gateway",
+        _ => "1.1 sse-gateway",
+    }
+}
 
 /// Makes several lines of a field one.
 fn join(headers: &mut HeaderMap, name: &HeaderName, separator: &[u8]) {
@@ -171,7 +181,7 @@ mod tests {
 
     const HOP: Hop = Hop {
         peer: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
-        from_http2: false,
+        from: Version::HTTP_11,
         to_http2: false,
     };
 
@@ -211,12 +221,21 @@ mod tests {
         let mut headers = map(&[
             ("host", "a"),
             ("content-length", "5"),
-            ("connection", "host, content-length, x-forwarded-for"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "203.0.113.1"),
+            ("via", "1.1 edge"),
+            (
+                "connection",
+                "host, content-length, x-forwarded-for, x-forwarded-proto, x-real-ip, via",
+            ),
         ]);
         to_upstream(&mut headers, None, HOP);
         assert_eq!(headers["host"], "a");
         assert_eq!(headers["content-length"], "5");
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-real-ip"], "203.0.113.1");
+        assert_eq!(headers["via"], "1.1 edge, 1.1 sse-gateway");
     }
 
     #[test]
@@ -233,6 +252,7 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1, 203.0.113.2, 192.0.2.7"),
                 ("x-forwarded-proto", "http"),
                 ("x-forwarded-host", "shop.example:81"),
+                ("via", "1.1 sse-gateway"),
             ]
         );
         let mut headers = map(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "edge")]);
@@ -247,6 +267,32 @@ mod tests {
         let peer = Some(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().into());
         to_upstream(&mut headers, None, Hop { peer, ..HOP });
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+    }
+
+    #[test]
+    fn a_request_for_several_clients_names_none() {
+        let mut headers = HeaderMap::new();
+        to_upstream(&mut headers, None, Hop { peer: None, ..HOP });
+        assert_eq!(
+            lines(&headers),
+            [("x-forwarded-proto", "http"), ("via", "1.1 sse-gateway")]
+        );
+    }
+
+    #[test]
+    fn the_protocol_that_the_client_spoke_is_told() {
+        for (from, expected) in [
+            (Version::HTTP_10, "1.0 sse-gateway"),
+            (Version::HTTP_11, "1.1 sse-gateway"),
+            (Version::HTTP_2, "2.0 sse-gateway"),
+        ] {
+            let mut headers = HeaderMap::new();
+            to_upstream(&mut headers, None, Hop { from, ..HOP });
+            assert_eq!(headers["via"], expected);
+        }
+        let mut headers = map(&[("via", "1.0 fred"), ("via", "2.0 edge (x, y)")]);
+        to_upstream(&mut headers, None, HOP);
+        assert_eq!(headers["via"], "1.0 fred, 2.0 edge (x, y), 1.1 sse-gateway");
     }
 
     #[test]
@@ -283,7 +329,7 @@ mod tests {
     fn cookies_split_by_http2_are_one_line_again() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2")]);
         let hop = Hop {
-            from_http2: true,
+            from: Version::HTTP_2,
             ..HOP
         };
         to_upstream(&mut headers, None, hop);

@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -43,7 +45,7 @@ pub(crate) fn init(format: LogFormat, filter: LogFilter) -> Result<Log, Error> {
             .boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter.0))
+        .with(lines.with_filter(filter.0.and(filter_fn(is_discreet))))
         .init();
     std::thread::Builder::new()
         .name("log".to_owned())
@@ -96,4 +98,10 @@ impl Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// At its lower levels h2 repeats the path and query of a request that is malformed, and tokens come in these.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    let of_h2 = metadata.target() == "h2" || metadata.target().starts_with("h2::");
+    !of_h2 || *metadata.level() <= Level::WARN
 }

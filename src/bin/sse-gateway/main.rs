@@ -2,7 +2,9 @@
 
 mod admin;
 mod answer;
+mod claims;
 mod cli;
+mod client_address;
 mod client_body;
 mod client_io;
 mod config;
@@ -24,12 +26,15 @@ mod request_body;
 mod response_body;
 mod router;
 mod server;
+mod shown_path;
 mod shutdown;
 mod silence;
 mod stack;
 mod stop;
 mod streams;
+mod target;
 mod trust;
+mod trusted_proxies;
 mod unless;
 mod upgrade;
 mod upstream;

@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,26 +13,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tower_service::Service;
-use tower_sse::relay::ForAll;
 
+use crate::client_address::ClientAddress;
 use crate::expect::{self, Gate};
 use crate::failure::{Failure, FailureKind};
 use crate::headers::{self, Hop};
 use crate::limiter;
 use crate::request_body::{RequestBody, Upload};
 use crate::response_body::{BoxError, ProxyBody};
+use crate::shown_path::ShownPath;
 use crate::shutdown::Shutdown;
 use crate::upgrade::{self, Wish};
 use crate::upstream::{UpstreamBody, UpstreamClient};
 
 /// A `tower` service in front of one upstream. Clones share its connections.
+///
+/// Requests have been through [`target::settle`](crate::target::settle) and [`claims::judge`](crate::claims::judge).
 ///
 /// A response that the proxy made itself because there was none carries its [`FailureKind`] as an extension.
 #[derive(Clone)]
@@ -86,20 +87,16 @@ impl Inner {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let uri = request.uri().clone();
-        let forward = match Forward::prepare(request, &self.client) {
-            Ok(forward) => forward,
-            Err(refusal) => return plain(refusal.status, refusal.message),
-        };
+        let path = request.extensions().get().cloned();
         let Forward {
             request,
             gate,
             upload,
             wish,
-        } = forward;
+        } = Forward::prepare(request, &self.client);
         let response = match self.head(request, upload).await {
             Ok(response) => response,
-            Err(failure) => return self.failed(&failure, uri.path()),
+            Err(failure) => return self.failed(&failure, path.as_ref()),
         };
         if let Some(gate) = &gate {
             gate.answered();
@@ -107,7 +104,7 @@ impl Inner {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match switch(response, wish, &self.shutdown) {
                 Ok(response) => response,
-                Err(failure) => self.failed(&failure, uri.path()),
+                Err(failure) => self.failed(&failure, path.as_ref()),
             };
         }
         to_client(response, gate, &self.client)
@@ -138,7 +135,8 @@ impl Inner {
         }
     }
 
-    fn failed(&self, failure: &Failure, path: &str) -> Response<ProxyBody> {
+    fn failed(&self, failure: &Failure, path: Option<&ShownPath>) -> Response<ProxyBody> {
+        let path = path.map(|path| &*path.0);
         let kind = failure.kind();
         let upstream = self.client.upstream();
         let reason = kind.label();
@@ -162,32 +160,21 @@ struct Forward {
     wish: Option<Wish>,
 }
 
-struct Refusal {
-    status: StatusCode,
-    message: &'static str,
-}
-
 impl Forward {
-    fn prepare<B>(request: Request<B>, client: &UpstreamClient) -> Result<Self, Refusal>
+    fn prepare<B>(request: Request<B>, client: &UpstreamClient) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        if parts.method == Method::CONNECT {
-            return Err(Refusal {
-                status: StatusCode::NOT_IMPLEMENTED,
-                message: "CONNECT is not supported, this is a reverse proxy.\n",
-            });
+        let client_host = parts.headers.get(HOST).cloned();
+        if client_host.is_none() {
+            parts.headers.insert(HOST, client.host().clone());
         }
-        let client_host = client_host(&parts)?;
-        let host = client_host.as_ref().unwrap_or_else(|| client.host());
-        if parts.headers.get(HOST) != Some(host) {
-            parts.headers.insert(HOST, host.clone());
-        }
+        let address = parts.extensions.get::<ClientAddress>();
         let hop = Hop {
-            peer: parts.extensions.get::<SocketAddr>().map(SocketAddr::ip),
-            from_http2: parts.version == Version::HTTP_2,
+            peer: address.map(|address| address.peer.ip()),
+            from: parts.version,
             to_http2: client.is_http2(),
         };
         let wish = upgrade::requested(&mut parts).filter(|_| !hop.to_http2);
@@ -200,7 +187,7 @@ impl Forward {
         let (body, upload) = RequestBody::new(body, gate.as_ref().map(Gate::waiting));
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
-        *request.uri_mut() = target(&parts.uri);
+        *request.uri_mut() = parts.uri;
         *request.headers_mut() = parts.headers;
         let unknown_length = upload.is_some() && request.body().size_hint().exact().is_none();
         if unknown_length && !hop.to_http2 && !request.headers().contains_key(CONTENT_LENGTH) {
@@ -212,55 +199,12 @@ impl Forward {
         if let Some(gate) = &gate {
             gate.listen(&mut request);
         }
-        Ok(Self {
+        Self {
             request,
             gate,
             upload,
             wish,
-        })
-    }
-}
-
-/// The host the client asked for: the authority of its request target if there is one, else `Host` (RFC 9112
-/// section 3.2.2). Only an HTTP/1.0 client may leave it out.
-fn client_host(parts: &request::Parts) -> Result<Option<HeaderValue>, Refusal> {
-    let refusal = |message| Refusal {
-        status: StatusCode::BAD_REQUEST,
-        message,
-    };
-    if let Some(authority) = parts.uri.authority() {
-        if authority.as_str().contains('@') {
-            return Err(refusal("The request target has a user in it.\n"));
         }
-        return HeaderValue::from_str(authority.as_str())
-            .map(Some)
-            .map_err(|_| refusal("The host of the request target is not valid.\n"));
-    }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => Err(refusal("There is more than one Host.\n")),
-        (Some(host), None) => Ok(Some(host.clone())),
-        (None, _) if parts.version == Version::HTTP_10 => Ok(None),
-        // One that is made for the clients of many hosts has none.
-        (None, _) if parts.extensions.get::<ForAll>().is_some() => Ok(None),
-        (None, _) => Err(refusal("There is no Host.\n")),
-    }
-}
-
-/// The path and query, byte for byte; `*` for `OPTIONS *`.
-fn target(uri: &Uri) -> Uri {
-    let path_and_query = uri
-        .path_and_query()
-        .filter(|path| !path.as_str().is_empty());
-    match path_and_query {
-        Some(path) if path.as_str().starts_with('?') => {
-            // `GET http://host?query`: the path is empty, which means `/`.
-            format!("/{path}")
-                .parse::<PathAndQuery>()
-                .map_or_else(|_| Uri::default(), Uri::from)
-        }
-        Some(path) => Uri::from(path.clone()),
-        None => Uri::default(),
     }
 }
 

@@ -2,22 +2,24 @@
 
 use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
-use tower_sse::relay::{RelayInfo, RelayLayer, UpstreamState};
+use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
 
 use crate::config::{Ids, RelaySettings, Relayed, Route};
 
 /// The relays of all routes, under one budget.
 #[derive(Clone)]
 pub(crate) struct Relays {
+    secret: Secret,
     history: MemoryHistory,
     /// By the name of the route.
     layers: Vec<(String, RelayLayer)>,
 }
 
 impl Relays {
-    /// `budget` is how many bytes are kept at most.
-    pub(crate) fn new(budget: usize) -> Self {
+    /// `budget` is how many bytes are kept at most; without a secret they have one of their own.
+    pub(crate) fn new(budget: usize, secret: Option<Secret>) -> Self {
         Relays {
+            secret: secret.unwrap_or_else(Secret::random),
             history: MemoryHistory::new().with_budget(budget),
             layers: Vec::new(),
         }
@@ -29,12 +31,16 @@ impl Relays {
         let layer = match &settings.relayed {
             Relayed::No => return None,
             Relayed::Shared(key) => RelayLayer::shared(key.clone()),
-            Relayed::Resumable => RelayLayer::resumable(),
+            Relayed::Resumable(cookies) => {
+                RelayLayer::resumable().with_bound_cookies(cookies.iter().cloned())
+            }
         };
         let layer = self
             .set(layer, settings)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_max_event_bytes(route.stream.max_event_bytes)
+            .with_request_timeout(route.head_timeout)
+            .with_secret(self.secret.for_name(&route.name))
             .with_metrics(route.name.clone());
         self.layers.push((route.name.clone(), layer.clone()));
         Some(layer)
@@ -48,6 +54,10 @@ impl Relays {
             .with_age(settings.history_age);
         layer
             .with_history(history)
+            .with_insistence(settings.share_private)
+            .with_max_relays(settings.max_relays)
+            .with_max_idle(settings.max_idle)
+            .with_max_idle_for_client(settings.max_idle_for_client)
             .with_begin(settings.start)
             .with_gap_event(settings.gap_event.as_deref())
             .with_slow_client(settings.slow_client)
@@ -86,6 +96,7 @@ fn to_json(route: &str, relay: &RelayInfo) -> Value {
         _ => "unknown",
     };
     let last_id = relay.last_id.as_ref();
+    let apart_by = relay.apart_by.as_ref();
     json!({
         "route": route,
         "key": relay.key,
@@ -93,6 +104,7 @@ fn to_json(route: &str, relay: &RelayInfo) -> Value {
         "upstream": upstream,
         "events": relay.events,
         "bytes": relay.bytes,
+        "not_shared_because_of": apart_by.map(|name| name.as_str()),
         "last_id": last_id.map(|id| String::from_utf8_lossy(id.as_bytes())),
     })
 }

@@ -1,4 +1,8 @@
-//! Finds the route of a request.
+//! What stands in front of all routes, and finds the one of a request.
+//!
+//! Behind it a request has one form of target and host (`target`), says nothing of its way that is not believable
+//! (`claims`), and carries where it came from ([`ClientAddress`](crate::client_address::ClientAddress)) and how its path
+//! may be shown ([`ShownPath`]).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -7,13 +11,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower_service::Service;
+use tower_sse::relay;
 
+use crate::answer::answer;
+use crate::client_address::ClientAddress;
 use crate::config::Route;
+use crate::shown_path::ShownPath;
 use crate::stack::{Stack, StackBody};
+use crate::trusted_proxies::TrustedProxies;
+use crate::{claims, target};
 
 pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
 
@@ -22,12 +32,14 @@ pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
 pub(crate) struct Router {
     /// In order; the first that matches wins.
     routes: Arc<[(Route, Stack)]>,
+    trusted: Arc<TrustedProxies>,
 }
 
 impl Router {
-    pub(crate) fn new(routes: Vec<(Route, Stack)>) -> Self {
+    pub(crate) fn new(routes: Vec<(Route, Stack)>, trusted: TrustedProxies) -> Self {
         Router {
             routes: routes.into(),
+            trusted: trusted.into(),
         }
     }
 }
@@ -35,31 +47,44 @@ impl Router {
 impl Service<Request<Incoming>> for Router {
     type Response = Response<RoutedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let path = request.uri().path();
-        let mut routes = self.routes.iter();
-        let Some((_, stack)) = routes.find(|(route, _)| route.matches(request.method(), path))
-        else {
-            return Box::pin(async { Ok(not_found()) });
+        let (mut parts, body) = request.into_parts();
+        if let Err(refusal) = target::settle(&mut parts) {
+            return plain(refusal.status, refusal.message);
+        }
+        claims::judge(&mut parts, &self.trusted);
+        let path = parts.uri.path();
+        let takes = |(route, _): &(Route, Stack)| route.matches(&parts.method, path);
+        let Some(place) = self.routes.iter().position(takes) else {
+            let text = "No route takes this method and path.\n";
+            return plain(StatusCode::NOT_FOUND, text);
         };
-        let response = stack.answer(request);
+        let until = self.routes[..=place].iter();
+        let shown = ShownPath::of(path, until.map(|(route, _)| &route.matcher));
+        parts.extensions.insert(relay::ShownPath(shown.0.clone()));
+        parts.extensions.insert(shown);
+        if let Some(address) = parts
+            .extensions
+            .get()
+            .map(|from: &ClientAddress| from.client)
+        {
+            parts.extensions.insert(relay::ClientAddress(address));
+        }
+        let (_, stack) = &self.routes[place];
+        let response = stack.answer(Request::from_parts(parts, body));
         Box::pin(async { Ok(response.await?.map(Either::Left)) })
     }
 }
 
-fn not_found() -> Response<RoutedBody> {
-    let text = "No route takes this method and path.\n";
-    let mut response = Response::new(Either::Right(Full::from(text)));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    response
+type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Infallible>> + Send>>;
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    let response = answer(status, "text/plain; charset=utf-8", text).map(Either::Right);
+    Box::pin(async { Ok(response) })
 }

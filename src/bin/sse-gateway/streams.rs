@@ -1,7 +1,6 @@
 //! The streams that are open: a line in the log at both ends, and a list to look at.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -9,6 +8,9 @@ use std::time::SystemTime;
 use http::{Method, request, response};
 use serde_json::{Value, json};
 use tower_sse::stage::{End, Outbox, Stage, Times};
+
+use crate::client_address::ClientAddress;
+use crate::shown_path::ShownPath;
 
 /// The streams that are open now. Clones are the same list.
 #[derive(Clone, Debug, Default)]
@@ -30,17 +32,20 @@ struct Entry {
     bytes: AtomicU64,
 }
 
-/// Who asked for a stream. The query is left out: tokens come in it.
+/// Who asked for a stream.
 #[derive(Clone, Debug)]
 struct Client {
     route: Arc<str>,
-    address: Option<SocketAddr>,
+    address: Option<ClientAddress>,
     method: Method,
-    path: Box<str>,
+    path: Option<ShownPath>,
 }
 
-/// A path is kept up to this length.
-const MAX_PATH: usize = 200;
+impl Client {
+    fn path(&self) -> Option<&str> {
+        self.path.as_ref().map(|path| &*path.0)
+    }
+}
 
 impl Streams {
     /// The stage that enters the streams of a route.
@@ -82,9 +87,9 @@ impl Entry {
         json!({
             "number": number,
             "route": &*self.client.route,
-            "client": self.client.address,
+            "client": self.client.address.map(|address| address.to_string()),
             "method": self.client.method.as_str(),
-            "path": self.client.path,
+            "path": self.client.path(),
             "opened": humantime::format_rfc3339_seconds(self.opened).to_string(),
             "seconds": age.as_secs_f64(),
             "events": self.events.load(Ordering::Relaxed),
@@ -116,13 +121,11 @@ impl Clone for StreamLog {
 
 impl Stage for StreamLog {
     fn on_request(&mut self, request: &request::Parts, _: &Times) {
-        let path = request.uri.path();
-        let end = path.floor_char_boundary_at(MAX_PATH);
         self.client = Some(Client {
             route: self.route.clone(),
             address: request.extensions.get().copied(),
             method: request.method.clone(),
-            path: path[..end].into(),
+            path: request.extensions.get().cloned(),
         });
     }
 
@@ -134,7 +137,7 @@ impl Stage for StreamLog {
             route = &*client.route,
             client = client.address.map(tracing::field::display),
             method = %client.method,
-            path = &*client.path,
+            path = client.path(),
             "stream opened"
         );
         let number = self
@@ -182,19 +185,5 @@ impl Stage for StreamLog {
             reason = end.as_str(),
             "stream closed"
         );
-    }
-}
-
-trait FloorCharBoundary {
-    fn floor_char_boundary_at(&self, index: usize) -> usize;
-}
-
-impl FloorCharBoundary for str {
-    /// `str::floor_char_boundary` is newer than the Rust this is built with.
-    fn floor_char_boundary_at(&self, index: usize) -> usize {
-        (0..=index.min(self.len()))
-            .rev()
-            .find(|at| self.is_char_boundary(*at))
-            .unwrap_or(0)
     }
 }

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +13,7 @@ use metrics::{Counter, counter, describe_counter};
 use tower_service::Service;
 use tower_sse::relay::{ForAll, LastEventIdTaken};
 
+use crate::client_address::ClientAddress;
 use crate::client_body::ClientBody;
 use crate::failure::FailureKind;
 use crate::last_event_id;
@@ -93,7 +93,7 @@ impl Service<Request<ClientBody>> for UpstreamSide {
         }
         if for_all {
             // What is one client's own is not for the others.
-            request.extensions_mut().remove::<SocketAddr>();
+            request.extensions_mut().remove::<ClientAddress>();
             let ours = HeaderValue::from_static(OURS);
             request.headers_mut().insert(header::USER_AGENT, ours);
         }

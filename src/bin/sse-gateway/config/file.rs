@@ -154,6 +154,10 @@ pub(super) fn entries<'a>(source: &Source<'_>, table: &'a DeTable<'a>) -> Vec<En
     found.into_iter().map(entry).collect()
 }
 
+fn is_string(value: &Spanned<DeValue<'_>>) -> bool {
+    value.get_ref().as_str().is_some()
+}
+
 impl Entry<'_> {
     /// Takes up the value of a setting.
     pub(super) fn insert(&self, setting: &dyn Known, values: &mut Values) -> Result<(), Error> {
@@ -167,6 +171,13 @@ impl Entry<'_> {
                 }
             }
             (DeValue::Float(number), Bare::Numbers) => number.to_string(),
+            (DeValue::Array(list), Bare::Lists) if list.iter().all(is_string) => {
+                let items: Vec<_> = list
+                    .iter()
+                    .filter_map(|item| item.get_ref().as_str())
+                    .collect();
+                items.join(",")
+            }
             _ => {
                 let example = setting.default().unwrap_or("http://127.0.0.1:5000");
                 return Err(

@@ -6,13 +6,15 @@ use std::time::Duration;
 pub(crate) use super::known_relay::*;
 pub(crate) use super::setting::{Bare, Known, Scope, Setting};
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
+use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 34] = [
+pub(crate) static ALL: [&dyn Known; 41] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
     &ADMIN_HOSTS,
+    &TRUSTED_PROXY,
     &HEARTBEAT,
     &HEARTBEAT_FRAME,
     &OPENING_COMMENT,
@@ -22,7 +24,13 @@ pub(crate) static ALL: [&dyn Known; 34] = [
     &PAUSE_EVENT,
     &MAX_EVENT_BYTES,
     &SHARE,
+    &IGNORE,
+    &SHARE_PRIVATE,
     &RESUME,
+    &SECRET_FILE,
+    &MAX_RELAYS,
+    &MAX_IDLE_RELAYS,
+    &MAX_IDLE_RELAYS_PER_CLIENT,
     &HISTORY_EVENTS,
     &HISTORY_BYTES,
     &HISTORY_AGE,
@@ -96,6 +104,18 @@ pub(crate) static ADMIN_HOSTS: Setting<Vec<String>> = Setting {
     scope: Scope::Gateway,
     bare: Bare::Nothing,
     parse: value::host_names_or_off,
+};
+
+pub(crate) static TRUSTED_PROXY: Setting<TrustedProxies> = Setting {
+    key: "trusted_proxy",
+    flag: "--trusted-proxy",
+    heading: "Addresses",
+    form: "CIDR,…|off",
+    default: Some("off"),
+    about: "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.",
+    scope: Scope::Gateway,
+    bare: Bare::Lists,
+    parse: value::trusted_proxy,
 };
 
 pub(crate) static HEARTBEAT: Setting<Option<Duration>> = Setting {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+use http::HeaderName;
+use tower_sse::relay::{Begin, Key, OnLeave, Secret, SlowClient};
 
 use super::setting::{Bare, Scope, Setting};
 use super::value;
@@ -13,22 +14,94 @@ pub(crate) static SHARE: Setting<Option<Key>> = Setting {
     heading: "Sharing and resuming",
     form: "off|on|KEY",
     default: Some("off"),
-    about: "Give requests with one key one upstream stream; on: host, path, query, credentials.",
+    about: "Give GET requests with one key one upstream stream; on: host, path, query, fields.",
     scope: Scope::Route,
     bare: Bare::Booleans,
     parse: value::share,
 };
 
-pub(crate) static RESUME: Setting<bool> = Setting {
-    key: "resume",
-    flag: "--resume",
+pub(crate) static IGNORE: Setting<Vec<HeaderName>> = Setting {
+    key: "ignore",
+    flag: "--ignore",
+    heading: "Sharing and resuming",
+    form: "NAMES|off",
+    default: Some("off"),
+    about: "Request fields that are neutral to a shared stream, beside those that always are.",
+    scope: Scope::Route,
+    bare: Bare::Lists,
+    parse: value::field_names_or_off,
+};
+
+pub(crate) static SHARE_PRIVATE: Setting<bool> = Setting {
+    key: "share_private",
+    flag: "--share-private",
     heading: "Sharing and resuming",
     form: "on|off",
     default: Some("off"),
-    about: "Go on with the same upstream stream when a client comes back with its last event id.",
+    about: "Share also what the upstream says not to, by Vary and Cache-Control: private.",
     scope: Scope::Route,
     bare: Bare::Booleans,
     parse: value::switch,
+};
+
+pub(crate) static RESUME: Setting<Option<Vec<String>>> = Setting {
+    key: "resume",
+    flag: "--resume",
+    heading: "Sharing and resuming",
+    form: "on|off|cookie:NAME",
+    default: Some("off"),
+    about: "Let a client go on with its own stream when it comes back with its last event id.",
+    scope: Scope::Route,
+    bare: Bare::Booleans,
+    parse: value::resume,
+};
+
+pub(crate) static SECRET_FILE: Setting<Option<Secret>> = Setting {
+    key: "secret_file",
+    flag: "--secret-file",
+    heading: "Sharing and resuming",
+    form: "FILE|off",
+    default: Some("off"),
+    about: "A file with 32 random bytes or more: ids are known again after a restart.",
+    scope: Scope::Gateway,
+    bare: Bare::Nothing,
+    parse: value::secret_file_or_off,
+};
+
+pub(crate) static MAX_RELAYS: Setting<usize> = Setting {
+    key: "max_relays",
+    flag: "--max-relays",
+    heading: "Sharing and resuming",
+    form: "NUMBER",
+    default: Some("10000"),
+    about: "How many streams of a route are shared or resumable at a time; others pass.",
+    scope: Scope::Route,
+    bare: Bare::Numbers,
+    parse: value::relays,
+};
+
+pub(crate) static MAX_IDLE_RELAYS: Setting<usize> = Setting {
+    key: "max_idle_relays",
+    flag: "--max-idle-relays",
+    heading: "Sharing and resuming",
+    form: "NUMBER",
+    default: Some("2000"),
+    about: "How many of these may be without a client; then the oldest ends.",
+    scope: Scope::Route,
+    bare: Bare::Numbers,
+    parse: value::relays,
+};
+
+pub(crate) static MAX_IDLE_RELAYS_PER_CLIENT: Setting<usize> = Setting {
+    key: "max_idle_relays_per_client",
+    flag: "--max-idle-relays-per-client",
+    heading: "Sharing and resuming",
+    form: "NUMBER",
+    default: Some("200"),
+    about: "How many of these one client address (IPv6: one /64) may leave behind.",
+    scope: Scope::Route,
+    bare: Bare::Numbers,
+    parse: value::relays,
 };
 
 pub(crate) static HISTORY_EVENTS: Setting<usize> = Setting {

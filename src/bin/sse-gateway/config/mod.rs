@@ -24,6 +24,8 @@ pub(crate) mod variables;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tower_sse::relay::Secret;
+
 pub(crate) use error::Error;
 pub(crate) use file::File;
 pub(crate) use given::{Place, Values};
@@ -32,6 +34,8 @@ pub(crate) use relay::{RelaySettings, Relayed};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
 
+use crate::trusted_proxies::TrustedProxies;
+
 /// All that the gateway runs by.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
@@ -39,6 +43,9 @@ pub(crate) struct Config {
     pub(crate) admin_listen: Option<SocketAddr>,
     /// In lower case, without a dot at the end.
     pub(crate) admin_hosts: Vec<String>,
+    pub(crate) trusted_proxy: TrustedProxies,
+    /// None when each process has its own.
+    pub(crate) secret: Option<Secret>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: LogFilter,
     pub(crate) drain_window: Duration,

@@ -1,13 +1,14 @@
-//! Patterns for paths: `*` stands for anything within one segment, `**` for any number of segments.
+//! Patterns for paths: `*` stands for anything within one segment, `**` for any number of segments, and `:name` for one
+//! that is not empty and that nobody is to see.
 //!
 //! Segments are matched with the crate `glob`, the `**` between them here: paths come from the network, and so the work
 //! must stay within path × pattern, which backtracking over the whole path would not.
 
 use std::fmt;
 
-use glob::{MatchOptions, Pattern};
+use glob::{MatchOptions, Pattern, PatternError};
 
-/// A pattern, as `/users/*/events` or `/v1/**`.
+/// A pattern, as `/users/*/events`, `/v1/**` or `/s/:token`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
     text: String,
@@ -19,6 +20,32 @@ enum Segment {
     /// Any number of segments, also none.
     Any,
     One(Pattern),
+    /// With its colon.
+    Named(String),
+}
+
+/// How a path is held against a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Strict,
+    /// The path is without its empty segments.
+    Loose,
+    /// The same, and it may go on behind the pattern.
+    Open,
+}
+
+impl Segment {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::One(pattern) if pattern.as_str().is_empty())
+    }
+
+    fn takes(&self, segment: &str) -> bool {
+        match self {
+            Self::Any => false,
+            Self::One(pattern) => pattern.matches_with(segment, OPTIONS),
+            Self::Named(_) => !segment.is_empty(),
+        }
+    }
 }
 
 impl PathPattern {
@@ -33,18 +60,44 @@ impl PathPattern {
         };
         let segments = rest.split('/').map(|segment| match segment {
             "**" => Ok(Segment::Any),
-            _ => Pattern::new(segment).map(Segment::One),
-        });
-        match segments.collect() {
-            Ok(segments) => Ok(Self {
-                text: text.to_owned(),
-                segments,
+            _ if segment.starts_with(':') => named(segment),
+            _ => Pattern::new(segment).map(Segment::One).map_err(|error| {
+                format!(
+                    "{text:?} is not a pattern, {}; use * for a part of a segment and ** for whole segments",
+                    error.msg
+                )
             }),
-            Err(error) => Err(format!(
-                "{text:?} is not a pattern, {}; use * for a part of a segment and ** for whole segments",
-                error.msg
-            )),
+        });
+        Ok(Self {
+            text: text.to_owned(),
+            segments: segments.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// One that takes this path and all below it, and has no stars.
+    ///
+    /// # Errors
+    ///
+    /// When the name of a segment is none.
+    pub(super) fn prefix(path: &str) -> Result<Self, String> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let mut segments = path
+            .split('/')
+            .map(|segment| match segment.starts_with(':') {
+                true => named(segment),
+                false => literal(segment),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if path.ends_with('/') {
+            // What is below a slash at the end has a segment more, which may be empty.
+            segments.pop();
+            segments.push(Segment::One(Pattern::new("*").map_err(as_text)?));
         }
+        segments.push(Segment::Any);
+        Ok(Self {
+            text: format!("/{path}"),
+            segments,
+        })
     }
 
     pub(crate) fn matches(&self, path: &str) -> bool {
@@ -52,33 +105,96 @@ impl PathPattern {
             return false;
         };
         let path: Vec<&str> = rest.split('/').collect();
+        self.walk(&path, Manner::Strict).is_some()
+    }
+
+    /// Whether a segment has a name.
+    pub(crate) fn has_names(&self) -> bool {
+        let named = |segment: &Segment| matches!(segment, Segment::Named(_));
+        self.segments.iter().any(named)
+    }
+
+    /// The segments of the path that have a name: their places between its slashes, and these names.
+    ///
+    /// More is found than what matches, since a secret remains one: slashes too many or too few do not count, and the path
+    /// may go on behind the pattern.
+    pub(crate) fn named(&self, path: &str) -> Option<Vec<(usize, &str)>> {
+        let all = path.split('/').enumerate().skip(1);
+        let filled = all.clone().filter(|(_, segment)| !segment.is_empty());
+        let (all, filled): (Vec<_>, Vec<_>) = (all.collect(), filled.collect());
+        [
+            (&all, Manner::Strict),
+            (&filled, Manner::Loose),
+            (&filled, Manner::Open),
+        ]
+        .into_iter()
+        .find_map(|(segments, manner)| {
+            let (places, texts): (Vec<_>, Vec<_>) = segments.iter().copied().unzip();
+            let named = self.walk(&texts, manner)?.into_iter();
+            Some(named.map(|(at, name)| (places[at], name)).collect())
+        })
+    }
+
+    /// Where the named segments are, if the path matches.
+    fn walk(&self, path: &[&str], manner: Manner) -> Option<Vec<(usize, &str)>> {
+        let mut named = Vec::new();
         let (mut at, mut segment) = (0, 0);
         // Where to go on when a segment does not match: behind the last `**`, which then takes one segment more.
         let mut retry = None;
         while at < path.len() {
             match self.segments.get(segment) {
-                Some(Segment::Any) => {
+                Some(empty) if manner != Manner::Strict && empty.is_empty() => {
                     segment += 1;
-                    retry = Some((at, segment));
                     continue;
                 }
-                Some(Segment::One(pattern)) if pattern.matches_with(path[at], OPTIONS) => {
+                Some(Segment::Any) => {
+                    segment += 1;
+                    retry = Some((at, segment, named.len()));
+                    continue;
+                }
+                Some(one) if one.takes(path[at]) => {
+                    if let Segment::Named(name) = one {
+                        named.push((at, name.as_str()));
+                    }
                     at += 1;
                     segment += 1;
                     continue;
                 }
+                None if manner == Manner::Open => return Some(named),
                 _ => {}
             }
-            let Some((from, behind)) = retry else {
-                return false;
-            };
-            retry = Some((from + 1, behind));
+            let (from, behind, names) = retry?;
+            retry = Some((from + 1, behind, names));
             (at, segment) = (from + 1, behind);
+            named.truncate(names);
         }
         self.segments[segment..]
             .iter()
-            .all(|segment| *segment == Segment::Any)
+            .all(|segment| {
+                *segment == Segment::Any || manner != Manner::Strict && segment.takes("")
+            })
+            .then_some(named)
     }
+}
+
+fn literal(segment: &str) -> Result<Segment, String> {
+    let pattern = Pattern::new(&Pattern::escape(segment));
+    pattern.map(Segment::One).map_err(as_text)
+}
+
+fn as_text(error: PatternError) -> String {
+    error.to_string()
+}
+
+fn named(segment: &str) -> Result<Segment, String> {
+    let name = &segment[1..];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err(format!(
+            "{segment:?} names no segment; use a colon and letters, digits, - and _, such as :token"
+        ));
+    }
+    Ok(Segment::Named(segment.to_owned()))
 }
 
 impl fmt::Display for PathPattern {
@@ -132,6 +248,74 @@ mod tests {
     }
 
     #[test]
+    fn a_named_segment_is_one_that_is_not_empty() {
+        assert!(matches("/s/:token", "/s/abc"));
+        assert!(matches("/s/:token", "/s/:token"));
+        assert!(matches("/s/:a/x/:b", "/s/1/x/2"));
+        assert!(matches("/**/:token/end", "/a/b/end"));
+        for path in ["/s", "/s/", "/s/abc/", "/s/abc/d", "/s//abc", "/t/abc"] {
+            assert!(!matches("/s/:token", path), "{path}");
+        }
+    }
+
+    fn prefix(prefix: &str, path: &str) -> bool {
+        PathPattern::prefix(prefix)
+            .expect("is a prefix")
+            .matches(path)
+    }
+
+    #[test]
+    fn a_prefix_with_a_name_takes_what_is_below() {
+        for path in ["/s/abc", "/s/abc/", "/s/abc/d", "/s/abc/d/e"] {
+            assert!(prefix("/s/:token", path), "{path}");
+        }
+        for path in ["/s", "/s/", "/s//d", "/sx/abc"] {
+            assert!(!prefix("/s/:token", path), "{path}");
+        }
+        for path in ["/s/abc/", "/s/abc/d", "/s/abc/d/e"] {
+            assert!(prefix("/s/:token/", path), "{path}");
+        }
+        assert!(!prefix("/s/:token/", "/s/abc"));
+        assert!(prefix("/[a]/:b", "/[a]/c") && !prefix("/[a]/:b", "/a/c"));
+        assert!(prefix("/a//:b", "/a//c") && !prefix("/a//:b", "/a/x/c"));
+    }
+
+    #[test]
+    fn named_segments_are_found() {
+        for (pattern, path, expected) in [
+            ("/s/:token", "/s/abc", &[(2, ":token")][..]),
+            ("/s/:token", "/s/abc/", &[(2, ":token")]),
+            ("/s/:token", "/s/abc/more", &[(2, ":token")]),
+            ("/s/:token", "//s///abc//", &[(5, ":token")]),
+            ("/s/:token/", "/s/abc", &[(2, ":token")]),
+            ("/s/:token/", "//s/abc/", &[(3, ":token")]),
+            ("/s/:token/*", "/s/abc", &[(2, ":token")]),
+            ("/s/*/:token", "/s//abc", &[(3, ":token")]),
+            ("/s//:token", "/s/abc", &[(2, ":token")]),
+            ("/:a/x/:b", "/1/x/2", &[(1, ":a"), (3, ":b")]),
+            ("/**/s/:token", "/s/s/s/abc", &[(4, ":token")]),
+            ("/**/:a/x/:b", "/1/2/3/x/4", &[(3, ":a"), (5, ":b")]),
+            ("/**/:a/**/x", "/1/2/x", &[(1, ":a")]),
+            ("/**/s/:token", "/a/s/abc/more", &[(3, ":token")]),
+        ] {
+            let pattern = PathPattern::new(pattern).expect("is a pattern");
+            assert_eq!(pattern.named(path).as_deref(), Some(expected), "{path:?}");
+        }
+        let pattern = PathPattern::new("/s/:token").expect("is a pattern");
+        for path in ["/t/abc", "/s", "/s/", "*", ""] {
+            assert_eq!(pattern.named(path), None, "{path:?}");
+        }
+        for prefix in ["/s/:token", "/s/:token/"] {
+            let prefix = PathPattern::prefix(prefix).expect("is a prefix");
+            for path in ["/s/abc", "/s/abc/", "/s/abc/d", "/s//abc"] {
+                assert!(prefix.named(path).is_some(), "{path:?}");
+            }
+        }
+        assert!(pattern.has_names());
+        assert!(!PathPattern::new("/s/*").expect("is a pattern").has_names());
+    }
+
+    #[test]
     fn a_hostile_path_costs_no_more_than_its_length() {
         let path = "/a".repeat(30_000);
         assert!(!matches("/**/a/**/a/**/a/**/b", &path));
@@ -141,7 +325,9 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for text in ["", "events", "*", "/a**", "/***", "/[a"] {
+        for text in [
+            "", "events", "*", "/a**", "/***", "/[a", "/:", "/s/:/x", "/:a*", "/:a.b",
+        ] {
             assert!(PathPattern::new(text).is_err(), "{text:?}");
         }
     }

@@ -14,14 +14,18 @@ pub(crate) enum Relayed {
     No,
     /// Those with the same key have one together.
     Shared(Key),
-    /// Each has its own, and finds it again.
-    Resumable,
+    /// Each has its own, and finds it again with the same values of these cookies.
+    Resumable(Vec<String>),
 }
 
 /// How events are kept and given to clients; of no meaning where nothing is relayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RelaySettings {
     pub(crate) relayed: Relayed,
+    pub(crate) share_private: bool,
+    pub(crate) max_relays: usize,
+    pub(crate) max_idle: usize,
+    pub(crate) max_idle_for_client: usize,
     pub(crate) history_events: usize,
     pub(crate) history_bytes: usize,
     pub(crate) history_age: Duration,
@@ -42,10 +46,10 @@ impl RelaySettings {
     /// When a route is to be both shared and resumable: then one request had two relays.
     pub(super) fn resolve(layers: Layers<'_>) -> Result<Self, Error> {
         let relayed = match (layers.get(&known::SHARE)?, layers.get(&known::RESUME)?) {
-            (None, false) => Relayed::No,
-            (Some(key), false) => Relayed::Shared(key),
-            (None, true) => Relayed::Resumable,
-            (Some(_), true) => {
+            (None, None) => Relayed::No,
+            (Some(key), None) => Relayed::Shared(key.ignoring(layers.get(&known::IGNORE)?)),
+            (None, Some(cookies)) => Relayed::Resumable(cookies),
+            (Some(_), Some(_)) => {
                 return Err(super::resolve::contradiction(
                     layers,
                     &known::SHARE,
@@ -57,6 +61,10 @@ impl RelaySettings {
         };
         Ok(RelaySettings {
             relayed,
+            share_private: layers.get(&known::SHARE_PRIVATE)?,
+            max_relays: layers.get(&known::MAX_RELAYS)?,
+            max_idle: layers.get(&known::MAX_IDLE_RELAYS)?,
+            max_idle_for_client: layers.get(&known::MAX_IDLE_RELAYS_PER_CLIENT)?,
             history_events: layers.get(&known::HISTORY_EVENTS)?,
             history_bytes: layers.get(&known::HISTORY_BYTES)?,
             history_age: layers.get(&known::HISTORY_AGE)?,

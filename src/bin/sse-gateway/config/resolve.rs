@@ -96,6 +96,8 @@ fn gateway(
         listen: top.get(&known::LISTEN)?,
         admin_listen: top.get(&known::ADMIN_LISTEN)?,
         admin_hosts: top.get(&known::ADMIN_HOSTS)?,
+        trusted_proxy: top.get(&known::TRUSTED_PROXY)?,
+        secret: top.get(&known::SECRET_FILE)?,
         log_format: top.get(&known::LOG_FORMAT)?,
         log_filter,
         drain_window: top.get(&known::DRAIN_WINDOW)?,
@@ -193,11 +195,12 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
-    use http::Method;
-    use tower_sse::relay::{Begin, OnLeave, SlowClient};
+    use http::{HeaderName, Method};
+    use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
 
     use super::*;
     use crate::config::{HeartbeatFrame, IdleCounts, LogFormat};
+    use crate::trusted_proxies::TrustedProxies;
 
     fn resolve(text: &str) -> Config {
         let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
@@ -223,6 +226,10 @@ mod tests {
             max_event_bytes: 1 << 20,
             relay: RelaySettings {
                 relayed: Relayed::No,
+                share_private: false,
+                max_relays: 10_000,
+                max_idle: 2_000,
+                max_idle_for_client: 200,
                 history_events: 1000,
                 history_bytes: 1 << 20,
                 history_age: Duration::from_secs(300),
@@ -255,6 +262,8 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
             admin_hosts: Vec::new(),
+            trusted_proxy: TrustedProxies::default(),
+            secret: None,
             log_format: LogFormat::Text,
             log_filter: LogFilter::default(),
             drain_window: Duration::from_secs(10),
@@ -274,6 +283,7 @@ mod tests {
             listen = '[::1]:1'
             admin_listen = 'off'
             admin_hosts = 'gw, GW.svc.'
+            trusted_proxy = ['10.0.0.0/8', '::1']
             heartbeat = 'off'
             heartbeat_frame = 'event:beat'
             opening_comment = true
@@ -283,7 +293,12 @@ mod tests {
             pause_event = 'pause'
             max_event_bytes = 2048
             share = 'path, query:room'
+            ignore = ['x-a', 'X-B']
+            share_private = true
             resume = false
+            max_relays = 8
+            max_idle_relays = 9
+            max_idle_relays_per_client = 10
             history_events = 7
             history_bytes = '4KiB'
             history_age = '1m'
@@ -318,7 +333,16 @@ mod tests {
             pause_event: Some("pause".to_owned()),
             max_event_bytes: 2048,
             relay: RelaySettings {
-                relayed: Relayed::Shared("path,query:room".parse().expect("is a key")),
+                relayed: Relayed::Shared(
+                    "path,query:room"
+                        .parse::<Key>()
+                        .expect("is a key")
+                        .ignoring(["x-a", "x-b"].map(HeaderName::from_static)),
+                ),
+                share_private: true,
+                max_relays: 8,
+                max_idle: 9,
+                max_idle_for_client: 10,
                 history_events: 7,
                 history_bytes: 4096,
                 history_age: Duration::from_secs(60),
@@ -336,6 +360,8 @@ mod tests {
             listen: "[::1]:1".parse().expect("is an address"),
             admin_listen: None,
             admin_hosts: vec!["gw".to_owned(), "gw.svc".to_owned()],
+            trusted_proxy: TrustedProxies::parse("10.0.0.0/8,::1").expect("is a list"),
+            secret: None,
             log_format: LogFormat::Json,
             log_filter: LogFilter::default(),
             drain_window: Duration::from_secs(3),

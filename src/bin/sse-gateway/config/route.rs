@@ -24,7 +24,7 @@ pub(crate) struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Matcher {
     /// This path and all below it: `/events` takes `/events/x` and not `/eventsource`, `/events/` takes only what is
-    /// below.
+    /// below. One with a segment such as `:token` is a pattern.
     Prefix(String),
     Pattern(PathPattern),
     Any,
@@ -69,6 +69,7 @@ impl Matcher {
             _ if !path.chars().all(|c| c.is_ascii_graphic()) => Err(format!(
                 "{path:?} holds what a path on the wire cannot; {right}, percent-encoded"
             )),
+            _ if path.contains("/:") => PathPattern::prefix(path).map(Self::Pattern),
             _ => Ok(Self::Prefix(path.to_owned())),
         }
     }
@@ -78,6 +79,19 @@ impl Matcher {
     /// When `text` is no pattern.
     pub(crate) fn pattern(text: &str) -> Result<Self, String> {
         PathPattern::new(text).map(Self::Pattern)
+    }
+
+    /// The segments of a path that nobody is to see: their places between the slashes, and what to show there instead.
+    pub(crate) fn named(&self, path: &str) -> Option<Vec<(usize, &str)>> {
+        match self {
+            Self::Pattern(pattern) => pattern.named(path),
+            Self::Prefix(_) | Self::Any => None,
+        }
+    }
+
+    /// Whether there may be such segments.
+    pub(crate) fn has_names(&self) -> bool {
+        matches!(self, Self::Pattern(pattern) if pattern.has_names())
     }
 
     fn matches(&self, path: &str) -> bool {

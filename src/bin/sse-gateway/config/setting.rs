@@ -33,6 +33,8 @@ pub(crate) enum Bare {
     Nothing,
     Numbers,
     Booleans,
+    /// Lists of strings. The flag may be repeated, and its value is a comma list.
+    Lists,
 }
 
 /// A setting of whatever type.

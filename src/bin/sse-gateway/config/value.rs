@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+use http::HeaderName;
+use tower_sse::relay::{Begin, Key, OnLeave, Secret, SlowClient};
 
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
 use crate::trust::{self, Authority, Host};
+use crate::trusted_proxies::TrustedProxies;
 use crate::upstream::Upstream;
 
 type Parsed<T> = Result<T, String>;
@@ -119,6 +121,10 @@ fn host_name(text: &str) -> Parsed<String> {
     }
 }
 
+pub(crate) fn trusted_proxy(text: &str) -> Parsed<TrustedProxies> {
+    or_off(text, TrustedProxies::parse).map(Option::unwrap_or_default)
+}
+
 pub(crate) fn upstream(text: &str) -> Parsed<String> {
     Upstream::parse(text).map(|_| text.to_owned())
 }
@@ -161,14 +167,68 @@ pub(crate) fn idle_counts(text: &str) -> Parsed<IdleCounts> {
 
 pub(crate) fn share(text: &str) -> Parsed<Option<Key>> {
     match text {
-        "off" | "false" => Ok(None),
-        "on" | "true" => Ok(Some(Key::default())),
-        _ => text
-            .parse()
-            .map(Some)
-            .map_err(|error| format!("{error}; use off, on or a list of these")),
+        "off" | "false" => return Ok(None),
+        "on" | "true" => return Ok(Some(Key::default())),
+        _ => {}
+    }
+    // As in "on, body".
+    let parts = text.split(',').map(str::trim);
+    let parts = parts.map(|part| if part == "on" { "default" } else { part });
+    let key = parts.collect::<Vec<_>>().join(",").parse();
+    key.map(Some)
+        .map_err(|error| format!("{error}; use off, on or a list of these"))
+}
+
+pub(crate) fn field_names_or_off(text: &str) -> Parsed<Vec<HeaderName>> {
+    let name = |text: &str| {
+        text.trim().parse().map_err(|_| {
+            format!(
+                "{text:?} is not the name of a field; use names such as x-request-start, or off"
+            )
+        })
+    };
+    match text {
+        "off" => Ok(Vec::new()),
+        _ => text.split(',').map(name).collect(),
     }
 }
+
+pub(crate) fn resume(text: &str) -> Parsed<Option<Vec<String>>> {
+    match text {
+        "off" | "false" => return Ok(None),
+        "on" | "true" => return Ok(Some(Vec::new())),
+        _ => {}
+    }
+    let name = |part: &str| match part.trim().strip_prefix("cookie:") {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(format!(
+            "{part:?} is none of these; use on, off, or the cookies to which a stream is bound, as in cookie:session"
+        )),
+    };
+    text.split(',')
+        .map(name)
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+pub(crate) fn secret_file_or_off(text: &str) -> Parsed<Option<Secret>> {
+    or_off(text, |path| {
+        let read = std::fs::read(path);
+        let bytes = read.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+        Secret::new(bytes.trim_ascii_end()).map_err(|error| format!("{path:?}: {error}"))
+    })
+}
+
+pub(crate) fn relays(text: &str) -> Parsed<usize> {
+    match text.parse() {
+        Ok(relays) if (1..=MOST_RELAYS).contains(&relays) => Ok(relays),
+        _ => Err(format!(
+            "{text:?} is not a number of streams; use one from 1 to {MOST_RELAYS}, such as 2000"
+        )),
+    }
+}
+
+const MOST_RELAYS: usize = 10_000_000;
 
 pub(crate) fn events(text: &str) -> Parsed<usize> {
     match text.parse() {
