@@ -57,7 +57,9 @@ pub enum CleanEnd {
 
 /// Tells what the target of a request was before something in front of the relay has changed it.
 #[derive(Clone)]
-pub(super) struct TargetOf(pub(super) Arc<dyn Fn(&Extensions) -> Option<Uri> + Send + Sync>);
+pub(super) struct TargetOf(pub(super) Arc<Target>);
+
+type Target = dyn Fn(&Extensions) -> Option<Uri> + Send + Sync;
 
 impl fmt::Debug for TargetOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -162,6 +162,6 @@ impl Body for FakeBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.1.clone()
+        self.1
     }
 }
