@@ -255,6 +255,9 @@ where
                     let some: Vec<_> = drafts.by_ref().take(BATCH_EVENTS).collect();
                     let last_id = some.iter().rposition(|draft| draft.sets_id);
                     let appended = log.append(some, Instant::now()).await;
+                    if std::mem::take(&mut self.reading.has_begun_anew) {
+                        self.reading.counted_from = appended.position;
+                    }
                     if let Some(place) = last_id {
                         self.reading.behind_last_id = Some(appended.position + place as u64 + 1);
                     }

@@ -1,7 +1,9 @@
 //! Reads the upstream's stream: chunks in, drafts for the history out.
 
-use bytes::Bytes;
+use std::cmp::Ordering;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::config::Config;
 use super::gap;
@@ -18,6 +20,10 @@ pub(super) struct Reading {
     pub(super) retry: Option<Duration>,
     /// Events with data on this connection.
     pub(super) events: u64,
+    /// Whether the upstream has begun to count anew in what was read last.
+    pub(super) has_begun_anew: bool,
+    /// What is in front of this position was counted otherwise, and is not sent again.
+    pub(super) counted_from: u64,
     again: Option<Again>,
 }
 
@@ -30,6 +36,10 @@ struct Again {
     /// Where the one behind it begins, while it was the event before: it may have no id. At first, where the upstream
     /// was asked to go on.
     run: Option<u64>,
+    /// What the upstream was asked to go on behind, until it has.
+    asked: Option<Bytes>,
+    /// See [`Reading::counted_from`].
+    counted_from: u64,
 }
 
 impl Reading {
@@ -40,6 +50,8 @@ impl Reading {
             last_id,
             retry: None,
             events: 0,
+            has_begun_anew: false,
+            counted_from: 0,
             again: None,
         }
     }
@@ -57,6 +69,8 @@ impl Reading {
             before,
             last: None,
             run: self.behind_last_id.filter(|_| resumes),
+            asked: self.last_id.clone().filter(|_| resumes),
+            counted_from: self.counted_from,
         });
     }
 
@@ -81,11 +95,21 @@ impl Reading {
                     Some(again) => again.is_known(&draft, log).await,
                     None => false,
                 };
-                match &self.again {
-                    Some(known) if again && draft.sets_id => self.behind_last_id = known.run,
-                    _ if again => {}
-                    _ => drafts.push(draft),
+                if again {
+                    if let Some(known) = self.again.as_ref().filter(|_| draft.sets_id) {
+                        self.behind_last_id = known.run;
+                    }
+                    continue;
                 }
+                if self
+                    .again
+                    .as_mut()
+                    .is_some_and(|known| known.begins_anew(&draft))
+                {
+                    self.has_begun_anew = true;
+                    drafts.extend(self.gap(config, None));
+                }
+                drafts.push(draft);
             }
         }
         drafts
@@ -126,6 +150,19 @@ impl Reading {
 }
 
 impl Again {
+    /// Whether an event that is new has an id from before the one that was asked for: then the upstream has begun to count
+    /// anew, and what it had behind that id is gone. It is told once.
+    fn begins_anew(&mut self, draft: &Draft) -> bool {
+        let (true, Some(id), Some(asked)) = (draft.sets_id, &draft.upstream, &self.asked) else {
+            return false;
+        };
+        let Some(order) = order(id, asked) else {
+            return false;
+        };
+        self.asked = None;
+        order != Ordering::Greater
+    }
+
     async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
         if !draft.event.has_data() && !draft.sets_id {
             // Comments stand anywhere, also between two events that are sent again.
@@ -140,7 +177,7 @@ impl Again {
             }
         };
         let known = position
-            .filter(|position| *position < self.before)
+            .filter(|position| (self.counted_from..self.before).contains(position))
             .filter(|position| self.last.is_none_or(|last| *position > last));
         self.run = known.map(|position| position + 1);
         // One without an id where the upstream was asked to go on may be like it by chance: what comes next tells whether
@@ -149,5 +186,54 @@ impl Again {
             self.last = known.or(self.last);
         }
         known.is_some()
+    }
+}
+
+/// How two ids follow each other, where they are numbers, or differ in the numbers at their ends, as `row-7` and `row-12`
+/// do, or are of a Redis stream.
+fn order(one: &[u8], other: &[u8]) -> Option<Ordering> {
+    let ((one, one_end), (other, other_end)) = (split(one)?, split(other)?);
+    if one == other {
+        return Some(one_end.cmp(&other_end));
+    }
+    Some(time(one)?.cmp(&time(other)?))
+}
+
+/// What is the number in front of a dash, if that is all.
+fn time(before: &[u8]) -> Option<u128> {
+    let (nothing, time) = split(before.strip_suffix(b"-")?)?;
+    nothing.is_empty().then_some(time)
+}
+
+/// What stands in front of the number at the end, and the number.
+fn split(id: &[u8]) -> Option<(&[u8], u128)> {
+    let digits = id.iter().rev().take_while(|byte| byte.is_ascii_digit());
+    let (before, number) = id.split_at(id.len() - digits.count());
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    Some((before, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_counted_have_an_order() {
+        for (one, other, expected) in [
+            ("7", "12", Some(Ordering::Less)),
+            ("row-12", "row-7", Some(Ordering::Greater)),
+            ("1526919030474-55", "1526919030475-0", Some(Ordering::Less)),
+            ("1526919030474-3", "1526919030474-3", Some(Ordering::Equal)),
+            ("a-1", "b-2", None),
+            ("one", "two", None),
+            ("", "1", None),
+            ("99999999999999999999999999999999999999999", "1", None),
+        ] {
+            assert_eq!(
+                order(one.as_bytes(), other.as_bytes()),
+                expected,
+                "{one} {other}"
+            );
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Key, RelayLayer, UpstreamState};
 
 use crate::client::{App, Client, app, get, numbers, send};
@@ -67,8 +68,20 @@ async fn what_is_sent_again_is_given_once() {
     stream.events(5..=6, true).await;
     stream.send("id: 6\ndata: 6\n\n").await;
     assert_eq!(
-        client.texts(9).await,
-        ["1", "2", "3", "no id", "4", "other", "5", "6", "6"]
+        client.texts(10).await,
+        [
+            "1",
+            "2",
+            "3",
+            "no id",
+            "4",
+            // The same number for something else: it has begun anew, and what it had behind 4 before is gone.
+            "stream-gap:null",
+            "other",
+            "5",
+            "6",
+            "6"
+        ]
     );
 }
 
@@ -360,4 +373,40 @@ async fn an_event_that_is_too_large_is_a_gap_of_one() {
         .send(format!("{}\n\ndata: 2\n\n", "x".repeat(900)))
         .await;
     assert_eq!(client.texts(3).await, ["1", "stream-gap:1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_that_begin_anew_are_a_gap_that_is_told() {
+    for evicted in [false, true] {
+        let history = match evicted {
+            false => MemoryHistory::new(),
+            true => MemoryHistory::new().with_events(2),
+        };
+        let layer = RelayLayer::shared(Key::default()).with_history(history);
+        let (_app, mut calls, stream, mut client) = opened(&layer).await;
+        for number in 1..=5 {
+            stream.events([number], true).await;
+            assert_eq!(client.text().await, number.to_string());
+        }
+        stream.fail().await;
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), Some("5"));
+        // Another process, which counts from one again and knows nothing of what was.
+        let stream = call.open();
+        for number in 1..=3 {
+            stream
+                .send(format!("id: {number}\ndata: new {number}\n\n"))
+                .await;
+            if number == 1 {
+                assert_eq!(client.text().await, "stream-gap:null");
+            }
+            assert_eq!(client.text().await, format!("new {number}"), "told once");
+        }
+        stream.fail().await;
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), Some("3"));
+        let stream = call.open();
+        stream.events([4], true).await;
+        assert_eq!(client.text().await, "4", "evicted: {evicted}");
+    }
 }

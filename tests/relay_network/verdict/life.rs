@@ -121,14 +121,17 @@ impl Reader {
         if is_next {
             sums.unknown_gaps += u64::from(is_gap);
         } else if is_gap {
-            self.caught_up = None;
+            let caught_up = self.caught_up.take();
             let kept = relay
                 .numbered(id.sequence)
                 .is_some_and(|entry| is(entry, event));
             if !kept {
                 let before = match same {
                     true => Before::Known(before),
-                    false => joined(relay, connection),
+                    false => {
+                        let sent = connection.sent_id.as_bytes();
+                        joined(relay, caught_up.as_deref().unwrap_or(sent))
+                    }
                 };
                 told(relay, event, before, id.sequence, sums)?;
             }
@@ -206,8 +209,7 @@ enum Before {
 }
 
 /// For a client that has had nothing of this relay.
-fn joined(relay: &RelayRecord, connection: &Connection) -> Before {
-    let sent = connection.sent_id.as_bytes();
+fn joined(relay: &RelayRecord, sent: &[u8]) -> Before {
     let id = match SequentialId::parse(sent) {
         Some(ours) => ours.upstream,
         None => Some(sent).filter(|id| !id.is_empty()),
