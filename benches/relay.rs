@@ -178,7 +178,8 @@ impl Clients {
     }
 
     async fn join(&mut self) -> Client {
-        let request = Request::new(Full::default());
+        let request = Request::get("/").header("accept", "text/event-stream");
+        let request = request.body(Full::default()).expect("a request");
         let Ok(response) = self.service.call(request).await;
         response.into_body()
     }

@@ -70,9 +70,16 @@ pub(super) struct Ask<'a> {
     pub(super) anew: bool,
 }
 
+/// By what a request has found its relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Key,
+    Id,
+}
+
 /// What becomes of a request.
 pub(super) enum Entry<L> {
-    Join(Client<L>),
+    Join(Client<L>, By),
     /// It is the first, and has to make the upstream request, with the client's own in fields of these names.
     Lead(Client<L>, Vec<HeaderName>),
     /// The same, and nobody else waits for its answer.
@@ -129,9 +136,9 @@ impl<H: History> Registry<H> {
         let by_id = last
             .and_then(LastEventId::epoch)
             .and_then(|epoch| relays.by_epoch.get(&epoch))
-            .filter(|relay| relay.is_for(&keyed.hash, &keyed.full, fields));
+            .filter(|relay| relay.knows(&keyed.hash, &keyed.full, fields));
         if let Some(client) = by_id.and_then(Relay::join) {
-            return Entry::Join(client);
+            return Entry::Join(client, By::Id);
         }
         let family = relays.by_key.get(&keyed.hash).map_or(&[][..], |all| all);
         // Who asked for the same before has told by which fields the answers differ.
@@ -149,9 +156,9 @@ impl<H: History> Registry<H> {
                 Phase::Open(_) => true,
                 Phase::Refused(_) => false,
             };
-            if may_join && relay.is_for(&keyed.hash, &keyed.full, fields) {
+            if may_join && relay.is_for(&keyed.hash, fields) {
                 if let Some(client) = relay.join() {
-                    return Entry::Join(client);
+                    return Entry::Join(client, By::Key);
                 }
             }
         }
@@ -186,8 +193,7 @@ impl<H: History> Registry<H> {
         relays.passed.remove(&keyed.hash);
         let family = relays.by_key.entry(keyed.hash).or_default();
         let is_there = family.iter().any(|relay| {
-            matches!(relay.phase(), Phase::Open(_))
-                && relay.is_for(&keyed.hash, &keyed.full, fields)
+            matches!(relay.phase(), Phase::Open(_)) && relay.is_for(&keyed.hash, fields)
         });
         if !is_there {
             family.push(Arc::clone(client));

@@ -22,7 +22,7 @@ use super::head::{Head, of_who_asked};
 use super::keyed::{Keyed, value};
 use super::last_event_id::{LAST_EVENT_ID, LastEventId};
 use super::metrics::{Refused, Replay};
-use super::registry::{Ask, Entry};
+use super::registry::{Ask, By, Entry};
 use super::service::{Relaying, Services};
 use super::shared::{Client, How, Phase, Refusal};
 use super::vary::Vary;
@@ -145,10 +145,10 @@ impl<H: History> Sharing<H> {
                     return self.pass(services, body).await;
                 }
                 Entry::Own => break,
-                Entry::Join(client) => {
+                Entry::Join(client, by) => {
                     found.push(Arc::clone(&client));
                     services.ready = None;
-                    self.join(client, anew, services.other.clone()).await
+                    self.join(client, by, anew, services.other.clone()).await
                 }
                 Entry::Lead(client, names) | Entry::Alone(client, names) => {
                     found.push(Arc::clone(&client));
@@ -273,6 +273,7 @@ impl<H: History> Sharing<H> {
     async fn join<S, B, R>(
         &self,
         client: Client<H::Log>,
+        by: By,
         anew: bool,
         service: S,
     ) -> Joining<R, H::Log>
@@ -296,7 +297,8 @@ impl<H: History> Sharing<H> {
         let place = client.log.stats().appended;
         let settled = client.settled().await;
         // What it was waited for may be for others.
-        if !client.is_for(&self.keyed.hash, &self.keyed.full, &self.parts.headers) {
+        let (hash, fields) = (&self.keyed.hash, &self.parts.headers);
+        if by == By::Key && !client.is_for(hash, fields) {
             return match client.vary() {
                 Some(Vary::Private) => Joining::Own,
                 _ => Joining::Again,

@@ -173,20 +173,23 @@ impl<L> Relay<L> {
         }
     }
 
-    /// Whether a client with this key is let in. With an id of this relay it is also where others have been kept out.
-    pub(super) fn is_for(&self, key: &Hash, full: &Hash, fields: &HeaderMap) -> bool {
+    /// Whether a client with this key shares it.
+    pub(super) fn is_for(&self, key: &Hash, fields: &HeaderMap) -> bool {
         match &self.of {
             Of::Key {
-                key: own_key,
-                full: own_full,
-                is_joined,
+                key: own,
+                is_joined: true,
                 ..
-            } => match self.vary.get() {
-                _ if !is_joined => own_full == full,
-                Some(Vary::Private) => own_full == full,
-                Some(vary) => own_key == key && vary.suits(fields),
-                None => own_key == key,
-            },
+            } => own == key && self.vary.get().is_none_or(|vary| vary.suits(fields)),
+            Of::Key { .. } | Of::Client(_) => false,
+        }
+    }
+
+    /// Whether a client with one of its ids may have been its client: one that is not shared is for who asks for the same
+    /// in all fields.
+    pub(super) fn knows(&self, key: &Hash, full: &Hash, fields: &HeaderMap) -> bool {
+        match &self.of {
+            Of::Key { full: own, .. } => own == full || self.is_for(key, fields),
             Of::Client(_) => false,
         }
     }
