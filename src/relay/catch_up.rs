@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Sleep, sleep, timeout};
 use tower_service::Service;
 
+use super::UpstreamState;
 use super::connect::Template;
 use super::random;
 use super::shared::Relay;
@@ -62,6 +63,10 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(120);
 /// When nothing came for so long, neither here nor to the relay, both are at the same place.
 const QUIET: Duration = Duration::from_secs(5);
+/// So many steps of a connected relay, and in all, the first event is waited for in its log.
+const SOON: u32 = 20;
+const PATIENCE: u32 = 200;
+const STEP: Duration = Duration::from_millis(25);
 /// So long a client that was given some is waited for by a relay that is behind.
 const BEHIND: Duration = Duration::from_secs(2);
 /// So long a client waits for its turn.
@@ -184,6 +189,7 @@ impl<L: Log> Asking<L> {
         let max_event_bytes = self.relay.config.max_event_bytes;
         let mut decoder = Decoder::new().with_max_event_bytes(max_event_bytes);
         let mut last = None;
+        let mut has_met_first = false;
         let epoch = Epoch::from_bits(random::bits() as u64);
         loop {
             let Ok(chunk) = timeout(QUIET, chunk(body.as_mut())).await else {
@@ -212,15 +218,17 @@ impl<L: Log> Asking<L> {
                     keep_id: false,
                     event,
                 };
-                let is_first = self.events == 0;
                 if draft.sets_id && draft.upstream.is_some() {
-                    if let Some(place) = self.relay.log.find_same(&draft).await {
-                        if is_first && place > 0 {
-                            // Either nothing was missed, or the upstream has taken no notice of the id.
-                            return;
-                        }
-                        met = true;
+                    let is_first = !std::mem::replace(&mut has_met_first, true) && self.events == 0;
+                    let place = match is_first {
+                        true => self.find_soon(&draft).await,
+                        false => self.relay.log.find_same(&draft).await,
+                    };
+                    if is_first && place.is_some_and(|place| place > 0) {
+                        // Either nothing was missed, or the upstream has taken no notice of the id.
+                        return;
                     }
+                    met = place.is_some();
                 }
                 self.events += u64::from(draft.event.has_data());
                 self.give(draft, epoch, &mut out);
@@ -243,6 +251,21 @@ impl<L: Log> Asking<L> {
                 return;
             }
         }
+    }
+
+    /// Where the first event is in the relay's log. An upstream that takes no notice of ids begins with what is new, and the
+    /// relay may come to have that a moment later.
+    async fn find_soon(&self, draft: &Draft) -> Option<u64> {
+        let mut left = SOON;
+        for _ in 0..PATIENCE {
+            let place = self.relay.log.find_same(draft).await;
+            if place.is_some() || left == 0 {
+                return place;
+            }
+            sleep(STEP).await;
+            left -= u32::from(self.relay.state() == UpstreamState::Connected);
+        }
+        None
     }
 
     /// With an id of ours, so that the client can come back from here too.
