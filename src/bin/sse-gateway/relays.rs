@@ -1,5 +1,6 @@
 //! The relays of all routes: what makes them, and a list to look at.
 
+use metrics::{Gauge, describe_gauge, gauge};
 use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
@@ -10,6 +11,7 @@ use crate::config::{Ids, RelaySettings, Relayed, Route};
 #[derive(Clone)]
 pub(crate) struct Relays {
     secret: Secret,
+    reserved: Gauge,
     history: MemoryHistory,
     /// By the name of the route.
     layers: Vec<(String, RelayLayer)>,
@@ -18,7 +20,12 @@ pub(crate) struct Relays {
 impl Relays {
     /// `budget` is how many bytes are kept at most; without a secret they have one of their own.
     pub(crate) fn new(budget: usize, secret: Option<Secret>) -> Self {
+        describe_gauge!(
+            "sse_history_reserved_bytes",
+            "Bytes of the budget that relays hold beside events: keys, heads, and bodies of requests."
+        );
         Relays {
+            reserved: gauge!("sse_history_reserved_bytes"),
             secret: secret.unwrap_or_else(Secret::random),
             history: MemoryHistory::new().with_budget(budget),
             layers: Vec::new(),
@@ -73,6 +80,7 @@ impl Relays {
         for (_, layer) in &self.layers {
             layer.update_metrics();
         }
+        self.reserved.set(self.history.reserved() as f64);
     }
 
     /// All that there are, route by route.
