@@ -43,8 +43,9 @@ pub(super) enum Caught {
     Events(Bytes),
     /// It goes on with the relay, and has missed nothing.
     Up,
-    /// It goes on with the relay, and may have missed something.
-    Not,
+    /// It may have missed something, and goes on with the relay: where it came in, or, if it was given some already, with
+    /// what comes next, since what is kept may be older.
+    Not { was_given: bool },
 }
 
 enum Step {
@@ -136,7 +137,8 @@ impl CatchUp {
         loop {
             if let Some(sleep) = &mut self.over {
                 ready!(sleep.as_mut().poll(cx));
-                return Poll::Ready(Caught::Not);
+                let was_given = self.given.is_some();
+                return Poll::Ready(Caught::Not { was_given });
             }
             match ready!(self.from.poll_recv(cx)) {
                 Some(Step::Events(bytes, id)) => {
@@ -145,7 +147,9 @@ impl CatchUp {
                 }
                 Some(Step::Nothing) => return Poll::Ready(Caught::Up),
                 Some(Step::Met) => {}
-                None if self.given.is_none() => return Poll::Ready(Caught::Not),
+                None if self.given.is_none() => {
+                    return Poll::Ready(Caught::Not { was_given: false });
+                }
                 None => {}
             }
             let given = self.given.as_deref().unwrap_or(&self.id);
