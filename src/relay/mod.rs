@@ -25,16 +25,66 @@
 //!
 //! # What is relayed
 //!
-//! GET and POST requests that accept event streams, with a body of a known length up to a limit. If the answer is no
-//! event stream, the client that made the request gets it as it is. Others that waited for it get the same status if it
-//! is an error, without the body, and make their own request if it is none. Nothing of it is kept.
+//! With [`RelayLayer::shared`]:
 //!
-//! Requests that name `text/event-stream` in `Accept`, that have `*/*` alone, or no `Accept` at all, accept them.
+//! - A GET that names `text/event-stream` in `Accept`. It joins the stream of its key, waits for the answer that another
+//!   waits for already, or is the first and *leads*: the relay makes one request for all of them.
+//! - A GET that takes an event stream without naming it: `Accept` has `*/*` or `text/*`, or is missing. It waits for nobody.
+//!   It joins a stream of its key that is open already; otherwise its request is made as it is, and if an event stream comes
+//!   of it, others can join that, unless the request had more than its key and neutral fields.
+//! - A POST only if the key says `body`, the client names `text/event-stream`, and the length of the body is known and
+//!   within the limit. Any other write has an upstream request of its own.
+//!
+//! With [`RelayLayer::resumable`]: each GET and POST, whatever it accepts. Its request is made as it is, its body streamed,
+//! and its answer decides: an event stream can be resumed.
+//!
+//! All else passes by: other methods, upgrades to another protocol and, where streams are shared, a GET with a body or one
+//! that takes no event stream. So does an answer that is no event stream, byte for byte. Those who waited for it are given
+//! it too if it is an error, or 204, that is the same for all of the key: with a body of a known length of at most 64 KiB,
+//! without `Set-Cookie`, `no-store` and `private`. Otherwise each of them makes its own request, and for five seconds nobody
+//! waits for another with this key ("hit for pass").
 //!
 //! # What is sent upstream
 //!
+//! *What reaches the upstream in a request that is made for all is in the key, or is the same for all.* Such a request has
+//! the method, the path, what the key says of host, query, fields and body, and `Accept: text/event-stream` and
+//! `Cache-Control: no-cache`. In its extensions is [`ForAll`], so that the service inside adds nothing of one client.
+//! A request that is made for one client alone is sent as it came.
+//!
+//! The answer may say that it depends on more. Who has something else in a field that `Vary` names gets a relay of its own,
+//! whose request has that field. `Vary: *`, a `Vary` by the client's address or way, and `Cache-Control: private` mean that
+//! it is not shared, unless [`RelayLayer::with_insistence`] says that the key knows better. Of the head of the response,
+//! fields of one response only, such as `Set-Cookie`, `Date` or a request id, go to the client that asked alone.
+//!
 //! A `Last-Event-ID`, or one of the query names that polyfills use (`lastEventId`, `last_event_id`, `Last-Event-ID`,
-//! `last-event-id`), is taken out of the request. What of it is the upstream's own is sent as header.
+//! `last-event-id`), is taken out of the request. In the query it is taken for one only where the client names
+//! `text/event-stream`, or where it is an id of ours. An id of the upstream that a client brings goes into requests that are
+//! made for this client alone. Into the one that is made for all it goes only from an id whose check proves that we wrote
+//! it for this key; see [`Secret`].
+//!
+//! # What is neutral
+//!
+//! Request fields that say nothing of what a client is to be given are not part of a default key, and are not sent upstream
+//! in a request that is made for all. A field that is not among them counts. [`Key::ignoring`] adds names. They are:
+//!
+//! - of the client's program and caches: `Accept` (but for parameters of `text/event-stream`, such as a version),
+//!   `Accept-Charset`, `Accept-Encoding`, `Cache-Control`, `Pragma`, `If-Modified-Since`, `If-None-Match`, `Last-Event-ID`,
+//!   `User-Agent`, `Referer`, `DNT`, `Priority`, `Purpose`, `Save-Data`, `Upgrade-Insecure-Requests`, `Sec-GPC`,
+//!   `Sec-Purpose`, `Sec-Fetch-*`, `Sec-CH-*` and the older client hints (`DPR`, `ECT`, `RTT` and the like);
+//! - ids of requests and traces: `X-Request-Id`, `X-Correlation-Id`, `Traceparent`, `Tracestate`, `Baggage`, `B3`, `X-B3-*`,
+//!   `X-Datadog-*`, `Sentry-Trace`, `X-Cloud-Trace-Context` and the like, and `X-Request-Start`;
+//! - of the way and the address: `Forwarded`, `Via`, `X-Forwarded-For`, `-Port` and `-Server`, `X-Real-IP`, `X-Client-IP`,
+//!   `True-Client-IP`, `CDN-Loop`, `Max-Forwards` and the like;
+//! - what Cloudflare, CloudFront, Fastly, the balancers of Amazon and Azure, Akamai, Fly, Netlify and Vercel add to each
+//!   request of address, country, TLS, and ids of requests: `CF-Ray`, `CF-Connecting-IP`, `CloudFront-*`,
+//!   `Fastly-Client-IP`, `X-Amzn-Trace-Id`, `X-Azure-Ref` and the like.
+//!
+//! What names a person is never among them: `CF-Access-Jwt-Assertion`, `X-Amzn-Oidc-Data`, `X-MS-Client-Principal` and
+//! `X-Forwarded-User` count, and so do `X-Forwarded-Host`, `X-Forwarded-Proto`, `Origin` and `Accept-Language`. Fields of the
+//! connection (RFC 9110, section 7.6.1) are no part of a request, and neither counted nor sent.
+//!
+//! Where two relays of one target differ by one field alone, the log says so once for each field, and
+//! [`RelayInfo::apart_by`] has its name.
 //!
 //! # When the upstream is lost
 //!
@@ -50,6 +100,18 @@
 //! [`SlowClient`] says, also when it is the only one: make the history as large as a finite stream is. What the upstream
 //! sends again after a reconnect is known again only while the history has it. A client whose body is not polled cannot be told
 //! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`].
+//!
+//! A client that brings an id which the history does not know is served by an upstream request of its own until it meets the
+//! others: at most 64 clients at once, 100,000 events, 64 MiB and 120 s for each. Beyond that, and where it does not meet
+//! them, it is told of a gap of `null`.
+//!
+//! What relays hold beside events (keys, heads, bodies of requests) counts against the budget of the
+//! [history](crate::history::MemoryHistory), and may take half of it. [`RelayLayer::with_max_relays`] bounds their number,
+//! [`RelayLayer::with_max_idle`] and [`RelayLayer::with_max_idle_for_client`] that of those without clients. Where there is
+//! no room and none without clients can go, requests pass by unrelayed; that is counted, and logged at most once a minute.
+//! The body of a POST that is shared by it is the exception: where there is no room for it, the answer is 503.
+//!
+//! Two routers under one layer do not mix their streams; see [`RelayLayer::with_target`] where one router is nested twice.
 
 use http::HeaderName;
 
