@@ -16,6 +16,8 @@ mod client;
 mod gateway;
 #[path = "gateway_relay/resume.rs"]
 mod resume;
+#[path = "gateway_relay/safety.rs"]
+mod safety;
 #[path = "gateway_relay/share.rs"]
 mod share;
 #[path = "gateway_relay/shutdown.rs"]

@@ -18,7 +18,6 @@ use super::document;
 use super::head::{self, Head};
 use super::keyed::{copied, value};
 use super::last_event_id::LAST_EVENT_ID;
-use super::metrics::Refused;
 use super::registry::Registry;
 use super::retry_after;
 use super::shared::{How, Of, Phase, Refusal, Relay};
@@ -251,11 +250,7 @@ where
     }
 
     pub(super) fn open(&mut self, head: Head, own: Option<response::Parts>) {
-        // Also where it is more than may be had: the stream is open.
-        match self.registry.reserve(head.bytes()) {
-            Some(held) => self.relay.hold(held),
-            None => self.registry.refuse(&self.config, Refused::Budget),
-        }
+        self.registry.hold(&self.relay, head.bytes());
         self.is_open = true;
         self.relay.set_phase(Phase::Open(Arc::new(head)));
         if let Some(first) = self.first.take() {
@@ -284,10 +279,15 @@ fn is_the_same_for_all<R: Body>(head: &response::Parts, body: &R) -> bool {
             .size_hint()
             .upper()
             .is_some_and(|upper| upper <= SAME_BODY as u64);
+    // That there is no answer to be had says nothing of who asked.
+    let is_nobodys = matches!(
+        head.status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    );
     (is_error || head.status == StatusCode::NO_CONTENT)
         && is_short
         && !head.headers.contains_key(header::SET_COOKIE)
-        && !has_directive(&head.headers, "no-store")
+        && (is_nobodys || !has_directive(&head.headers, "no-store"))
 }
 
 /// A short body, whether it is whole, and what is left of it where it did not come in time.

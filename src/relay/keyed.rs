@@ -55,8 +55,7 @@ impl Keyed {
         let mut compared = Vec::new();
         let mut is_whole = target.is_whole;
         for name in names(&request.headers) {
-            let counts = !is_neutral(name) && !hop.contains(name) && *name != header::HOST;
-            if !counts {
+            if !key.looks_at(name) || hop.contains(name) {
                 continue;
             }
             let Some(value) = joined(&request.headers, name) else {
@@ -89,6 +88,11 @@ impl Keyed {
 }
 
 impl Key {
+    /// Whether this field may count: it is not neutral, or the key names it all the same.
+    fn looks_at(&self, name: &HeaderName) -> bool {
+        (!is_neutral(name) || self.headers.contains(name)) && *name != header::HOST
+    }
+
     /// What of the value of this field is in the key; none when the field is not.
     fn kept<'a>(&self, name: &HeaderName, value: &'a Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
         if *name == header::COOKIE && !self.cookies.is_empty() && !self.headers.contains(name) {
@@ -114,8 +118,8 @@ impl Key {
             headers.insert(header::HOST, host);
         }
         for name in names(&request.headers) {
-            let also = also.contains(name);
-            if hop.contains(name) || *name == header::HOST || is_neutral(name) && !also {
+            let also = also.contains(name) && *name != header::HOST;
+            if hop.contains(name) || !self.looks_at(name) && !also {
                 continue;
             }
             let Some(whole) = joined(&request.headers, name) else {
@@ -162,7 +166,7 @@ impl Key {
         }
         let hop = of_the_connection(&request.headers);
         for name in names(&request.headers) {
-            let counts = !is_neutral(name) && !hop.contains(name) && *name != header::HOST;
+            let counts = self.looks_at(name) && !hop.contains(name);
             let Some(whole) = joined(&request.headers, name).filter(|_| counts) else {
                 continue;
             };

@@ -121,6 +121,7 @@ where
         Some(head) => Response::from_parts(of_who_asked(head), ()),
         None => for_all.response(()),
     };
+    registry.hold(&client, for_all.bytes());
     client.set_phase(Phase::Open(Arc::new(for_all)));
     let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
     let relay = Arc::clone(&client);

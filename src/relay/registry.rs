@@ -359,6 +359,14 @@ impl<H: History> Registry<H> {
         self.history.reserve(bytes)
     }
 
+    /// A relay holds so much more of the budget, also where that is more than may be had: its stream is open.
+    pub(super) fn hold(&self, relay: &Relay<H::Log>, bytes: usize) {
+        match self.history.reserve(bytes) {
+            Some(held) => relay.hold(held),
+            None => self.refuse(&relay.config, Refused::Budget),
+        }
+    }
+
     /// Nobody waits for this key for a while.
     pub(super) fn pass(&self, key: Hash) {
         let mut relays = self.lock();

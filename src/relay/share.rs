@@ -236,6 +236,8 @@ impl<H: History> Sharing<H> {
             Ok(First::Failed(error)) => return Err(error),
             Ok(First::Opened(own)) => {
                 match client.vary() {
+                    // What a POST does is done once: this is its answer, for whomever else it is.
+                    _ if !client.is_asked_again => {}
                     // It is not for others, and nothing was left out of the request.
                     Some(Vary::Private) if self.keyed.is_whole => {}
                     Some(Vary::Private) => return Ok(Joining::Own),
@@ -291,6 +293,16 @@ impl<H: History> Sharing<H> {
             (None, Begin::Live) => Start::Live,
             (None, Begin::Last(events)) => Start::Last(events),
             (None, Begin::All) => Start::All,
+        };
+        let start = match start {
+            // The answer to a POST has a beginning, and is of no use without it.
+            _ if last.is_none() && !client.is_asked_again => {
+                if client.log.stats().dropped_up_to > 0 {
+                    return Joining::Own;
+                }
+                Start::All
+            }
+            start => start,
         };
         let (follower, joined) = client.log.follow(start, Instant::now()).await;
         // Who comes with an unknown id goes on here, if at all.
@@ -431,7 +443,9 @@ impl<H: History> Sharing<H> {
             }
         };
         client.set_vary(vary);
-        client.set_phase(Phase::Open(Arc::new(Head::for_all(&head))));
+        let for_all = Head::for_all(&head);
+        self.with.registry.hold(&client, for_all.bytes());
+        client.set_phase(Phase::Open(Arc::new(for_all)));
         let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
         let relay = Arc::clone(&client);
         let registry = self.with.registry.clone();

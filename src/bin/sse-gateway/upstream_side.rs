@@ -94,8 +94,9 @@ impl Service<Request<ClientBody>> for UpstreamSide {
         if for_all {
             // What is one client's own is not for the others.
             request.extensions_mut().remove::<ClientAddress>();
-            let ours = HeaderValue::from_static(OURS);
-            request.headers_mut().insert(header::USER_AGENT, ours);
+            // It is a client's where the key or the upstream says that it counts.
+            let agent = request.headers_mut().entry(header::USER_AGENT);
+            agent.or_insert(HeaderValue::from_static(OURS));
         }
         Answer {
             proxied: self.proxy.call(request),
