@@ -9,6 +9,8 @@
 
 #[path = "gateway_relay/answers.rs"]
 mod answers;
+#[path = "gateway_relay/bounds.rs"]
+mod bounds;
 #[path = "gateway_relay/client.rs"]
 mod client;
 #[allow(dead_code, reason = "shared with other tests")]
@@ -22,6 +24,8 @@ mod safety;
 mod share;
 #[path = "gateway_relay/shutdown.rs"]
 mod shutdown;
+#[path = "gateway_relay/trust.rs"]
+mod trust;
 #[path = "gateway_relay/upstream.rs"]
 mod upstream;
 #[allow(dead_code, reason = "shared with other tests")]

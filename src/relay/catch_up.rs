@@ -33,6 +33,8 @@ pub(super) struct CatchUp {
     from: mpsc::Receiver<Step>,
     /// The id of the upstream of what it was given last.
     given: Option<Bytes>,
+    /// Whether nothing without an id came behind it.
+    is_exact: bool,
     /// Nothing more comes. So long the relay may take to come to what was given last.
     over: Option<Pin<Box<Sleep>>>,
 }
@@ -49,8 +51,8 @@ pub(super) enum Caught {
 }
 
 enum Step {
-    /// Events, and the last id of the upstream among them.
-    Events(Bytes, Option<Bytes>),
+    /// Events, the last id of the upstream among them, and whether it is that of the last one.
+    Events(Bytes, Option<Bytes>, bool),
     /// The relay has the last of them too.
     Met,
     /// Nothing came, neither here nor to the relay.
@@ -118,6 +120,7 @@ impl CatchUp {
             id,
             from,
             given: None,
+            is_exact: true,
             over: None,
         }
     }
@@ -128,10 +131,9 @@ impl CatchUp {
         follower: &mut impl Follow,
     ) -> Poll<Caught> {
         // Either the client was served by somebody who was ahead, and the relay has come to where that was, or it was given
-        // the last that the relay has.
-        let has_begun = self.given.is_some();
+        // the last that the relay has. Its own stream may be ahead at each event, and would never meet the relay's.
         let id = self.given.as_deref().unwrap_or(&self.id);
-        if (!has_begun || self.over.is_some()) && follower.poll_seek(cx, id).is_ready() {
+        if (self.is_exact || self.over.is_some()) && follower.poll_seek(cx, id).is_ready() {
             return Poll::Ready(Caught::Up);
         }
         loop {
@@ -141,7 +143,8 @@ impl CatchUp {
                 return Poll::Ready(Caught::Not { was_given });
             }
             match ready!(self.from.poll_recv(cx)) {
-                Some(Step::Events(bytes, id)) => {
+                Some(Step::Events(bytes, id, is_exact)) => {
+                    self.is_exact = is_exact;
                     self.given = id.or(self.given.take());
                     return Poll::Ready(Caught::Events(bytes));
                 }
@@ -207,6 +210,7 @@ impl<L: Log> Asking<L> {
             decoder.push(chunk);
             let mut out = Vec::new();
             let mut met = false;
+            let mut is_exact = false;
             while let Some(decoded) = decoder.next() {
                 let Decoded::Event(event) = decoded else {
                     // One that is too large is missing.
@@ -234,6 +238,7 @@ impl<L: Log> Asking<L> {
                     }
                     met = place.is_some();
                 }
+                is_exact = draft.sets_id;
                 self.events += u64::from(draft.event.has_data());
                 self.give(draft, epoch, &mut out);
                 if met {
@@ -241,8 +246,8 @@ impl<L: Log> Asking<L> {
                 }
             }
             self.bytes += out.len();
-            let events = Step::Events(out.into(), last.clone());
-            if !matches!(&events, Step::Events(bytes, _) if bytes.is_empty())
+            let events = Step::Events(out.into(), last.clone(), is_exact);
+            if !matches!(&events, Step::Events(bytes, ..) if bytes.is_empty())
                 && self.to.send(events).await.is_err()
             {
                 return;

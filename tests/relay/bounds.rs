@@ -1,0 +1,1 @@
+//! Who shares with whom, and what relays can be made to hold.
