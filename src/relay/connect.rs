@@ -22,7 +22,7 @@ use super::registry::Registry;
 use super::retry_after;
 use super::shared::{How, Of, Phase, Refusal, Relay};
 use super::vary::{Vary, has_directive};
-use crate::history::History;
+use crate::history::{History, Reserved};
 use crate::stage;
 
 /// So long the answer to an attempt is waited for at least, also when it is the last one.
@@ -60,6 +60,8 @@ pub(super) enum Source<R, E> {
 pub(super) struct Template {
     parts: request::Parts,
     body: Bytes,
+    /// What the body takes of the budget, until there is an answer.
+    held: Reserved,
 }
 
 /// What came of a request.
@@ -150,10 +152,9 @@ where
             }
             (None, None) => return Connected::End(How::Failed),
         };
-        if !self.can_be_repeated {
-            // It is held once, and not for longer than it takes.
-            self.template = self.template.take().map(Template::without_body);
-        }
+        // The body of what is not asked again is held once, until it is answered.
+        let once = self.template.as_mut().filter(|_| !self.can_be_repeated);
+        let _held = once.map(Template::take_body);
         if !self.is_open {
             let result = match self.config.open_after {
                 None => Ok(answer.as_mut().await),
@@ -311,7 +312,16 @@ async fn read<R: Body>(body: R) -> (Bytes, bool, Option<Pin<Box<R>>>) {
 impl Template {
     /// The head of the request is one that pins nothing, such as a copy.
     pub(super) fn new(parts: request::Parts, body: Bytes) -> Self {
-        Template { parts, body }
+        Template {
+            parts,
+            body,
+            held: Reserved::nothing(),
+        }
+    }
+
+    /// Takes so much of the budget for its body.
+    pub(super) fn holding(self, held: Reserved) -> Self {
+        Template { held, ..self }
     }
 
     /// A copy of a request without a body.
@@ -319,11 +329,9 @@ impl Template {
         Self::new(copied(request), Bytes::new())
     }
 
-    fn without_body(self) -> Self {
-        Template {
-            body: Bytes::new(),
-            ..self
-        }
+    fn take_body(&mut self) -> Reserved {
+        self.body = Bytes::new();
+        std::mem::take(&mut self.held)
     }
 
     /// What the upstream is asked to go on behind.

@@ -100,6 +100,8 @@ struct Sharing<H: History> {
 /// What a client leads with.
 struct Lead<S, L> {
     client: Client<L>,
+    /// What the body of the request takes of the budget.
+    held: Reserved,
     /// The client's own goes upstream in fields of these names.
     names: Vec<HeaderName>,
     /// Whether nobody waits for its answer.
@@ -152,11 +154,9 @@ impl<H: History> Sharing<H> {
                 }
                 Entry::Lead(client, names) | Entry::Alone(client, names) => {
                     found.push(Arc::clone(&client));
-                    if let Some(held) = held.take() {
-                        client.hold(held);
-                    }
                     let lead = Lead {
                         client,
+                        held: held.take().unwrap_or_default(),
                         names,
                         is_alone,
                         service: services.take(),
@@ -207,6 +207,7 @@ impl<H: History> Sharing<H> {
         } = &self.with;
         let Lead {
             client,
+            held,
             names,
             is_alone,
             service,
@@ -219,7 +220,7 @@ impl<H: History> Sharing<H> {
         if let Some(id) = proven.and_then(value) {
             request.headers.insert(LAST_EVENT_ID, id);
         }
-        let template = Template::new(request, self.bytes.clone());
+        let template = Template::new(request, self.bytes.clone()).holding(held);
         // Whoever leaves while the history is asked drops the task, and with it the relay.
         let (first, answer) = oneshot::channel();
         let relay = Arc::clone(&client);

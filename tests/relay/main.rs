@@ -10,6 +10,7 @@ mod policies;
 mod random;
 mod reconnect;
 mod resumable;
+mod rooms;
 mod schedules;
 mod shared;
 mod upstream;

@@ -1,7 +1,7 @@
 //! What stands in front of all routes, and finds the one of a request.
 //!
 //! Behind it a request has one form of target and host (`target`), says nothing of its way that is not believable
-//! (`claims`), and carries where it came from ([`ClientAddress`](crate::client_address::ClientAddress)) and how its path
+//! (`claims`), and carries where it came from ([`ClientAddress`]) and how its path
 //! may be shown ([`ShownPath`]).
 
 use std::convert::Infallible;
