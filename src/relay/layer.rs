@@ -17,7 +17,8 @@ use crate::wire::EventBuilder;
 ///
 /// Clones have the same relays under one bound. Each *service* that they make keeps its streams to itself, and so do its
 /// clones: two routers may have the same path for different streams. So make one service and clone it, rather than one for
-/// each connection.
+/// each connection. `axum::serve(listener, app)` makes one for each connection, of which none shares with another, nor finds
+/// again what another began: give it `app.into_make_service()`, which makes one, or use [`with_target`](Self::with_target).
 ///
 /// A router that is nested sees a path without what it is nested under. Where the same router is nested twice, or under a
 /// path with a parameter, tell the layer by [`with_target`](Self::with_target) what the path was, or put the layer around

@@ -55,7 +55,8 @@ impl<H: History> Relaying<H> {
         match target.map(|TargetOf(of)| of(&request.extensions)) {
             None => self.number.to_le_bytes().to_vec(),
             Some(None) => Vec::new(),
-            Some(Some(target)) => target.to_string().into_bytes(),
+            // Its query, with what a polyfill puts there, and its host are left to the key.
+            Some(Some(target)) => target.path().as_bytes().to_vec(),
         }
     }
 }
