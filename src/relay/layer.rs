@@ -15,13 +15,12 @@ use crate::wire::EventBuilder;
 
 /// Puts relays between the clients and the event streams of a service. See the [module docs](super).
 ///
-/// Clones have the same relays under one bound. Each *service* that they make keeps its streams to itself, and so do its
-/// clones: two routers may have the same path for different streams. So make one service and clone it, rather than one for
-/// each connection.
+/// Clones, and the services that they make, have the same relays.
 ///
-/// A router that is nested sees a path without what it is nested under. Where the same router is nested twice, or under a
-/// path with a parameter, tell the layer by [`with_target`](Self::with_target) what the path was, or put the layer around
-/// the outer router.
+/// A router that is nested sees a path without what it is nested under, and what it does not see would be no part of the key.
+/// With the feature `axum` the path is the one that axum says it was, so that nests do not mix their streams. Where another
+/// router strips paths, tell the layer what they were by [`with_target`](Self::with_target), put it around the outer router,
+/// or give each nest a layer of its own.
 pub struct RelayLayer<H: History = MemoryHistory> {
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
@@ -137,8 +136,8 @@ impl<H: History> RelayLayer<H> {
         self.with(|config| config.max_event_bytes = bytes)
     }
 
-    /// Takes the target of a request from its extensions: what it was before a router stripped something off. All services
-    /// of the layer then have their streams together.
+    /// Takes the target of a request from its extensions: what it was before a router stripped something off. Its path counts.
+    /// Default: what axum says, with the feature `axum`.
     ///
     /// # Example: a router of axum that is nested under a parameter
     ///
@@ -268,8 +267,7 @@ impl<S, H: History> Layer<S> for RelayLayer<H> {
     type Service = RelayService<S, H>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let service = self.registry.next_service();
-        RelayService::new(inner, self.config.clone(), self.registry.clone(), service)
+        RelayService::new(inner, self.config.clone(), self.registry.clone())
     }
 }
 

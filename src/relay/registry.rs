@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +26,6 @@ pub(super) struct Registry<H: History> {
     history: H,
     relays: Mutex<Relays<H::Log>>,
     idle: Arc<Idle<H::Log>>,
-    services: AtomicU64,
     /// Clients that are caught up at the same time.
     pub(super) catch_ups: Arc<Semaphore>,
     /// When it was said last that there is no room.
@@ -113,7 +111,6 @@ impl<H: History> Registry<H> {
                 said: HashSet::new(),
             }),
             idle: Arc::new(Idle::new()),
-            services: AtomicU64::new(0),
             catch_ups: Arc::new(Semaphore::new(CATCH_UPS)),
             complained: Mutex::new(None),
         }
@@ -121,11 +118,6 @@ impl<H: History> Registry<H> {
 
     pub(super) fn history(&self) -> &H {
         &self.history
-    }
-
-    /// The number of the next service: they come in the same order after a restart.
-    pub(super) fn next_service(&self) -> u64 {
-        self.services.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Finds the relay of a request whose stream is shared, or makes it.

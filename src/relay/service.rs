@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Extensions, Request, Response, Uri, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -23,15 +23,12 @@ pub struct RelayService<S, H: History = MemoryHistory> {
     inner: S,
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
-    /// Its number among those of its layer, which its clones have too.
-    number: u64,
 }
 
 /// What a request is relayed with, beside the service inside.
 pub(super) struct Relaying<H: History> {
     pub(super) config: Arc<Config>,
     pub(super) registry: Arc<Registry<H>>,
-    number: u64,
 }
 
 /// The service that is ready goes to who asks; whoever waits for another must not keep it from others.
@@ -48,16 +45,27 @@ impl<S: Clone> Services<S> {
 }
 
 impl<H: History> Relaying<H> {
-    /// What keeps apart requests that look the same: their target before a router changed it, or else which service they
-    /// came to.
+    /// What keeps apart requests that look the same: the path of their target before a router changed it. Its query, with
+    /// what a polyfill puts there, and its host are left to the key.
     pub(super) fn room(&self, request: &request::Parts) -> Vec<u8> {
-        let target = self.config.target.as_ref();
-        match target.map(|TargetOf(of)| of(&request.extensions)) {
-            None => self.number.to_le_bytes().to_vec(),
-            Some(None) => Vec::new(),
-            Some(Some(target)) => target.to_string().into_bytes(),
-        }
+        let target = match &self.config.target {
+            Some(TargetOf(of)) => of(&request.extensions),
+            None => original(&request.extensions),
+        };
+        target.map_or_else(Vec::new, |target| target.path().as_bytes().to_vec())
     }
+}
+
+/// What axum says that the target was.
+#[cfg(feature = "axum")]
+fn original(extensions: &Extensions) -> Option<Uri> {
+    let axum::extract::OriginalUri(target) = extensions.get()?;
+    Some(target.clone())
+}
+
+#[cfg(not(feature = "axum"))]
+fn original(_: &Extensions) -> Option<Uri> {
+    None
 }
 
 pin_project! {
@@ -72,17 +80,11 @@ pin_project! {
 type Boxed<R, E, L> = Pin<Box<dyn Future<Output = Result<Response<RelayBody<R, L>>, E>> + Send>>;
 
 impl<S, H: History> RelayService<S, H> {
-    pub(super) fn new(
-        inner: S,
-        config: Arc<Config>,
-        registry: Arc<Registry<H>>,
-        number: u64,
-    ) -> Self {
+    pub(super) fn new(inner: S, config: Arc<Config>, registry: Arc<Registry<H>>) -> Self {
         RelayService {
             inner,
             config,
             registry,
-            number,
         }
     }
 
@@ -127,7 +129,6 @@ where
         let with = Relaying {
             config: self.config.clone(),
             registry: self.registry.clone(),
-            number: self.number,
         };
         let relaying: Boxed<R, S::Error, H::Log> = match asks {
             Asks::Own => Box::pin(own::answer(with, services, request)),
@@ -165,7 +166,6 @@ impl<S: Clone, H: History> Clone for RelayService<S, H> {
             inner: self.inner.clone(),
             config: self.config.clone(),
             registry: self.registry.clone(),
-            number: self.number,
         }
     }
 }

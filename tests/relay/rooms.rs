@@ -29,6 +29,7 @@ async fn first_event(app: &Router, path: &str) -> String {
     String::from_utf8(frame.to_vec()).unwrap()
 }
 
+#[cfg(feature = "axum")]
 #[tokio::test(start_paused = true)]
 async fn two_nests_under_one_layer_do_not_mix_their_streams() {
     let relays = RelayLayer::shared(Key::default()).with_begin(tower_sse::relay::Begin::All);
