@@ -280,8 +280,8 @@ async fn what_is_outside_of_a_key_is_not_sent_upstream() {
 
 #[tokio::test]
 async fn it_is_said_what_keeps_two_clients_apart() {
-    let upstream = WireUpstream::bind().await;
     for ignore in ["off", "x-noise"] {
+        let upstream = WireUpstream::bind().await;
         let flags = [&SHARE[..], &["--ignore", ignore]].concat();
         let gateway = Gateway::with_admin(&upstream.url, &flags);
         let mut open = Vec::new();

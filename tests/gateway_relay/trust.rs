@@ -23,7 +23,9 @@ async fn led(gateway: &Gateway, upstream: &WireUpstream, request: &str) -> (Clie
 async fn a_stranger_without_what_names_alice_gets_nothing_of_hers() {
     let upstream = WireUpstream::bind().await;
     // What it says of users is taken for true from it alone.
-    let flags = ["--share", "on", "--trusted-proxy", "127.0.0.1"];
+    let mut flags = vec!["--share", "on", "--trusted-proxy", "127.0.0.1"];
+    // A stream that lingers would be asked for again when its upstream goes.
+    flags.extend(["--on-leave", "cancel"]);
     let gateway = Gateway::with_admin(&upstream.url, &flags);
     for name in [
         "X-Api-Key",
