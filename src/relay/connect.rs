@@ -252,7 +252,7 @@ where
 
     pub(super) fn open(&mut self, head: Head, own: Option<response::Parts>) {
         // Also where it is more than may be had: the stream is open.
-        match self.registry.reserve(head.bytes()) {
+        match self.registry.reserve(head.bytes(), self.relay.address) {
             Some(held) => self.relay.hold(held),
             None => self.registry.refuse(&self.config, Refused::Budget),
         }
