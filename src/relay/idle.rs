@@ -18,6 +18,8 @@ struct All<L> {
     relays: BTreeMap<u64, Entry<L>>,
     by_epoch: HashMap<Epoch, u64>,
     by_address: HashMap<Option<IpAddr>, BTreeSet<u64>>,
+    /// How many relays there are of each address, with clients or without.
+    of_address: HashMap<IpAddr, usize>,
     /// Those that have finished.
     finished: BTreeSet<u64>,
 }
@@ -36,6 +38,7 @@ impl<L> Idle<L> {
                 relays: BTreeMap::new(),
                 by_epoch: HashMap::new(),
                 by_address: HashMap::new(),
+                of_address: HashMap::new(),
                 finished: BTreeSet::new(),
             }),
         }
@@ -89,10 +92,31 @@ impl<L> Idle<L> {
         }
     }
 
-    /// One that is to make room for another, if there is any.
-    pub(super) fn make_room(&self) -> Option<Arc<Relay<L>>> {
+    /// A relay was opened by a client with this address.
+    pub(super) fn began(&self, address: Option<IpAddr>) {
+        if let Some(address) = address.map(network) {
+            *self.lock().of_address.entry(address).or_default() += 1;
+        }
+    }
+
+    /// It is forgotten.
+    pub(super) fn ended(&self, address: Option<IpAddr>) {
+        if let Some(address) = address.map(network) {
+            let mut all = self.lock();
+            if let Some(relays) = all.of_address.get_mut(&address) {
+                *relays -= 1;
+                if *relays == 0 {
+                    all.of_address.remove(&address);
+                }
+            }
+        }
+    }
+
+    /// One that is to make room for another of this address, if there is any.
+    pub(super) fn make_room(&self, address: Option<IpAddr>) -> Option<Arc<Relay<L>>> {
+        let address = address.map(network);
         let mut all = self.lock();
-        while let Some(ticket) = all.first_to_go() {
+        while let Some(ticket) = all.goes_for(address) {
             let relay = all.take(ticket);
             // It may have a client by now.
             if let Some(relay) = relay.filter(|relay| relay.evict()) {
@@ -127,14 +151,35 @@ impl<L> All<L> {
         entry.relay.upgrade()
     }
 
-    /// Of the address that has the most, the oldest that has finished, or else the oldest.
+    /// Of the address that has the most, the one to go.
     fn first_to_go(&self) -> Option<u64> {
         let most = self
             .by_address
             .values()
             .max_by_key(|tickets| tickets.len())?;
-        let finished = most.iter().find(|ticket| self.finished.contains(ticket));
-        finished.or(most.first()).copied()
+        self.first_of(most)
+    }
+
+    /// The same, unless it is of another address that has fewer relays than this: whoever has many open makes room by what
+    /// is his own, or not at all.
+    fn goes_for(&self, address: Option<IpAddr>) -> Option<u64> {
+        let ticket = self.first_to_go()?;
+        let of = self.relays.get(&ticket)?.address;
+        if of == address || self.relays_of(of) >= self.relays_of(address) {
+            return Some(ticket);
+        }
+        self.first_of(self.by_address.get(&address)?)
+    }
+
+    fn relays_of(&self, address: Option<IpAddr>) -> usize {
+        let relays = address.and_then(|address| self.of_address.get(&address));
+        relays.copied().unwrap_or(0)
+    }
+
+    /// The oldest that has finished, or else the oldest.
+    fn first_of(&self, tickets: &BTreeSet<u64>) -> Option<u64> {
+        let finished = tickets.iter().find(|ticket| self.finished.contains(ticket));
+        finished.or(tickets.first()).copied()
     }
 }
 

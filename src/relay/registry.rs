@@ -288,8 +288,8 @@ impl<H: History> Registry<H> {
             behind,
         } = opening;
         while relays.by_epoch.len() >= config.max_relays {
-            let goes = self.idle.make_room();
-            relays.forget(&*goes.ok_or(Refused::Relays)?);
+            let goes = self.idle.make_room(address);
+            self.let_go(relays, &*goes.ok_or(Refused::Relays)?);
         }
         let (label, seal, epoch) = match &of {
             Of::Key {
@@ -311,15 +311,9 @@ impl<H: History> Registry<H> {
             }
         };
         let bytes = label.len() + RELAY + fields_of(&of) + head_of(request);
-        let held = loop {
-            match self.history.reserve(bytes) {
-                Some(held) => break held,
-                None => {
-                    let goes = self.idle.make_room();
-                    relays.forget(&*goes.ok_or(Refused::Budget)?);
-                }
-            }
-        };
+        let held = self
+            .reserve_in(relays, bytes, address)
+            .ok_or(Refused::Budget)?;
         let apart_by = relays.apart_by(&of);
         if let Some(name) = &apart_by {
             say_apart(&mut relays.said, name);
@@ -343,17 +337,45 @@ impl<H: History> Registry<H> {
             relays.by_target.insert(*target, epoch);
         }
         relays.by_epoch.insert(epoch, relay);
+        self.idle.began(address);
         Ok(client)
     }
 
-    /// Bytes that are held for the body of a request.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        self.history.reserve(bytes)
+    /// Bytes that are held for a client with this address. Where there is no room, relays without clients go.
+    pub(super) fn reserve(&self, bytes: usize, address: Option<IpAddr>) -> Option<Reserved> {
+        let held = self.history.reserve(bytes);
+        held.or_else(|| self.reserve_in(&mut self.lock(), bytes, address))
+    }
+
+    fn reserve_in(
+        &self,
+        relays: &mut Relays<H::Log>,
+        bytes: usize,
+        address: Option<IpAddr>,
+    ) -> Option<Reserved> {
+        let mut freed = 0;
+        loop {
+            let held = self.history.reserve(bytes);
+            // No more go than make room for it, also where others take that room.
+            if held.is_some() || freed >= bytes {
+                return held;
+            }
+            let goes = self.idle.make_room(address)?;
+            freed += self.let_go(relays, &goes);
+        }
+    }
+
+    /// Forgets a relay that makes room for others, and tells how much. Its task may take a while to end.
+    fn let_go(&self, relays: &mut Relays<H::Log>, relay: &Relay<H::Log>) -> usize {
+        if relays.forget(relay) {
+            self.idle.ended(relay.address);
+        }
+        relay.give_back()
     }
 
     /// A relay holds so much more of the budget, also where that is more than may be had: its stream is open.
     pub(super) fn hold(&self, relay: &Relay<H::Log>, bytes: usize) {
-        match self.history.reserve(bytes) {
+        match self.reserve(bytes, relay.address) {
             Some(held) => relay.hold(held),
             None => self.refuse(&relay.config, Refused::Budget),
         }
@@ -399,7 +421,9 @@ impl<H: History> Registry<H> {
 
     pub(super) fn remove(&self, relay: &Arc<Relay<H::Log>>) {
         self.idle.leave(&relay.epoch);
-        self.lock().forget(relay);
+        if self.lock().forget(relay) {
+            self.idle.ended(relay.address);
+        }
     }
 
     fn all(&self) -> Vec<Arc<Relay<H::Log>>> {
@@ -437,10 +461,11 @@ impl<H: History> Registry<H> {
 }
 
 impl<L> Relays<L> {
-    fn forget(&mut self, relay: &Relay<L>) {
-        self.by_epoch.remove(&relay.epoch);
+    /// Whether it was there.
+    fn forget(&mut self, relay: &Relay<L>) -> bool {
+        let was_there = self.by_epoch.remove(&relay.epoch).is_some();
         let Of::Key { key, target, .. } = &relay.of else {
-            return;
+            return was_there;
         };
         if self.by_target.get(target) == Some(&relay.epoch) {
             self.by_target.remove(target);
@@ -451,6 +476,7 @@ impl<L> Relays<L> {
                 self.by_key.remove(key);
             }
         }
+        was_there
     }
 
     fn is_passed(&self, key: &Hash) -> bool {

@@ -62,7 +62,7 @@ where
         .get()
         .map(|ClientAddress(address)| *address);
     let (bytes, body, held) = match asks {
-        Asks::Body => match collect(body, &with).await {
+        Asks::Body => match collect(body, &with, address).await {
             Ok((bytes, held)) => (bytes.clone(), bytes.into(), Some(held)),
             Err(status) => return Ok(Head::status(status).response(RelayBody::empty())),
         },
@@ -78,7 +78,7 @@ where
         last,
         bytes,
         is_named,
-        address: address.as_ref().copied(),
+        address,
         hangup,
     };
     sharing.answer(services, body, held).await
@@ -484,6 +484,7 @@ fn request_without_headers(parts: &request::Parts) -> request::Parts {
 async fn collect<B: Body, H: History>(
     body: B,
     with: &Relaying<H>,
+    address: Option<std::net::IpAddr>,
 ) -> Result<(Bytes, Reserved), StatusCode> {
     let config = &with.config;
     let mut body = pin!(body);
@@ -505,7 +506,7 @@ async fn collect<B: Body, H: History>(
         if (all.len() + len) as u64 > config.max_request_bytes {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        let Some(more) = with.registry.reserve(len) else {
+        let Some(more) = with.registry.reserve(len, address) else {
             with.registry.refuse(config, Refused::Budget);
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         };

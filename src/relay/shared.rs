@@ -246,6 +246,12 @@ impl<L> Relay<L> {
         held.join(more);
     }
 
+    /// It holds nothing of the budget any more, and gives back so many bytes.
+    pub(super) fn give_back(&self) -> usize {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *held).bytes()
+    }
+
     /// Ends it, unless it has a client.
     pub(super) fn evict(&self) -> bool {
         self.presence.send_if_modified(|presence| {

@@ -1,17 +1,23 @@
 //! Who shares with whom, and what relays can be made to hold.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get as route;
 use futures_util::{StreamExt, stream};
-use http::header;
+use http::{Request, header};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tower_sse::relay::{Key, RelayLayer};
+use tokio::time::timeout;
+use tower_sse::history::MemoryHistory;
+use tower_sse::relay::{Begin, ClientAddress, Key, OnLeave, RelayLayer};
+
+use crate::client::{app, get, numbers, send};
+use crate::upstream::upstream;
 
 /// A stream that says whose it is, and then nothing.
 fn stream_of(whose: &str) -> Response {
@@ -46,7 +52,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 }
 
 fn all() -> RelayLayer {
-    RelayLayer::shared(Key::default()).with_begin(tower_sse::relay::Begin::All)
+    RelayLayer::shared(Key::default()).with_begin(Begin::All)
 }
 
 #[tokio::test]
@@ -125,4 +131,225 @@ async fn tenants_under_one_router_do_not_mix_if_the_target_is_known() {
     let list = relays.relays();
     assert_eq!(list.len(), 2, "{list:?}");
     assert_eq!(list.iter().map(|relay| relay.clients).sum::<usize>(), 5);
+}
+
+fn address(last: u8) -> ClientAddress {
+    ClientAddress(IpAddr::from([192, 0, 2, last]))
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lacks_a_field_that_another_has_does_not_read_his_events() {
+    for name in [
+        "x-api-key",
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-auth-token",
+        "x-forwarded-user",
+        "mcp-session-id",
+        "accept-language",
+        "x-anything-else",
+    ] {
+        let (fake, mut calls) = upstream();
+        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let alice = send(&app, get("/events").header(name, "alice"), "");
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.request.headers()[name], "alice");
+        let of_alice = call.open();
+        let mut alice = alice.client().await;
+        let stranger = send(&app, get("/events"), "");
+        let call = calls.recv().await.unwrap();
+        assert!(!call.request.headers().contains_key(name));
+        let of_stranger = call.open();
+        let mut stranger = stranger.client().await;
+        of_alice.events([1], false).await;
+        assert_eq!(alice.text().await, "1");
+        assert!(stranger.is_silent().await, "{name}");
+        of_stranger.events([2], false).await;
+        assert_eq!(stranger.text().await, "2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_catches_up_gets_all_once_and_in_order() {
+    // However the two streams of the upstream lie to each other.
+    for own_is_ahead in [false, true] {
+        let (fake, mut calls) = upstream();
+        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let first = send(&app, get("/events"), "");
+        let shared = calls.recv().await.unwrap().open();
+        let mut first = first.client().await;
+        shared.events(1..=10, true).await;
+        assert_eq!(first.texts(10).await, numbers(1..=10));
+
+        let of_another = get("/events").header("last-event-id", "row-of-another-5");
+        let mut stranger = send(&app, of_another, "").client().await;
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), Some("row-of-another-5"));
+        let own = call.open();
+        for number in 101..=105 {
+            own.send(format!("id: old-{number}\ndata: {number}\n\n"))
+                .await;
+        }
+        assert_eq!(stranger.texts(5).await, numbers(101..=105));
+        for number in 11..=20 {
+            let (one, other) = match own_is_ahead {
+                true => (&own, &shared),
+                false => (&shared, &own),
+            };
+            one.events([number], true).await;
+            if own_is_ahead {
+                assert_eq!(stranger.text().await, number.to_string());
+            } else {
+                assert_eq!(first.text().await, number.to_string());
+            }
+            other
+                .try_send(format!("id: {number}\ndata: {number}\n\n"))
+                .await;
+            if own_is_ahead {
+                assert_eq!(first.text().await, number.to_string());
+                break;
+            }
+            assert_eq!(stranger.text().await, number.to_string());
+        }
+        own.cancelled().await;
+        shared.events(21..=23, true).await;
+        assert_eq!(stranger.texts(3).await, numbers(21..=23));
+        assert_eq!(first.texts(3).await, numbers(21..=23));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catch_up_that_gives_nothing_is_a_gap() {
+    for (status, kind) in [
+        (204, "text/plain"),
+        (404, "text/plain"),
+        (200, "application/json"),
+    ] {
+        let (fake, mut calls) = upstream();
+        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let stranger = send(&app, get("/events").header("last-event-id", "77"), "");
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), None);
+        let shared = call.open();
+        let mut stranger = stranger.client().await;
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), Some("77"));
+        drop(call.answer(status, &[("content-type", kind)]));
+        assert_eq!(stranger.text().await, "stream-gap:null", "{status}");
+        shared.events([1], true).await;
+        assert_eq!(stranger.text().await, "1");
+        assert!(!stranger.last_id.contains("77"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_catch_up_at_the_same_time() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::shared(Key::default()), &fake);
+    let first = send(&app, get("/events"), "");
+    let _shared = calls.recv().await.unwrap().open();
+    let _first = first.client().await;
+    let mut clients = Vec::new();
+    for number in 0..80 {
+        let request = get("/events").header("last-event-id", format!("of-{number}"));
+        clients.push(send(&app, request, "").client().await);
+    }
+    let mut asked = Vec::new();
+    while let Ok(call) = timeout(Duration::from_secs(1), calls.recv()).await {
+        asked.push(call.unwrap());
+    }
+    assert_eq!(asked.len(), 64);
+    let one = asked.pop().expect("64 of them");
+    drop(one.answer(204, &[]));
+    assert!(calls.recv().await.is_some(), "the next one has its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_reserved_goes_back_to_nothing() {
+    let (fake, mut calls) = upstream();
+    let key = "default, body".parse().unwrap();
+    let layer = RelayLayer::shared(key)
+        .with_history(MemoryHistory::new().with_budget(1 << 20))
+        .with_on_leave(OnLeave::Cancel);
+    let app = app(&layer, &fake);
+    let body: &'static str = Box::leak("x".repeat(100_000).into_boxed_str());
+    let post = || Request::post("/ask").header("accept", "text/event-stream");
+    let client = send(&app, post(), body);
+    let call = calls.recv().await.unwrap();
+    assert!(layer.history().reserved() >= 100_000);
+    let stream = call.open();
+    let mut client = client.client().await;
+    stream.events([1], false).await;
+    assert_eq!(client.text().await, "1");
+    drop((client, stream));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(layer.relays().is_empty());
+    assert_eq!((layer.history().reserved(), layer.history().held()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_together_counts() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared(Key::default());
+    let app = app(&layer, &fake);
+    let one = send(&app, get("/events"), "");
+    let stream = calls.recv().await.unwrap().open();
+    let mut one = one.client().await;
+    let mut other = send(&app, get("/events"), "").client().await;
+    stream.events(1..=100, false).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let before = layer.history().held();
+    let joined = one.chunk().await.unwrap();
+    assert!(layer.history().held() >= before + joined.len());
+    assert_eq!(other.chunk().await.unwrap(), joined);
+    drop(other);
+    assert!(layer.history().held() <= before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_budget_costs_no_more_streams_than_it_takes() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::resumable()
+        .with_history(MemoryHistory::new().with_budget(100_000))
+        .with_on_leave(OnLeave::Finish);
+    let app = app(&layer, &fake);
+    let mut streams = Vec::new();
+    for number in 0..40 {
+        let mut request = get("/events");
+        request.extensions_mut().unwrap().insert(address(number));
+        let client = send(&app, request, "");
+        let stream = calls.recv().await.unwrap().open();
+        let mut client = client.client().await;
+        stream.events([1], false).await;
+        client.text().await;
+        streams.push(stream);
+    }
+    let kept = layer.relays().len();
+    assert!((10..40).contains(&kept), "{kept}");
+    let open = streams.iter().filter(|stream| !stream.is_cancelled());
+    assert_eq!(open.count(), kept);
+    assert!(layer.history().reserved() <= 50_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_have_room_though_others_left_much_behind() {
+    let (fake, mut calls) = upstream();
+    let layer = RelayLayer::shared("default, body".parse().unwrap())
+        .with_history(MemoryHistory::new().with_budget(100_000))
+        .with_on_leave(OnLeave::Finish);
+    let app = app(&layer, &fake);
+    let mut streams = Vec::new();
+    for number in 0..30 {
+        let client = send(&app, get(&format!("/events/{number}")), "");
+        streams.push(calls.recv().await.unwrap().open());
+        drop(client.client().await);
+    }
+    let body: &'static str = Box::leak("x".repeat(10_000).into_boxed_str());
+    let post = Request::post("/ask").header("accept", "text/event-stream");
+    let client = send(&app, post, body);
+    let call = calls.recv().await.unwrap();
+    assert_eq!(call.body, body);
+    let _stream = call.open();
+    client.client().await;
 }
