@@ -41,7 +41,7 @@ pub(super) struct Relayed<L: Log> {
     first: Vec<u8>,
     sent: bool,
     /// While its place is not known.
-    catch_up: Option<CatchUp>,
+    catch_up: Option<Box<CatchUp>>,
     /// The reconnection time that the upstream has set before the client came.
     retry: Option<Duration>,
     /// Where its relay sees how far it has read, if its server can be asked to let it go.
@@ -84,7 +84,7 @@ impl<B, L: Log> RelayBody<B, L> {
                 follower,
                 first,
                 sent: false,
-                catch_up,
+                catch_up: catch_up.map(Box::new),
                 retry: None,
                 place: None,
             })),
