@@ -111,7 +111,8 @@
 //! no room and none without clients can go, requests pass by unrelayed; that is counted, and logged at most once a minute.
 //! The body of a POST that is shared by it is the exception: where there is no room for it, the answer is 503.
 //!
-//! Two routers under one layer do not mix their streams; see [`RelayLayer::with_target`] where one router is nested twice.
+//! Routers of axum that are nested under one layer do not mix their streams with the feature `axum`; for others see
+//! [`RelayLayer::with_target`].
 
 use http::HeaderName;
 
