@@ -102,6 +102,15 @@ impl Follow for MemoryFollower {
         Poll::Ready(())
     }
 
+    fn seek_past(&mut self, upstream: &[u8]) -> Option<Gap> {
+        let state = self.log.lock();
+        let position = state.ring.position_past(upstream)?;
+        let gap = state.ring.gap(None, position);
+        self.position = position;
+        self.read_up_to = state.ring.sequence_before(position);
+        Some(gap)
+    }
+
     fn read_up_to(&self) -> u64 {
         self.read_up_to
     }

@@ -24,6 +24,7 @@ use crate::wire::{Epoch, Event, EventId, LineEnding};
 mod follower;
 mod log;
 mod memory;
+mod order;
 mod reserved;
 mod ring;
 mod seal;
@@ -31,6 +32,7 @@ mod seal;
 pub use follower::MemoryFollower;
 pub use log::MemoryLog;
 pub use memory::{Evictions, MemoryHistory};
+pub(crate) use order::order;
 pub use reserved::Reserved;
 pub(crate) use ring::MAX_UPSTREAM_ID;
 pub use seal::Seal;
@@ -97,6 +99,10 @@ pub trait Follow: Send + Unpin + 'static {
 
     /// Waits for the event with this last event ID, and goes on behind it.
     fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()>;
+
+    /// Goes on at the first event that the upstream gave an id that is seen to come behind this one of it, if there is one:
+    /// `row-8` comes behind `row-7`. Not every id tells.
+    fn seek_past(&mut self, upstream: &[u8]) -> Option<Gap>;
 
     /// The number of the last event with data that was read, or in front of the place where it began. `u64::MAX` when that
     /// is not known.

@@ -1,5 +1,6 @@
 //! The events of one log in the order they came, and where each id is.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::memory::{Cause, Limits};
-use super::{Draft, Gap, Seal, Start};
+use super::{Draft, Gap, Seal, Start, order};
 use crate::wire::{Epoch, Event, EventId, LineEnding, SequentialId};
 
 /// An event that is kept.
@@ -232,6 +233,16 @@ impl Ring {
         } else {
             Place::Evicted(0)
         })
+    }
+
+    /// The position of the first event whose id comes behind this one, as far as that can be seen.
+    pub(super) fn position_past(&self, upstream: &[u8]) -> Option<u64> {
+        let is_past = |entry: &Entry| {
+            let id = entry.upstream.as_deref().filter(|_| entry.sets_id);
+            id.and_then(|id| order(id, upstream)) == Some(Ordering::Greater)
+        };
+        let place = self.entries.iter().position(is_past)?;
+        Some(self.base + place as u64)
     }
 
     pub(super) fn position_of(&self, start: &Start) -> u64 {

@@ -15,7 +15,7 @@ use super::config::Config;
 use super::hangup::Place;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
-use crate::history::{Follow, Gap, Log, MemoryLog, Read, Skip};
+use crate::history::{Follow, Log, MemoryLog, Read, Skip};
 use crate::wire::millis;
 
 pin_project! {
@@ -144,20 +144,14 @@ impl<L: Log> Relayed<L> {
         }
         if let (Some(catch_up), Some((follower, client))) = (&mut self.catch_up, &mut self.follower)
         {
-            match ready!(catch_up.poll(cx, follower)) {
+            match ready!(catch_up.poll(cx, client, follower)) {
                 Caught::Events(bytes) => {
                     client.gives_ids();
                     return Poll::Ready(Some(self.guarded(bytes)));
                 }
                 Caught::Up => self.first.clear(),
-                Caught::Not { was_given: false } => {}
-                Caught::Not { was_given: true } => {
-                    let gap = Gap {
-                        missed: None,
-                        ..follower.skip(Skip::ToLatest)
-                    };
-                    self.first = gap::event(&client.config, &gap);
-                }
+                Caught::Not => {}
+                Caught::Past(gap) => self.first = gap::event(&client.config, &gap),
             }
             self.catch_up = None;
             if let Some(place) = &self.place {

@@ -5,6 +5,7 @@
 //! relay's request is left alone, and the upstream is asked once more, for this client, from its id on. It is given what
 //! comes until an event comes that the history has: there it goes on as all others do, once and in order.
 
+use std::cmp::Ordering;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service;
 
 use super::UpstreamState;
@@ -23,7 +24,7 @@ use super::connect::Template;
 use super::random;
 use super::shared::Relay;
 use super::task::either;
-use crate::history::{Draft, Follow, Log, MAX_UPSTREAM_ID};
+use crate::history::{Draft, Follow, Gap, Log, MAX_UPSTREAM_ID, Skip, order};
 use crate::stage;
 use crate::wire::{Decoded, Decoder, Epoch, Event, SequentialId};
 
@@ -37,6 +38,7 @@ pub(super) struct CatchUp {
     is_exact: bool,
     /// Nothing more comes. So long the relay may take to come to what was given last.
     over: Option<Pin<Box<Sleep>>>,
+    turns_left: u32,
 }
 
 /// What became of a client that catches up.
@@ -45,9 +47,10 @@ pub(super) enum Caught {
     Events(Bytes),
     /// It goes on with the relay, and has missed nothing.
     Up,
-    /// It may have missed something, and goes on with the relay: where it came in, or, if it was given some already, with
-    /// what comes next, since what is kept may be older.
-    Not { was_given: bool },
+    /// It may have missed something, and goes on with the relay where it came in.
+    Not,
+    /// The same, and it was given some already: it goes on with what is newer.
+    Past(Gap),
 }
 
 enum Step {
@@ -70,8 +73,10 @@ const QUIET: Duration = Duration::from_secs(5);
 const SOON: u32 = 20;
 const PATIENCE: u32 = 200;
 const STEP: Duration = Duration::from_millis(25);
-/// So long a client that was given some is waited for by a relay that is behind.
+/// So long a client that was given some waits for its relay to come to the last of it, and so often anew while the relay
+/// is seen to be behind.
 const BEHIND: Duration = Duration::from_secs(2);
+const BEHIND_TURNS: u32 = 30;
 /// So long a client waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -122,12 +127,14 @@ impl CatchUp {
             given: None,
             is_exact: true,
             over: None,
+            turns_left: BEHIND_TURNS,
         }
     }
 
-    pub(super) fn poll(
+    pub(super) fn poll<L: Log>(
         &mut self,
         cx: &mut Context<'_>,
+        relay: &Relay<L>,
         follower: &mut impl Follow,
     ) -> Poll<Caught> {
         // Either the client was served by somebody who was ahead, and the relay has come to where that was, or it was given
@@ -137,10 +144,8 @@ impl CatchUp {
             return Poll::Ready(Caught::Up);
         }
         loop {
-            if let Some(sleep) = &mut self.over {
-                ready!(sleep.as_mut().poll(cx));
-                let was_given = self.given.is_some();
-                return Poll::Ready(Caught::Not { was_given });
+            if self.over.is_some() {
+                return self.poll_over(cx, relay, follower);
             }
             match ready!(self.from.poll_recv(cx)) {
                 Some(Step::Events(bytes, id, is_exact)) => {
@@ -150,9 +155,7 @@ impl CatchUp {
                 }
                 Some(Step::Nothing) => return Poll::Ready(Caught::Up),
                 Some(Step::Met) => {}
-                None if self.given.is_none() => {
-                    return Poll::Ready(Caught::Not { was_given: false });
-                }
+                None if self.given.is_none() => return Poll::Ready(Caught::Not),
                 None => {}
             }
             let given = self.given.as_deref().unwrap_or(&self.id);
@@ -162,6 +165,46 @@ impl CatchUp {
             self.over = Some(Box::pin(sleep(BEHIND)));
         }
     }
+
+    /// Waits for the relay to come to what the client was given last.
+    fn poll_over<L: Log>(
+        &mut self,
+        cx: &mut Context<'_>,
+        relay: &Relay<L>,
+        follower: &mut impl Follow,
+    ) -> Poll<Caught> {
+        let (Some(given), Some(sleep)) = (&self.given, &mut self.over) else {
+            return Poll::Ready(Caught::Not);
+        };
+        if let Some(gap) = follower.seek_past(given) {
+            return Poll::Ready(Caught::Past(gap));
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if self.turns_left == 0 || !is_behind(relay, given) {
+                // What is kept may be older.
+                let gap = follower.skip(Skip::ToLatest);
+                return Poll::Ready(Caught::Past(Gap {
+                    missed: None,
+                    ..gap
+                }));
+            }
+            self.turns_left -= 1;
+            sleep.as_mut().reset(Instant::now() + BEHIND);
+        }
+        Poll::Pending
+    }
+}
+
+/// Whether the last event of a relay is seen to come before the one with this id of the upstream, or is yet to come.
+fn is_behind<L: Log>(relay: &Relay<L>, given: &[u8]) -> bool {
+    let Some(last) = relay.log.stats().last_id else {
+        return order(given, given).is_some();
+    };
+    let last = match SequentialId::parse(last.as_bytes()) {
+        Some(ours) => ours.upstream,
+        None => Some(last.as_bytes()),
+    };
+    last.and_then(|last| order(last, given)) == Some(Ordering::Less)
 }
 
 struct Asking<L> {

@@ -220,6 +220,31 @@ async fn a_client_that_catches_up_gets_all_once_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_given_more_than_a_slow_relay_has_goes_on_behind_that() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::shared(Key::default()), &fake);
+    let first = send(&app, get("/events"), "");
+    let shared = calls.recv().await.unwrap().open();
+    let mut first = first.client().await;
+
+    let of_another = get("/events").header("last-event-id", "3");
+    let mut stranger = send(&app, of_another, "").client().await;
+    let own = calls.recv().await.unwrap().open();
+    own.events(8..=9, true).await;
+    assert_eq!(stranger.texts(2).await, numbers(8..=9));
+    drop(own);
+    for number in 6..=8 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        shared.events([number], true).await;
+        assert_eq!(first.text().await, number.to_string());
+        assert!(stranger.is_silent().await, "it had {number}");
+    }
+    shared.events(10..=11, true).await;
+    let expected = ["stream-gap:null", "10", "11"];
+    assert_eq!(stranger.texts(3).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_catch_up_that_gives_nothing_is_a_gap() {
     for (status, kind) in [
         (204, "text/plain"),
