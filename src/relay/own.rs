@@ -177,7 +177,7 @@ async fn resume<R, L: Log>(
         Some(How::NoContent | How::Finished | How::Failed) => {
             return Some(Head::status(StatusCode::NO_CONTENT).response(RelayBody::empty()));
         }
-        Some(How::Left | How::Refused | How::GaveUp) => return None,
+        Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return None,
     }
     let told = gap::found(config, &joined.found);
     let retry = client.retry();

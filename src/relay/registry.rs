@@ -1,6 +1,6 @@
 //! The relays that there are, and how a request finds its own.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,9 +16,11 @@ use super::idle::Idle;
 use super::keyed::{Keyed, cookies, joined};
 use super::last_event_id::LastEventId;
 use super::metrics::{Refused, Replay};
+use super::passed::{Known, Passed};
 use super::random;
 use super::secret::Hash;
 use super::shared::{Client, How, Of, Parts, Phase, Relay};
+use super::vary::Vary;
 use crate::history::{History, Log, Reserved};
 use crate::wire::Epoch;
 
@@ -36,9 +38,7 @@ struct Relays<L> {
     by_key: HashMap<Hash, Vec<Arc<Relay<L>>>>,
     /// All of them: those that finished can be found by their ids after another began under their key.
     by_epoch: HashMap<Epoch, Arc<Relay<L>>>,
-    /// Keys that gave no stream, or none that can be shared: nobody waits for them.
-    passed: HashMap<Hash, Instant>,
-    passed_in_order: VecDeque<(Hash, Instant)>,
+    passed: Passed,
     /// The relay that began last for a target.
     by_target: HashMap<Hash, Epoch>,
     /// Fields of which it was said that relays differ by them alone.
@@ -47,10 +47,6 @@ struct Relays<L> {
 
 /// So many clients are caught up at the same time.
 const CATCH_UPS: usize = 64;
-
-/// So long a key that gave no stream is remembered.
-const PASS_FOR: Duration = Duration::from_secs(5);
-const MAX_PASSED: usize = 10_000;
 
 /// So many names of fields are said once.
 const MAX_SAID: usize = 64;
@@ -105,8 +101,7 @@ impl<H: History> Registry<H> {
             relays: Mutex::new(Relays {
                 by_key: HashMap::new(),
                 by_epoch: HashMap::new(),
-                passed: HashMap::new(),
-                passed_in_order: VecDeque::new(),
+                passed: Passed::default(),
                 by_target: HashMap::new(),
                 said: HashSet::new(),
             }),
@@ -134,18 +129,22 @@ impl<H: History> Registry<H> {
         }
         let family = relays.by_key.get(&keyed.hash).map_or(&[][..], |all| all);
         // Who asked for the same before has told by which fields the answers differ.
-        let names = family.iter().find_map(|relay| relay.vary());
-        let names = names.map_or(Vec::new(), |vary| vary.names());
+        let known = relays.passed.of(&keyed.hash);
+        let names = match (family.iter().find_map(|relay| relay.vary()), known) {
+            (Some(vary @ Vary::Fields(_)), _) => vary.names(),
+            (_, Some(Known::Differs(names))) => names.clone(),
+            _ => Vec::new(),
+        };
         for relay in family {
             let may_join = match relay.phase() {
-                // The one that waits is for whoever is alike as far as is known.
-                Phase::Starting => ask.is_named && relay.awaits(fields),
+                Phase::Starting => ask.is_named,
                 Phase::Ended(_, How::Finished | How::Failed) => {
                     last.is_some() && !ask.anew && ask.is_named
                 }
                 // An end that an event source is to be told.
                 Phase::Ended(..) => ask.is_named,
-                Phase::Open(_) => true,
+                // One that was opened early is yet to be one.
+                Phase::Open(_) => ask.is_named || relay.vary().is_some(),
                 Phase::Refused(_) => false,
             };
             if may_join && relay.is_for(&keyed.hash, fields) {
@@ -157,7 +156,11 @@ impl<H: History> Registry<H> {
         if !ask.is_named {
             return Entry::Own;
         }
-        let is_passed = relays.is_passed(&keyed.hash);
+        let is_alone = match known {
+            Some(Known::Private) if !keyed.is_whole => return Entry::Own,
+            Some(Known::Private | Known::NoStream) => true,
+            Some(Known::Differs(_)) | None => false,
+        };
         let opening = Opening {
             config: ask.config,
             request: ask.request,
@@ -166,7 +169,7 @@ impl<H: History> Registry<H> {
             behind: self.proven(ask),
         };
         match self.open(&mut relays, opening) {
-            Ok(client) if is_passed => Entry::Alone(client, names),
+            Ok(client) if is_alone => Entry::Alone(client, names),
             Ok(client) => {
                 client.await_for(&names, fields);
                 let family = relays.by_key.entry(keyed.hash).or_default();
@@ -178,17 +181,20 @@ impl<H: History> Registry<H> {
     }
 
     /// A stream for which nobody has waited has opened: others find it by its key, unless there is another meanwhile.
-    pub(super) fn publish(&self, ask: &Ask<'_>, client: &Client<H::Log>) -> bool {
-        let keyed = ask.keyed;
-        let fields = &ask.request.headers;
+    ///
+    /// `fields` are those of the client that it was opened for.
+    pub(super) fn publish(&self, relay: &Arc<Relay<H::Log>>, fields: &HeaderMap) -> bool {
+        let Of::Key { key, .. } = &relay.of else {
+            return false;
+        };
         let mut relays = self.lock();
-        relays.passed.remove(&keyed.hash);
-        let family = relays.by_key.entry(keyed.hash).or_default();
-        let is_there = family.iter().any(|relay| {
-            matches!(relay.phase(), Phase::Open(_)) && relay.is_for(&keyed.hash, fields)
-        });
+        relays.passed.forget(key);
+        let family = relays.by_key.entry(*key).or_default();
+        let is_there = family
+            .iter()
+            .any(|relay| matches!(relay.phase(), Phase::Open(_)) && relay.is_for(key, fields));
         if !is_there {
-            family.push(Arc::clone(client));
+            family.push(Arc::clone(relay));
         }
         !is_there
     }
@@ -217,7 +223,7 @@ impl<H: History> Registry<H> {
         };
         let client = self.open(&mut relays, opening)?;
         if may_be_joined {
-            relays.passed.remove(&keyed.hash);
+            relays.passed.forget(&keyed.hash);
             let family = relays.by_key.entry(keyed.hash).or_default();
             family.push(Arc::clone(&client));
         }
@@ -310,7 +316,9 @@ impl<H: History> Registry<H> {
                 (label, config.secret.seal(binding), epoch)
             }
         };
-        let bytes = label.len() + RELAY + fields_of(&of) + head_of(request);
+        // Who leads has it kept once more, until it is known whom the answer is for.
+        let heads = 1 + usize::from(config.opens_early());
+        let bytes = label.len() + RELAY + fields_of(&of) + heads * head_of(request);
         let held = self
             .reserve_in(relays, bytes, address)
             .ok_or(Refused::Budget)?;
@@ -381,21 +389,9 @@ impl<H: History> Registry<H> {
         }
     }
 
-    /// Nobody waits for this key for a while.
-    pub(super) fn pass(&self, key: Hash) {
-        let mut relays = self.lock();
-        let now = Instant::now();
-        relays.passed.insert(key, now + PASS_FOR);
-        relays.passed_in_order.push_back((key, now + PASS_FOR));
-        while let Some((key, until)) = relays.passed_in_order.front().copied() {
-            if until > now && relays.passed_in_order.len() <= MAX_PASSED {
-                break;
-            }
-            relays.passed_in_order.pop_front();
-            if relays.passed.get(&key) == Some(&until) {
-                relays.passed.remove(&key);
-            }
-        }
+    /// What the answer to a request for all has said of its key.
+    pub(super) fn note(&self, key: Hash, known: Known) {
+        self.lock().passed.note(key, known);
     }
 
     /// Counts a request that is not relayed, and says so once in a while.
@@ -477,12 +473,6 @@ impl<L> Relays<L> {
             }
         }
         was_there
-    }
-
-    fn is_passed(&self, key: &Hash) -> bool {
-        self.passed
-            .get(key)
-            .is_some_and(|until| *until > Instant::now())
     }
 
     /// The field by which alone a relay differs from the one that began before it for its target.

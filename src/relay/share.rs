@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderName, Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -19,8 +19,9 @@ use super::asks::Asks;
 use super::catch_up::CatchUp;
 use super::connect::{First, Source, Template};
 use super::head::{Head, of_who_asked};
-use super::keyed::{Keyed, value};
+use super::keyed::{Keyed, copied_fields, value};
 use super::last_event_id::{LAST_EVENT_ID, LastEventId};
+use super::late::Leader;
 use super::metrics::{Refused, Replay};
 use super::registry::{Ask, By, Entry};
 use super::service::{Relaying, Services};
@@ -224,19 +225,47 @@ impl<H: History> Sharing<H> {
         // Whoever leaves while the history is asked drops the task, and with it the relay.
         let (first, answer) = oneshot::channel();
         let relay = Arc::clone(&client);
-        let source = Source::Ask(first);
+        let leader = Leader {
+            // It is looked at where the stream is opened before there is an answer.
+            headers: match config.opens_early() {
+                true => copied_fields(&self.parts.headers),
+                false => HeaderMap::new(),
+            },
+            is_whole: self.keyed.is_whole,
+            is_alone,
+        };
+        let source = Source::Ask(first, leader);
         let task = task::run(relay, registry.clone(), service, Some(template), source);
         // Before the task begins, so that nothing can be missed.
         let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
         tokio::spawn(task);
         match answer.await {
-            Ok(First::Passed(head, before, rest)) => {
+            Ok(First::Passed(mut head, before, rest)) => {
+                let is_own = matches!(client.phase(), Phase::Refused(Refusal::Own));
+                // Something was left out of the request: this is not the answer to it.
+                let is_nobodys = is_own && !self.keyed.is_whole;
+                match client.vary() {
+                    // What a POST does is done once.
+                    _ if !client.is_asked_again => {}
+                    _ if is_nobodys => return Ok(Joining::Own),
+                    Some(vary @ Vary::Fields(_)) if !vary.suits(&self.parts.headers) => {
+                        return Ok(Joining::Again);
+                    }
+                    _ => {}
+                }
+                if is_nobodys {
+                    // It would take the place of the client's own.
+                    head.headers.remove(header::SET_COOKIE);
+                }
                 let body = RelayBody::behind(before, rest);
                 return Ok(Joining::Done(Response::from_parts(head, body)));
             }
             Ok(First::Failed(error)) => return Err(error),
             Ok(First::Opened(own)) => {
-                match client.vary() {
+                let vary = own.as_ref().and_then(|_| client.vary());
+                match vary {
+                    // Where there is no answer yet, the relay's task sees whom it is for.
+                    None => {}
                     // What a POST does is done once: this is its answer, for whomever else it is.
                     _ if !client.is_asked_again => {}
                     // It is not for others, and nothing was left out of the request.
@@ -244,7 +273,7 @@ impl<H: History> Sharing<H> {
                     Some(Vary::Private) => return Ok(Joining::Own),
                     // Made for all, it turned out to be for others than the one who asked.
                     Some(vary) if !vary.suits(&self.parts.headers) => return Ok(Joining::Again),
-                    _ if is_alone && !registry.publish(&self.ask(false), &client) => {
+                    _ if is_alone && !registry.publish(&client, &self.parts.headers) => {
                         return Ok(Joining::Again);
                     }
                     _ => {}
@@ -337,7 +366,7 @@ impl<H: History> Sharing<H> {
                 let no_content = Head::status(StatusCode::NO_CONTENT);
                 return Joining::Done(no_content.response(RelayBody::empty()));
             }
-            Some(How::Left | How::Refused | How::GaveUp) => return Joining::Again,
+            Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return Joining::Again,
         }
         let retry = client.retry();
         let told = gap::found(config, &joined.found);

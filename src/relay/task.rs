@@ -157,7 +157,8 @@ where
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
                 Connected::End(how) => {
-                    if how == How::GaveUp && !self.upstream.can_be_repeated {
+                    let has_no_answer = matches!(how, How::GaveUp | How::NotForAll);
+                    if has_no_answer && !self.upstream.can_be_repeated {
                         // Its client may take the end for that of the answer.
                         self.tell_gap().await;
                     }
