@@ -127,6 +127,7 @@ use http::HeaderName;
 
 use crate::wire::EventId;
 
+mod apart;
 mod asks;
 mod backoff;
 mod body;
@@ -152,6 +153,7 @@ mod random;
 mod registry;
 mod request;
 mod retry_after;
+mod room;
 mod secret;
 mod service;
 mod share;
