@@ -127,11 +127,13 @@ use http::HeaderName;
 
 use crate::wire::EventId;
 
+mod alone;
 mod apart;
 mod asks;
 mod backoff;
 mod body;
 mod catch_up;
+mod collect;
 mod config;
 mod connect;
 mod document;
