@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::connect::{Source, Template};
 use super::head::{Head, of_who_asked};
+use super::inside::Inside;
 use super::metrics::Replay;
 use super::service::Services;
 use super::share::{Relayed, Sharing};
@@ -28,9 +28,7 @@ impl<H: History> Sharing<H> {
         body: B,
     ) -> Relayed<R, S::Error, H::Log>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: Body + From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {

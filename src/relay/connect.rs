@@ -10,12 +10,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, respo
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
-use tower_service::Service;
 
 use super::backoff::Backoff;
 use super::config::Config;
 use super::document;
 use super::head::{self, Head};
+use super::inside::Inside;
 use super::keyed::{copied, value};
 use super::last_event_id::LAST_EVENT_ID;
 use super::late::{self, Leader, is_nobodys_own};
@@ -137,8 +137,7 @@ where
 
     pub(super) async fn connect<B>(&mut self, last_id: Option<&[u8]>) -> Connected<R>
     where
-        S: Service<Request<B>, Response = Response<R>, Error = E> + Clone + Send + 'static,
-        S::Future: Send,
+        S: Inside<B, R, Error = E>,
         B: From<Bytes> + Send + 'static,
     {
         if let Some(body) = self.body.take() {

@@ -141,6 +141,7 @@ mod gap;
 mod hangup;
 mod head;
 mod idle;
+mod inside;
 mod key;
 mod keyed;
 mod last_event_id;

@@ -19,6 +19,7 @@ use super::catch_up::CatchUp;
 use super::collect::collect;
 use super::connect::{First, Source, Template};
 use super::head::Head;
+use super::inside::Inside;
 use super::keyed::{Keyed, copied_fields, value};
 use super::last_event_id::{LAST_EVENT_ID, LastEventId};
 use super::late::Leader;
@@ -43,9 +44,7 @@ pub(super) async fn answer<S, B, R, H>(
     asks: Asks,
 ) -> Relayed<R, S::Error, H::Log>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send + 'static,
+    S: Inside<B, R>,
     B: Body + From<Bytes> + Send + 'static,
     B::Data: Send,
     R: Body + Send + 'static,
@@ -129,9 +128,7 @@ impl<H: History> Sharing<H> {
         mut held: Option<Reserved>,
     ) -> Relayed<R, S::Error, H::Log>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: Body + From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -196,9 +193,7 @@ impl<H: History> Sharing<H> {
     /// When the task is lost, since the service panicked, the request is not made again.
     async fn lead<S, B, R>(&self, lead: Lead<S, H::Log>) -> Result<Joining<R, H::Log>, S::Error>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -309,9 +304,7 @@ impl<H: History> Sharing<H> {
         service: S,
     ) -> Joining<R, H::Log>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -387,9 +380,7 @@ impl<H: History> Sharing<H> {
         service: S,
     ) -> Option<CatchUp>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
