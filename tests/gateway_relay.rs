@@ -24,10 +24,14 @@ mod safety;
 mod share;
 #[path = "gateway_relay/shutdown.rs"]
 mod shutdown;
+#[path = "gateway_relay/table.rs"]
+mod table;
 #[path = "gateway_relay/trust.rs"]
 mod trust;
 #[path = "gateway_relay/upstream.rs"]
 mod upstream;
+#[path = "gateway_relay/which.rs"]
+mod which;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "gateway_proxy/wire.rs"]
 mod wire;

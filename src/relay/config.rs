@@ -96,6 +96,11 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// Whether clients may be given a stream before there is an answer.
+    pub(super) fn opens_early(&self) -> bool {
+        self.hold || self.open_after.is_some()
+    }
+
     pub(super) fn new(key: Option<Key>) -> Self {
         Config {
             key,

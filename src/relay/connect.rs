@@ -6,22 +6,25 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
-use tower_service::Service;
 
 use super::backoff::Backoff;
 use super::config::Config;
 use super::document;
 use super::head::{self, Head};
+use super::inside::Inside;
 use super::keyed::{copied, value};
 use super::last_event_id::LAST_EVENT_ID;
+use super::late::{self, Leader, is_nobodys_own};
+use super::passed::Known;
 use super::registry::Registry;
 use super::retry_after;
 use super::shared::{How, Of, Phase, Refusal, Relay};
-use super::vary::{Vary, has_directive};
+use super::vary::Vary;
+use super::{Key, NoUpstream};
 use crate::history::{History, Reserved};
 use crate::stage;
 
@@ -36,7 +39,8 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 
 /// What the client that leads gets.
 pub(super) enum First<R, E> {
-    /// The relay's stream is open. What of the head is of this client alone is not for the others; none where it is ours.
+    /// The relay's stream is open. What of the head is of this client alone is not for the others; none where it is ours, and
+    /// there is no answer yet.
     Opened(Option<response::Parts>),
     /// The upstream's answer is no event stream: its head, what was read of its body, and the rest.
     Passed(response::Parts, Bytes, Option<Pin<Box<R>>>),
@@ -49,7 +53,7 @@ pub(super) type Answer<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E
 /// Where the first stream of a relay comes from.
 pub(super) enum Source<R, E> {
     /// The upstream is yet to be asked.
-    Ask(oneshot::Sender<First<R, E>>),
+    Ask(oneshot::Sender<First<R, E>>, Leader),
     /// A client has asked for itself, and was given a stream before there is an answer.
     Pending(Answer<R, E>),
     /// A client has asked for itself, and this is the answer.
@@ -86,6 +90,8 @@ pub(super) struct Upstream<S, R, E, H: History> {
     body: Option<Box<R>>,
     /// Taken when the client that leads was answered.
     first: Option<oneshot::Sender<First<R, E>>>,
+    /// Taken when it is known whom the answer is for.
+    leader: Option<Leader>,
     /// Whether clients were given a head.
     is_open: bool,
     /// Whether there was a stream already.
@@ -105,9 +111,9 @@ where
         template: Option<Template>,
         source: Source<R, E>,
     ) -> Self {
-        let (mut pending, mut body, mut first) = (None, None, None);
+        let (mut pending, mut body, mut first, mut leader) = (None, None, None, None);
         match source {
-            Source::Ask(sender) => first = Some(sender),
+            Source::Ask(sender, leads) => (first, leader) = (Some(sender), Some(leads)),
             Source::Pending(answer) => pending = Some(answer),
             Source::Body(inner) => body = Some(inner),
         }
@@ -124,14 +130,14 @@ where
             pending,
             body,
             first,
+            leader,
             backoff: Backoff::new(),
         }
     }
 
     pub(super) async fn connect<B>(&mut self, last_id: Option<&[u8]>) -> Connected<R>
     where
-        S: Service<Request<B>, Response = Response<R>, Error = E> + Clone + Send + 'static,
-        S::Future: Send,
+        S: Inside<B, R, Error = E>,
         B: From<Bytes> + Send + 'static,
     {
         if let Some(body) = self.body.take() {
@@ -174,19 +180,27 @@ where
         };
         let (head, body) = response.into_parts();
         if stage::bypass(&head, false).is_none() {
-            self.now_varies(&head.headers);
+            if !self.is_for_all_here(self.whom_for(&head.headers)) {
+                return Connected::End(How::NotForAll);
+            }
             self.had_stream = true;
             return Connected::Stream(body);
         }
         match head.status {
-            StatusCode::NO_CONTENT => Connected::End(How::NoContent),
+            StatusCode::NO_CONTENT => match self.may_give_all_of(&head) {
+                true => Connected::End(How::NoContent),
+                false => Connected::End(How::NotForAll),
+            },
             // It is the answer to what clients have asked for.
             status
                 if !self.had_stream
                     && document::is_one(&head.headers)
                     && (status.is_success() || !self.can_be_repeated) =>
             {
-                Connected::Document(status, body)
+                match self.may_give_all_of(&head) {
+                    true => Connected::Document(status, body),
+                    false => Connected::End(How::NotForAll),
+                }
             }
             status if is_final(status) => Connected::End(How::GaveUp),
             _ => Connected::Retry(retry_after::of(&head.headers, SystemTime::now())),
@@ -205,17 +219,24 @@ where
             }
         };
         let (head, body) = response.into_parts();
-        self.now_varies(&head.headers);
+        self.leader = None;
+        let there_is_none = head.extensions.get::<NoUpstream>().is_some();
+        let vary = match there_is_none {
+            true => Vary::Fields(Vec::new()),
+            false => self.whom_for(&head.headers),
+        };
+        self.relay.set_vary(vary.clone());
+        self.note(&vary);
         if stage::bypass(&head, false).is_none() {
-            if self.relay.vary() == Some(&Vary::Private) {
-                self.pass();
-            }
             self.open(Head::for_all(&head), Some(head));
             self.had_stream = true;
             return Connected::Stream(body);
         }
-        if !is_the_same_for_all(&head, &body) || self.relay.vary() == Some(&Vary::Private) {
-            self.pass();
+        let is_the_same = there_is_none || is_nobodys_own(&head) && vary != Vary::Private;
+        if !is_the_same || !is_short_error(&head, &body) {
+            if vary != Vary::Private {
+                self.note_as(Known::NoStream);
+            }
             self.refuse(
                 Refusal::Own,
                 First::Passed(head, Bytes::new(), Some(Box::pin(body))),
@@ -232,21 +253,62 @@ where
         Connected::End(How::Refused)
     }
 
-    /// The head of the first stream says for whom else it is.
-    fn now_varies(&self, answer: &HeaderMap) {
+    /// What the head of an answer says of for whom else it is.
+    fn whom_for(&self, answer: &HeaderMap) -> Vary {
         let none = HeaderMap::new();
-        let sent = self
-            .template
-            .as_ref()
-            .map_or(&none, |template| &template.parts.headers);
-        self.relay
-            .set_vary(Vary::of(answer, sent, self.config.insist));
+        let template = self.template.as_ref();
+        let sent = template.map_or(&none, |template| &template.parts.headers);
+        Vary::of(answer, sent, self.config.insist)
     }
 
-    /// Nobody is to wait for this key for a while.
-    fn pass(&self) {
+    /// Whether all who are there may be given what is no event stream.
+    fn may_give_all_of(&mut self, head: &response::Parts) -> bool {
+        if self.had_stream {
+            return true;
+        }
+        let vary = match self.config.insist || is_nobodys_own(head) {
+            true => self.whom_for(&head.headers),
+            false => Vary::Private,
+        };
+        self.is_for_all_here(vary)
+    }
+
+    /// Whether all who were given a head before this answer may be given the answer. From here on it can be found by those for
+    /// whom it is.
+    fn is_for_all_here(&mut self, vary: Vary) -> bool {
+        let leader = self.leader.take();
+        let none = Key::default();
+        let key = self.config.key.as_ref().unwrap_or(&none);
+        let is_for_all = late::is_for_all_here(&self.relay, leader.as_ref(), key, &vary);
+        if let Some(leader) = leader.filter(|leader| leader.is_alone && is_for_all) {
+            if vary != Vary::Private {
+                self.registry.publish(&self.relay, &leader.headers);
+            }
+        }
+        self.note(&vary);
+        is_for_all
+    }
+
+    /// What is to be known of the key by those who come next.
+    fn note(&self, vary: &Vary) {
+        let key = self.config.key.as_ref();
+        match vary {
+            Vary::Private => self.note_as(Known::Private),
+            vary => {
+                let names = vary.names();
+                if names
+                    .iter()
+                    .any(|name| !key.is_some_and(|key| key.tells_apart(name)))
+                {
+                    self.note_as(Known::Differs(names));
+                }
+            }
+        }
+    }
+
+    fn note_as(&self, known: Known) {
         if let Of::Key { key, .. } = &self.relay.of {
-            self.registry.pass(*key);
+            self.registry.note(*key, known);
         }
     }
 
@@ -272,23 +334,15 @@ where
     }
 }
 
-/// Whether an answer that is no event stream is the same for all who asked for this: an error that is nobody's own.
-fn is_the_same_for_all<R: Body>(head: &response::Parts, body: &R) -> bool {
+/// Whether an answer that is no event stream can be given to many: an error, or 204, that is short.
+fn is_short_error<R: Body>(head: &response::Parts, body: &R) -> bool {
     let is_error = head.status.is_client_error() || head.status.is_server_error();
     let is_short = body.is_end_stream()
         || body
             .size_hint()
             .upper()
             .is_some_and(|upper| upper <= SAME_BODY as u64);
-    // That there is no answer to be had says nothing of who asked.
-    let is_nobodys = matches!(
-        head.status,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-    );
-    (is_error || head.status == StatusCode::NO_CONTENT)
-        && is_short
-        && !head.headers.contains_key(header::SET_COOKIE)
-        && (is_nobodys || !has_directive(&head.headers, "no-store"))
+    (is_error || head.status == StatusCode::NO_CONTENT) && is_short
 }
 
 /// A short body, whether it is whole, and what is left of it where it did not come in time.

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use http::{HeaderName, header};
 
+use super::neutral::is_neutral;
+
 /// What of a request makes its key: requests with the same key share one upstream request.
 ///
 /// *What reaches the upstream is in the key, or is the same for all.* By default the key is the host, the path, the query
@@ -68,6 +70,16 @@ impl Key {
     pub fn ignoring(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.ignored.extend(names);
         self
+    }
+
+    /// Whether all with the same key have the same in this field.
+    pub(super) fn tells_apart(&self, name: &HeaderName) -> bool {
+        if *name == header::HOST {
+            return self.host;
+        }
+        let in_part = *name == header::COOKIE && !self.cookies.is_empty();
+        self.headers.contains(name)
+            || self.fields && !in_part && !is_neutral(name) && !self.ignored.contains(name)
     }
 }
 

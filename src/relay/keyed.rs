@@ -352,9 +352,15 @@ pub(super) fn copied(request: &request::Parts) -> request::Parts {
     parts.version = request.version;
     parts.uri = request.uri.to_string().parse().unwrap_or_default();
     parts.extensions = request.extensions.clone();
-    for (name, field) in &request.headers {
-        let copy = value(field.as_bytes()).unwrap_or_else(|| field.clone());
-        parts.headers.append(name.clone(), copy);
-    }
+    parts.headers = copied_fields(&request.headers);
     parts
+}
+
+pub(super) fn copied_fields(headers: &HeaderMap) -> HeaderMap {
+    let mut copies = HeaderMap::new();
+    for (name, field) in headers {
+        let copy = value(field.as_bytes()).unwrap_or_else(|| field.clone());
+        copies.append(name.clone(), copy);
+    }
+    copies
 }

@@ -97,7 +97,9 @@ impl<H: History> RelayLayer<H> {
 
     /// Opens the client's stream at once, whatever the upstream says, and hides its failures from the first on.
     ///
-    /// The price is that status and header fields of the upstream are lost.
+    /// The price is that status and header fields of the upstream are lost. Where streams are shared, clients wait together
+    /// for an answer of which it is not known whom it is for: if it is not for all of them, their streams end, and each comes
+    /// back and asks for itself. See [the relay's docs](super#what-is-sent-upstream).
     #[must_use]
     pub fn with_hold(self, hold: bool) -> Self {
         self.with(|config| config.hold = hold)

@@ -42,7 +42,11 @@
 //! that takes no event stream. So does an answer that is no event stream, byte for byte. Those who waited for it are given
 //! it too if it is an error, or 204, that is the same for all of the key: with a body of a known length of at most 64 KiB,
 //! without `Set-Cookie`, `no-store` and `private`. Otherwise each of them makes its own request, and for five seconds nobody
-//! waits for another with this key ("hit for pass").
+//! waits for another with this key ("hit for pass"). An error that says of itself that there is no upstream, by a
+//! [`NoUpstream`] in its extensions, is the same for all whatever its head says.
+//!
+//! A response to a request from which the key has left something out is nobody's own answer. If it is not for all either, it
+//! goes to nobody, and the client that led makes its own request too.
 //!
 //! # What is sent upstream
 //!
@@ -55,6 +59,11 @@
 //! whose request has that field. `Vary: *`, a `Vary` by the client's address or way, and `Cache-Control: private` mean that
 //! it is not shared, unless [`RelayLayer::with_insistence`] says that the key knows better. Of the head of the response,
 //! fields of one response only, such as `Set-Cookie`, `Date` or a request id, go to the client that asked alone.
+//!
+//! With [`RelayLayer::with_hold`] and [`RelayLayer::with_open_after`] a stream may be shared before its head says whom it is
+//! for. What then turns out not to be for all of them goes to none of them: their streams end, each comes back and asks for
+//! itself, and for a minute it is remembered of the key. A client that is the only one keeps it, if nothing was left out of
+//! its request. JSON and 204 count too: with `Set-Cookie`, `no-store` or `private` they are for one client alone.
 //!
 //! A `Last-Event-ID`, or one of the query names that polyfills use (`lastEventId`, `last_event_id`, `Last-Event-ID`,
 //! `last-event-id`), is taken out of the request. In the query it is taken for one only where the client names
@@ -118,10 +127,13 @@ use http::HeaderName;
 
 use crate::wire::EventId;
 
+mod alone;
+mod apart;
 mod asks;
 mod backoff;
 mod body;
 mod catch_up;
+mod collect;
 mod config;
 mod connect;
 mod document;
@@ -129,17 +141,22 @@ mod gap;
 mod hangup;
 mod head;
 mod idle;
+mod inside;
 mod key;
 mod keyed;
 mod last_event_id;
+mod late;
 mod layer;
 mod metrics;
 mod neutral;
+mod no_upstream;
 mod own;
+mod passed;
 mod random;
 mod registry;
 mod request;
 mod retry_after;
+mod room;
 mod secret;
 mod service;
 mod share;
@@ -153,6 +170,7 @@ pub use config::{Begin, CleanEnd, OnLeave, SlowClient};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use layer::RelayLayer;
+pub use no_upstream::NoUpstream;
 pub use request::{ClientAddress, ForAll, LastEventIdTaken, ShownPath};
 pub use secret::{Secret, ShortSecret};
 pub use service::{RelayFuture, RelayService};

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::time::{Instant, timeout};
-use tower_service::Service;
 
 use super::asks::Asks;
 use super::config::Config;
 use super::connect::{Answer, Source, Template};
 use super::head::{Head, of_who_asked};
+use super::inside::Inside;
 use super::last_event_id::LastEventId;
 use super::metrics::Replay;
 use super::secret::Hash;
@@ -32,9 +32,7 @@ pub(super) async fn answer<S, B, R, H>(
     request: Request<B>,
 ) -> Relayed<R, S::Error, H::Log>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send + 'static,
+    S: Inside<B, R>,
     B: Body + From<Bytes> + Send + 'static,
     R: Body + Send + 'static,
     H: History,
@@ -177,7 +175,7 @@ async fn resume<R, L: Log>(
         Some(How::NoContent | How::Finished | How::Failed) => {
             return Some(Head::status(StatusCode::NO_CONTENT).response(RelayBody::empty()));
         }
-        Some(How::Left | How::Refused | How::GaveUp) => return None,
+        Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return None,
     }
     let told = gap::found(config, &joined.found);
     let retry = client.retry();

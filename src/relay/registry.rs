@@ -1,59 +1,50 @@
 //! The relays that there are, and how a request finds its own.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header, request};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::RelayInfo;
+use super::apart::{self, Said};
 use super::config::Config;
 use super::idle::Idle;
 use super::keyed::{Keyed, cookies, joined};
 use super::last_event_id::LastEventId;
 use super::metrics::{Refused, Replay};
-use super::random;
+use super::passed::{Known, Passed};
 use super::secret::Hash;
 use super::shared::{Client, How, Of, Parts, Phase, Relay};
-use crate::history::{History, Log, Reserved};
+use super::vary::Vary;
+use super::{random, room};
+use crate::history::{History, Log};
 use crate::wire::Epoch;
 
 pub(super) struct Registry<H: History> {
-    history: H,
+    pub(super) history: H,
     relays: Mutex<Relays<H::Log>>,
-    idle: Arc<Idle<H::Log>>,
+    pub(super) idle: Arc<Idle<H::Log>>,
     /// Clients that are caught up at the same time.
     pub(super) catch_ups: Arc<Semaphore>,
     /// When it was said last that there is no room.
-    complained: Mutex<Option<Instant>>,
+    pub(super) complained: Mutex<Option<Instant>>,
 }
 
-struct Relays<L> {
+pub(super) struct Relays<L> {
     by_key: HashMap<Hash, Vec<Arc<Relay<L>>>>,
     /// All of them: those that finished can be found by their ids after another began under their key.
-    by_epoch: HashMap<Epoch, Arc<Relay<L>>>,
-    /// Keys that gave no stream, or none that can be shared: nobody waits for them.
-    passed: HashMap<Hash, Instant>,
-    passed_in_order: VecDeque<(Hash, Instant)>,
+    pub(super) by_epoch: HashMap<Epoch, Arc<Relay<L>>>,
+    passed: Passed,
     /// The relay that began last for a target.
     by_target: HashMap<Hash, Epoch>,
-    /// Fields of which it was said that relays differ by them alone.
-    said: HashSet<HeaderName>,
+    said: Said,
 }
 
 /// So many clients are caught up at the same time.
 const CATCH_UPS: usize = 64;
-
-/// So long a key that gave no stream is remembered.
-const PASS_FOR: Duration = Duration::from_secs(5);
-const MAX_PASSED: usize = 10_000;
-
-/// So many names of fields are said once.
-const MAX_SAID: usize = 64;
 
 /// A request that looks for the relay of its key.
 pub(super) struct Ask<'a> {
@@ -105,10 +96,9 @@ impl<H: History> Registry<H> {
             relays: Mutex::new(Relays {
                 by_key: HashMap::new(),
                 by_epoch: HashMap::new(),
-                passed: HashMap::new(),
-                passed_in_order: VecDeque::new(),
+                passed: Passed::default(),
                 by_target: HashMap::new(),
-                said: HashSet::new(),
+                said: Said::default(),
             }),
             idle: Arc::new(Idle::new()),
             catch_ups: Arc::new(Semaphore::new(CATCH_UPS)),
@@ -134,18 +124,22 @@ impl<H: History> Registry<H> {
         }
         let family = relays.by_key.get(&keyed.hash).map_or(&[][..], |all| all);
         // Who asked for the same before has told by which fields the answers differ.
-        let names = family.iter().find_map(|relay| relay.vary());
-        let names = names.map_or(Vec::new(), |vary| vary.names());
+        let known = relays.passed.of(&keyed.hash);
+        let names = match (family.iter().find_map(|relay| relay.vary()), known) {
+            (Some(vary @ Vary::Fields(_)), _) => vary.names(),
+            (_, Some(Known::Differs(names))) => names.clone(),
+            _ => Vec::new(),
+        };
         for relay in family {
             let may_join = match relay.phase() {
-                // The one that waits is for whoever is alike as far as is known.
-                Phase::Starting => ask.is_named && relay.awaits(fields),
+                Phase::Starting => ask.is_named,
                 Phase::Ended(_, How::Finished | How::Failed) => {
                     last.is_some() && !ask.anew && ask.is_named
                 }
                 // An end that an event source is to be told.
                 Phase::Ended(..) => ask.is_named,
-                Phase::Open(_) => true,
+                // One that was opened early is yet to be one.
+                Phase::Open(_) => ask.is_named || relay.vary().is_some(),
                 Phase::Refused(_) => false,
             };
             if may_join && relay.is_for(&keyed.hash, fields) {
@@ -157,7 +151,11 @@ impl<H: History> Registry<H> {
         if !ask.is_named {
             return Entry::Own;
         }
-        let is_passed = relays.is_passed(&keyed.hash);
+        let is_alone = match known {
+            Some(Known::Private) if !keyed.is_whole => return Entry::Own,
+            Some(Known::Private | Known::NoStream) => true,
+            Some(Known::Differs(_)) | None => false,
+        };
         let opening = Opening {
             config: ask.config,
             request: ask.request,
@@ -166,7 +164,7 @@ impl<H: History> Registry<H> {
             behind: self.proven(ask),
         };
         match self.open(&mut relays, opening) {
-            Ok(client) if is_passed => Entry::Alone(client, names),
+            Ok(client) if is_alone => Entry::Alone(client, names),
             Ok(client) => {
                 client.await_for(&names, fields);
                 let family = relays.by_key.entry(keyed.hash).or_default();
@@ -178,17 +176,20 @@ impl<H: History> Registry<H> {
     }
 
     /// A stream for which nobody has waited has opened: others find it by its key, unless there is another meanwhile.
-    pub(super) fn publish(&self, ask: &Ask<'_>, client: &Client<H::Log>) -> bool {
-        let keyed = ask.keyed;
-        let fields = &ask.request.headers;
+    ///
+    /// `fields` are those of the client that it was opened for.
+    pub(super) fn publish(&self, relay: &Arc<Relay<H::Log>>, fields: &HeaderMap) -> bool {
+        let Of::Key { key, .. } = &relay.of else {
+            return false;
+        };
         let mut relays = self.lock();
-        relays.passed.remove(&keyed.hash);
-        let family = relays.by_key.entry(keyed.hash).or_default();
-        let is_there = family.iter().any(|relay| {
-            matches!(relay.phase(), Phase::Open(_)) && relay.is_for(&keyed.hash, fields)
-        });
+        relays.passed.forget(key);
+        let family = relays.by_key.entry(*key).or_default();
+        let is_there = family
+            .iter()
+            .any(|relay| matches!(relay.phase(), Phase::Open(_)) && relay.is_for(key, fields));
         if !is_there {
-            family.push(Arc::clone(client));
+            family.push(Arc::clone(relay));
         }
         !is_there
     }
@@ -217,7 +218,7 @@ impl<H: History> Registry<H> {
         };
         let client = self.open(&mut relays, opening)?;
         if may_be_joined {
-            relays.passed.remove(&keyed.hash);
+            relays.passed.forget(&keyed.hash);
             let family = relays.by_key.entry(keyed.hash).or_default();
             family.push(Arc::clone(&client));
         }
@@ -310,13 +311,15 @@ impl<H: History> Registry<H> {
                 (label, config.secret.seal(binding), epoch)
             }
         };
-        let bytes = label.len() + RELAY + fields_of(&of) + head_of(request);
+        let bytes = room::of_relay(config, &label, &of, request);
         let held = self
             .reserve_in(relays, bytes, address)
             .ok_or(Refused::Budget)?;
-        let apart_by = relays.apart_by(&of);
+        let apart_by = relays
+            .last_of(&of)
+            .and_then(|last| apart::by(&of, &last.of));
         if let Some(name) = &apart_by {
-            say_apart(&mut relays.said, name);
+            relays.said.say(name);
         }
         let behind = behind.map(Bytes::copy_from_slice);
         let relay = Arc::new(Relay::new(Parts {
@@ -341,82 +344,9 @@ impl<H: History> Registry<H> {
         Ok(client)
     }
 
-    /// Bytes that are held for a client with this address. Where there is no room, relays without clients go.
-    pub(super) fn reserve(&self, bytes: usize, address: Option<IpAddr>) -> Option<Reserved> {
-        let held = self.history.reserve(bytes);
-        held.or_else(|| self.reserve_in(&mut self.lock(), bytes, address))
-    }
-
-    fn reserve_in(
-        &self,
-        relays: &mut Relays<H::Log>,
-        bytes: usize,
-        address: Option<IpAddr>,
-    ) -> Option<Reserved> {
-        let mut freed = 0;
-        loop {
-            let held = self.history.reserve(bytes);
-            // No more go than make room for it, also where others take that room.
-            if held.is_some() || freed >= bytes {
-                return held;
-            }
-            let goes = self.idle.make_room(address)?;
-            freed += self.let_go(relays, &goes);
-        }
-    }
-
-    /// Forgets a relay that makes room for others, and tells how much. Its task may take a while to end.
-    fn let_go(&self, relays: &mut Relays<H::Log>, relay: &Relay<H::Log>) -> usize {
-        if relays.forget(relay) {
-            self.idle.ended(relay.address);
-        }
-        relay.give_back()
-    }
-
-    /// A relay holds so much more of the budget, also where that is more than may be had: its stream is open.
-    pub(super) fn hold(&self, relay: &Relay<H::Log>, bytes: usize) {
-        match self.reserve(bytes, relay.address) {
-            Some(held) => relay.hold(held),
-            None => self.refuse(&relay.config, Refused::Budget),
-        }
-    }
-
-    /// Nobody waits for this key for a while.
-    pub(super) fn pass(&self, key: Hash) {
-        let mut relays = self.lock();
-        let now = Instant::now();
-        relays.passed.insert(key, now + PASS_FOR);
-        relays.passed_in_order.push_back((key, now + PASS_FOR));
-        while let Some((key, until)) = relays.passed_in_order.front().copied() {
-            if until > now && relays.passed_in_order.len() <= MAX_PASSED {
-                break;
-            }
-            relays.passed_in_order.pop_front();
-            if relays.passed.get(&key) == Some(&until) {
-                relays.passed.remove(&key);
-            }
-        }
-    }
-
-    /// Counts a request that is not relayed, and says so once in a while.
-    pub(super) fn refuse(&self, config: &Config, why: Refused) {
-        const EVERY: Duration = Duration::from_secs(60);
-        config.metrics.refused(why);
-        let now = Instant::now();
-        let mut last = self
-            .complained
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| now.duration_since(last) >= EVERY) {
-            *last = Some(now);
-            let relays = self.lock().by_epoch.len();
-            let why = Refused::ALL[why as usize];
-            tracing::warn!(
-                why,
-                relays,
-                "no room for more relays: requests pass by unrelayed"
-            );
-        }
+    /// What the answer to a request for all has said of its key.
+    pub(super) fn note(&self, key: Hash, known: Known) {
+        self.lock().passed.note(key, known);
     }
 
     pub(super) fn remove(&self, relay: &Arc<Relay<H::Log>>) {
@@ -455,14 +385,14 @@ impl<H: History> Registry<H> {
         self.all().into_iter().map(info).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Relays<H::Log>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Relays<H::Log>> {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<L> Relays<L> {
     /// Whether it was there.
-    fn forget(&mut self, relay: &Relay<L>) -> bool {
+    pub(super) fn forget(&mut self, relay: &Relay<L>) -> bool {
         let was_there = self.by_epoch.remove(&relay.epoch).is_some();
         let Of::Key { key, target, .. } = &relay.of else {
             return was_there;
@@ -479,34 +409,12 @@ impl<L> Relays<L> {
         was_there
     }
 
-    fn is_passed(&self, key: &Hash) -> bool {
-        self.passed
-            .get(key)
-            .is_some_and(|until| *until > Instant::now())
-    }
-
-    /// The field by which alone a relay differs from the one that began before it for its target.
-    fn apart_by(&self, of: &Of) -> Option<HeaderName> {
-        let Of::Key { target, fields, .. } = of else {
+    /// The relay that began last for the same target.
+    fn last_of(&self, of: &Of) -> Option<&Arc<Relay<L>>> {
+        let Of::Key { target, .. } = of else {
             return None;
         };
-        let before = self.by_epoch.get(self.by_target.get(target)?)?;
-        let Of::Key { fields: others, .. } = &before.of else {
-            return None;
-        };
-        let differ =
-            |one: &[(HeaderName, Hash)], other: &[(HeaderName, Hash)]| -> Vec<HeaderName> {
-                let alone = one.iter().filter(|field| !other.contains(field));
-                alone.map(|(name, _)| name.clone()).collect()
-            };
-        let mut names = differ(fields, others);
-        names.extend(differ(others, fields));
-        names.dedup();
-        match &names[..] {
-            [one] => Some(one.clone()),
-            [one, other] if one == other => Some(one.clone()),
-            _ => None,
-        }
+        self.by_epoch.get(self.by_target.get(target)?)
     }
 }
 
@@ -518,46 +426,4 @@ fn of_key(keyed: &Keyed, is_joined: bool) -> Of {
         fields: keyed.fields.clone(),
         is_joined,
     }
-}
-
-/// Says once for each field what keeps two clients from sharing.
-fn say_apart(said: &mut HashSet<HeaderName>, name: &HeaderName) {
-    if said.len() >= MAX_SAID || !said.insert(name.clone()) {
-        return;
-    }
-    if *name == header::COOKIE {
-        tracing::info!(
-            "not shared with another client because of cookie; name the cookies that count in the key, as in \
-             \"default, cookie:session\", if others do not"
-        );
-    } else if *name == header::AUTHORIZATION || *name == header::PROXY_AUTHORIZATION {
-        tracing::info!(
-            "not shared with another client because of {name}, as it should be where clients are given different events"
-        );
-    } else {
-        tracing::info!(
-            "not shared with another client because of {name}; add it to ignore if it is neutral"
-        );
-    }
-}
-
-/// What a relay takes beside what is counted for it: itself, its places in the registry, and the state of its task.
-const RELAY: usize = 2_048;
-
-fn fields_of(of: &Of) -> usize {
-    match of {
-        Of::Key { fields, .. } => fields.len() * 64,
-        Of::Client(_) => 0,
-    }
-}
-
-/// The request's head, which is kept to make the request again.
-fn head_of(request: &request::Parts) -> usize {
-    fn bytes(headers: &HeaderMap) -> usize {
-        let field = |(name, value): (&HeaderName, &http::HeaderValue)| {
-            name.as_str().len() + value.len() + 64
-        };
-        headers.iter().map(field).sum()
-    }
-    bytes(&request.headers) + request.uri.path().len() + request.uri.query().map_or(0, str::len)
 }

@@ -5,30 +5,31 @@
 //! is, and if an event stream comes of it, others can join that.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderName, Method, Request, Response, StatusCode, request};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::asks::Asks;
 use super::catch_up::CatchUp;
+use super::collect::collect;
 use super::connect::{First, Source, Template};
-use super::head::{Head, of_who_asked};
-use super::keyed::{Keyed, value};
+use super::head::Head;
+use super::inside::Inside;
+use super::keyed::{Keyed, copied_fields, value};
 use super::last_event_id::{LAST_EVENT_ID, LastEventId};
-use super::metrics::{Refused, Replay};
+use super::late::Leader;
+use super::metrics::Replay;
 use super::registry::{Ask, By, Entry};
 use super::service::{Relaying, Services};
 use super::shared::{Client, How, Phase, Refusal};
 use super::vary::Vary;
 use super::{Begin, ClientAddress, Hangup, Key, RelayBody, gap, task};
 use crate::history::{Found, History, Log, Reserved, Start};
-use crate::stage;
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
 /// looked for anew.
@@ -43,9 +44,7 @@ pub(super) async fn answer<S, B, R, H>(
     asks: Asks,
 ) -> Relayed<R, S::Error, H::Log>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send + 'static,
+    S: Inside<B, R>,
     B: Body + From<Bytes> + Send + 'static,
     B::Data: Send,
     R: Body + Send + 'static,
@@ -84,17 +83,17 @@ where
     sharing.answer(services, body, held).await
 }
 
-struct Sharing<H: History> {
-    with: Relaying<H>,
-    parts: request::Parts,
-    keyed: Keyed,
-    key: Key,
-    last: Option<LastEventId>,
+pub(super) struct Sharing<H: History> {
+    pub(super) with: Relaying<H>,
+    pub(super) parts: request::Parts,
+    pub(super) keyed: Keyed,
+    pub(super) key: Key,
+    pub(super) last: Option<LastEventId>,
     /// The body of a request that is shared by it.
     bytes: Bytes,
     is_named: bool,
     address: Option<std::net::IpAddr>,
-    hangup: Option<Hangup>,
+    pub(super) hangup: Option<Hangup>,
 }
 
 /// What a client leads with.
@@ -129,9 +128,7 @@ impl<H: History> Sharing<H> {
         mut held: Option<Reserved>,
     ) -> Relayed<R, S::Error, H::Log>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: Body + From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -179,7 +176,7 @@ impl<H: History> Sharing<H> {
         self.own(services, body).await
     }
 
-    fn ask(&self, anew: bool) -> Ask<'_> {
+    pub(super) fn ask(&self, anew: bool) -> Ask<'_> {
         Ask {
             config: &self.with.config,
             request: &self.parts,
@@ -196,9 +193,7 @@ impl<H: History> Sharing<H> {
     /// When the task is lost, since the service panicked, the request is not made again.
     async fn lead<S, B, R>(&self, lead: Lead<S, H::Log>) -> Result<Joining<R, H::Log>, S::Error>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -224,19 +219,47 @@ impl<H: History> Sharing<H> {
         // Whoever leaves while the history is asked drops the task, and with it the relay.
         let (first, answer) = oneshot::channel();
         let relay = Arc::clone(&client);
-        let source = Source::Ask(first);
+        let leader = Leader {
+            // It is looked at where the stream is opened before there is an answer.
+            headers: match config.opens_early() {
+                true => copied_fields(&self.parts.headers),
+                false => HeaderMap::new(),
+            },
+            is_whole: self.keyed.is_whole,
+            is_alone,
+        };
+        let source = Source::Ask(first, leader);
         let task = task::run(relay, registry.clone(), service, Some(template), source);
         // Before the task begins, so that nothing can be missed.
         let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
         tokio::spawn(task);
         match answer.await {
-            Ok(First::Passed(head, before, rest)) => {
+            Ok(First::Passed(mut head, before, rest)) => {
+                let is_own = matches!(client.phase(), Phase::Refused(Refusal::Own));
+                // Something was left out of the request: this is not the answer to it.
+                let is_nobodys = is_own && !self.keyed.is_whole;
+                match client.vary() {
+                    // What a POST does is done once.
+                    _ if !client.is_asked_again => {}
+                    _ if is_nobodys => return Ok(Joining::Own),
+                    Some(vary @ Vary::Fields(_)) if !vary.suits(&self.parts.headers) => {
+                        return Ok(Joining::Again);
+                    }
+                    _ => {}
+                }
+                if is_nobodys {
+                    // It would take the place of the client's own.
+                    head.headers.remove(header::SET_COOKIE);
+                }
                 let body = RelayBody::behind(before, rest);
                 return Ok(Joining::Done(Response::from_parts(head, body)));
             }
             Ok(First::Failed(error)) => return Err(error),
             Ok(First::Opened(own)) => {
-                match client.vary() {
+                let vary = own.as_ref().and_then(|_| client.vary());
+                match vary {
+                    // Where there is no answer yet, the relay's task sees whom it is for.
+                    None => {}
                     // What a POST does is done once: this is its answer, for whomever else it is.
                     _ if !client.is_asked_again => {}
                     // It is not for others, and nothing was left out of the request.
@@ -244,7 +267,7 @@ impl<H: History> Sharing<H> {
                     Some(Vary::Private) => return Ok(Joining::Own),
                     // Made for all, it turned out to be for others than the one who asked.
                     Some(vary) if !vary.suits(&self.parts.headers) => return Ok(Joining::Again),
-                    _ if is_alone && !registry.publish(&self.ask(false), &client) => {
+                    _ if is_alone && !registry.publish(&client, &self.parts.headers) => {
                         return Ok(Joining::Again);
                     }
                     _ => {}
@@ -281,9 +304,7 @@ impl<H: History> Sharing<H> {
         service: S,
     ) -> Joining<R, H::Log>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -337,7 +358,7 @@ impl<H: History> Sharing<H> {
                 let no_content = Head::status(StatusCode::NO_CONTENT);
                 return Joining::Done(no_content.response(RelayBody::empty()));
             }
-            Some(How::Left | How::Refused | How::GaveUp) => return Joining::Again,
+            Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return Joining::Again,
         }
         let retry = client.retry();
         let told = gap::found(config, &joined.found);
@@ -359,9 +380,7 @@ impl<H: History> Sharing<H> {
         service: S,
     ) -> Option<CatchUp>
     where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
+        S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
     {
@@ -383,7 +402,7 @@ impl<H: History> Sharing<H> {
     }
 
     /// Makes the request as it is.
-    async fn pass<S, B, R>(
+    pub(super) async fn pass<S, B, R>(
         mut self,
         mut services: Services<S>,
         body: B,
@@ -399,118 +418,5 @@ impl<H: History> Sharing<H> {
         poll_fn(|cx| service.poll_ready(cx)).await?;
         let response = service.call(Request::from_parts(self.parts, body)).await?;
         Ok(response.map(RelayBody::untouched))
-    }
-
-    /// Makes the request as it is, and a relay of the event stream that comes of it.
-    async fn own<S, B, R>(
-        mut self,
-        mut services: Services<S>,
-        body: B,
-    ) -> Relayed<R, S::Error, H::Log>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send + 'static,
-        B: Body + From<Bytes> + Send + 'static,
-        R: Body + Send + 'static,
-    {
-        if self.parts.method != Method::GET {
-            return self.pass(services, body).await;
-        }
-        // By what reaches the upstream it is one of those who share.
-        let may_be_joined = self.keyed.is_whole && self.last.is_none();
-        let template = match may_be_joined {
-            true => Template::new(self.key.for_all(&self.parts, &[]), Bytes::new()),
-            false => Template::copy(&self.parts),
-        };
-        let sent = self.parts.headers.clone();
-        let head = request_without_headers(&self.parts);
-        let head = std::mem::replace(&mut self.parts, head);
-        let mut service = services.take();
-        poll_fn(|cx| service.poll_ready(cx)).await?;
-        let response = service.call(Request::from_parts(head, body)).await?;
-        let (head, body) = response.into_parts();
-        if stage::bypass(&head, false).is_some() {
-            return Ok(Response::from_parts(head, RelayBody::untouched(body)));
-        }
-        self.parts.headers = sent;
-        let vary = Vary::of(&head.headers, &self.parts.headers, self.with.config.insist);
-        let may_be_joined = may_be_joined && vary != Vary::Private;
-        let client = match self.with.registry.adopt(&self.ask(false), may_be_joined) {
-            Ok(client) => client,
-            Err(why) => {
-                self.with.registry.refuse(&self.with.config, why);
-                return Ok(Response::from_parts(head, RelayBody::untouched(body)));
-            }
-        };
-        client.set_vary(vary);
-        let for_all = Head::for_all(&head);
-        self.with.registry.hold(&client, for_all.bytes());
-        client.set_phase(Phase::Open(Arc::new(for_all)));
-        let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
-        let relay = Arc::clone(&client);
-        let registry = self.with.registry.clone();
-        let source = Source::Body(Box::new(body));
-        let service = services.other;
-        tokio::spawn(task::run(relay, registry, service, Some(template), source));
-        let told = match &self.last {
-            Some(last) => {
-                self.with.config.metrics.replay(Replay::Unknown);
-                // The upstream was told of its own.
-                match last.upstream {
-                    None => gap::event(&self.with.config, &gap::from_the_start(&client)),
-                    Some(_) => Vec::new(),
-                }
-            }
-            None => Vec::new(),
-        };
-        let body = RelayBody::relayed(told, None, Some((follower, client)));
-        let response = Response::from_parts(of_who_asked(head), body);
-        Ok(response.map(|body| body.with_hangup(self.hangup)))
-    }
-}
-
-/// What a request's key and label are made of beside its fields.
-fn request_without_headers(parts: &request::Parts) -> request::Parts {
-    let (mut head, ()) = Request::new(()).into_parts();
-    head.method = parts.method.clone();
-    head.uri = parts.uri.clone();
-    head.version = parts.version;
-    head.extensions = parts.extensions.clone();
-    head
-}
-
-/// The body of a request, if it comes whole and in time, and there is room for it.
-async fn collect<B: Body, H: History>(
-    body: B,
-    with: &Relaying<H>,
-    address: Option<std::net::IpAddr>,
-) -> Result<(Bytes, Reserved), StatusCode> {
-    let config = &with.config;
-    let mut body = pin!(body);
-    let mut all = BytesMut::new();
-    let mut held = Reserved::nothing();
-    loop {
-        let frame = timeout(
-            config.request_timeout,
-            poll_fn(|cx| body.as_mut().poll_frame(cx)),
-        );
-        let Some(frame) = frame.await.map_err(|_| StatusCode::REQUEST_TIMEOUT)? else {
-            return Ok((all.freeze(), held));
-        };
-        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        let len = data.remaining();
-        if (all.len() + len) as u64 > config.max_request_bytes {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
-        let Some(more) = with.registry.reserve(len, address) else {
-            with.registry.refuse(config, Refused::Budget);
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        };
-        held.join(more);
-        all.put(data);
     }
 }

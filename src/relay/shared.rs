@@ -103,11 +103,16 @@ pub(super) enum How {
     Failed,
     /// The upstream's answer is no, or it gave none for too long.
     GaveUp,
+    /// The upstream's answer is not for all who wait for it behind a head that they were given.
+    NotForAll,
 }
 
 #[derive(Debug, Default)]
 struct Presence {
     clients: usize,
+    had_one: bool,
+    /// Whether there was ever a second one.
+    was_shared: bool,
     closed: bool,
     /// Told to make room for others.
     evicted: bool,
@@ -173,14 +178,20 @@ impl<L> Relay<L> {
         }
     }
 
-    /// Whether a client with this key shares it.
+    /// Whether a client with this key shares it, as far as is known.
     pub(super) fn is_for(&self, key: &Hash, fields: &HeaderMap) -> bool {
         match &self.of {
             Of::Key {
                 key: own,
                 is_joined: true,
                 ..
-            } => own == key && self.vary.get().is_none_or(|vary| vary.suits(fields)),
+            } => {
+                own == key
+                    && self
+                        .vary
+                        .get()
+                        .map_or_else(|| self.awaits(fields), |vary| vary.suits(fields))
+            }
             Of::Key { .. } | Of::Client(_) => false,
         }
     }
@@ -200,10 +211,16 @@ impl<L> Relay<L> {
     }
 
     /// Whether the answer to come is for a request with these fields, as far as is known.
-    pub(super) fn awaits(&self, fields: &HeaderMap) -> bool {
+    fn awaits(&self, fields: &HeaderMap) -> bool {
         self.awaited
             .get()
             .is_none_or(|awaited| awaited.suits(fields))
+    }
+
+    /// Whether all who wait for the answer have the same in this field.
+    pub(super) fn awaits_by(&self, name: &HeaderName) -> bool {
+        let awaited = self.awaited.get().map_or(Vec::new(), Vary::names);
+        awaited.contains(name)
     }
 
     /// For whom else the answer is, once it has come.
@@ -275,6 +292,8 @@ impl<L> Relay<L> {
         let joined = self.presence.send_if_modified(|presence| {
             presence.clients += usize::from(!presence.closed);
             is_first = presence.clients == 1;
+            presence.was_shared |= presence.had_one;
+            presence.had_one |= !presence.closed;
             !presence.closed
         });
         joined.then(|| {
@@ -286,6 +305,11 @@ impl<L> Relay<L> {
                 relay: self.clone(),
             }
         })
+    }
+
+    /// Whether the client that opened it was the only one so far.
+    pub(super) fn had_one_client(&self) -> bool {
+        !self.presence.borrow().was_shared
     }
 
     pub(super) fn clients(&self) -> usize {

@@ -7,16 +7,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use tokio::time::{Instant, sleep, timeout_at};
-use tower_service::Service;
 
 use super::UpstreamState;
 use super::config::{CleanEnd, Config};
 use super::connect::{Connected, Source, Template, Upstream, header_value};
 use super::document;
 use super::head::Head;
+use super::inside::Inside;
 use super::registry::Registry;
 use super::shared::{How, Phase, Relay};
 use super::upstream::Reading;
@@ -39,9 +39,7 @@ pub(super) fn run<S, B, R, H>(
     source: Source<R, S::Error>,
 ) -> impl Future<Output = ()> + Send
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send + 'static,
+    S: Inside<B, R>,
     B: From<Bytes> + Send + 'static,
     R: Body + Send + 'static,
     H: History,
@@ -59,9 +57,7 @@ where
 
 async fn drive<S, B, R, H>(upstream: Upstream<S, R, S::Error, H>)
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send + 'static,
+    S: Inside<B, R>,
     B: From<Bytes> + Send + 'static,
     R: Body + Send + 'static,
     H: History,
@@ -142,9 +138,7 @@ where
 {
     async fn drive<B>(mut self) -> How
     where
-        S: Service<Request<B>, Response = Response<R>, Error = E> + Clone + Send + 'static,
-        S::Future: Send,
-        E: Send + 'static,
+        S: Inside<B, R, Error = E>,
         B: From<Bytes> + Send + 'static,
         R: Send + 'static,
     {
@@ -157,7 +151,8 @@ where
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
                 Connected::End(how) => {
-                    if how == How::GaveUp && !self.upstream.can_be_repeated {
+                    let has_no_answer = matches!(how, How::GaveUp | How::NotForAll);
+                    if has_no_answer && !self.upstream.can_be_repeated {
                         // Its client may take the end for that of the answer.
                         self.tell_gap().await;
                     }

@@ -38,6 +38,7 @@ async fn a_stranger_without_what_names_alice_gets_nothing_of_hers() {
         "Accept-Language",
         "Origin",
         "Cf-Access-Jwt-Assertion",
+        "Range",
         "X-Anything-Else",
     ] {
         let hers = format!("{name}: {SECRET}");

@@ -14,3 +14,4 @@ mod rooms;
 mod schedules;
 mod shared;
 mod upstream;
+mod which;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::{mpsc, oneshot};
@@ -81,7 +81,20 @@ impl Call {
     }
 
     pub(crate) fn answer(self, status: u16, fields: &[(&str, &str)]) -> Stream {
-        let mut response = Response::builder().status(status);
+        self.answer_as(Response::builder().status(status), fields)
+    }
+
+    /// With something in its extensions.
+    pub(crate) fn answer_marked(
+        self,
+        status: u16,
+        fields: &[(&str, &str)],
+        mark: impl Clone + Send + Sync + 'static,
+    ) -> Stream {
+        self.answer_as(Response::builder().status(status).extension(mark), fields)
+    }
+
+    fn answer_as(self, mut response: response::Builder, fields: &[(&str, &str)]) -> Stream {
         for (name, value) in fields {
             response = response.header(*name, *value);
         }

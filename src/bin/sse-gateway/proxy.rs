@@ -19,6 +19,7 @@ use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tower_service::Service;
+use tower_sse::relay::NoUpstream;
 
 use crate::client_address::ClientAddress;
 use crate::expect::{self, Gate};
@@ -148,6 +149,9 @@ impl Inner {
         }
         let mut response = plain(kind.status(), kind.message());
         response.extensions_mut().insert(kind);
+        if kind != FailureKind::Client {
+            response.extensions_mut().insert(NoUpstream);
+        }
         response
     }
 }
