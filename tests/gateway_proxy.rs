@@ -28,6 +28,8 @@ mod lines;
 mod log;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
+#[path = "gateway_proxy/no_answer.rs"]
+mod no_answer;
 #[path = "gateway_proxy/secrets.rs"]
 mod secrets;
 #[path = "gateway_proxy/shutdown.rs"]

@@ -198,7 +198,7 @@ where
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                let head = Arc::new(Head::status(StatusCode::BAD_GATEWAY));
+                let head = Arc::new(Head::no_upstream());
                 let refusal = Refusal::Same(head, Bytes::new());
                 self.refuse(refusal, First::Failed(error));
                 return Connected::End(How::Refused);

@@ -36,6 +36,8 @@ pub(crate) enum FailureKind {
     Tls,
     /// It is the client who did not send the body, or sent a broken one.
     Client,
+    /// There was an answer, with a status that counts as none.
+    Status,
     /// Anything else, such as a response that is not HTTP.
     Other,
 }
@@ -51,6 +53,7 @@ impl FailureKind {
             Self::HeadTimeout => "head_timeout",
             Self::Tls => "tls",
             Self::Client => "client",
+            Self::Status => "status",
             Self::Other => "error",
         }
     }
@@ -73,6 +76,7 @@ impl FailureKind {
             Self::HeadTimeout => "The upstream did not send a response in time.\n",
             Self::Tls => "No secure connection to the upstream could be made.\n",
             Self::Client => "The body of the request did not arrive.\n",
+            Self::Status => "The upstream's answer counts as none.\n",
             Self::Other => "The upstream could not be reached, or did not answer in HTTP.\n",
         }
     }

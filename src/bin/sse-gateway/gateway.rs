@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
-use crate::config::{Config, Error, Route};
+use crate::config::{Config, Error, NoAnswer, Route};
 use crate::demo::{self, Demo};
 use crate::descriptors::For;
 use crate::proxy::Proxy;
@@ -164,7 +164,11 @@ fn routes(
                 client
             }
         };
-        let proxy = Proxy::new(client, route.head_timeout, shutdown.clone());
+        let retry_statuses = match route.stream.no_answer {
+            NoAnswer::Answer => Vec::new(),
+            NoAnswer::Close | NoAnswer::Hold => route.stream.retry_statuses.clone(),
+        };
+        let proxy = Proxy::new(client, route.head_timeout, retry_statuses, shutdown.clone());
         let upstream = UpstreamSide::new(proxy, &route.name);
         let relay = relays.layer(route);
         let drain = stack::drain(drain, config);

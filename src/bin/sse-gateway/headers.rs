@@ -100,7 +100,8 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     })
 }
 
-fn accepts_event_stream(headers: &HeaderMap) -> bool {
+/// Whether `Accept` names `text/event-stream`.
+pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     tokens(headers, &ACCEPT).any(|range| {
         let essence = range.split(|&byte| byte == b';').next().unwrap_or(range);
         essence

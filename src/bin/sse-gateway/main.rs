@@ -19,6 +19,7 @@ mod last_event_id;
 mod limiter;
 mod log;
 mod log_queue;
+mod no_answer;
 mod proxy;
 mod recorder;
 mod relays;

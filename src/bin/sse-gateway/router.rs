@@ -4,7 +4,6 @@
 //! (`claims`), and carries where it came from ([`ClientAddress`]) and how its path
 //! may be shown ([`ShownPath`]).
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +18,8 @@ use tower_sse::relay;
 
 use crate::answer::answer;
 use crate::client_address::ClientAddress;
-use crate::config::Route;
+use crate::config::{NoAnswer, Route};
+use crate::no_answer::{self, Unanswered};
 use crate::shown_path::ShownPath;
 use crate::stack::{Stack, StackBody};
 use crate::trusted_proxies::TrustedProxies;
@@ -46,10 +46,10 @@ impl Router {
 
 impl Service<Request<Incoming>> for Router {
     type Response = Response<RoutedBody>;
-    type Error = Infallible;
+    type Error = Unanswered;
     type Future = Answer;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unanswered>> {
         Poll::Ready(Ok(()))
     }
 
@@ -76,13 +76,22 @@ impl Service<Request<Incoming>> for Router {
         {
             parts.extensions.insert(relay::ClientAddress(address));
         }
-        let (_, stack) = &self.routes[place];
+        let (route, stack) = &self.routes[place];
+        let may_be_left =
+            route.stream.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
         let response = stack.answer(Request::from_parts(parts, body));
-        Box::pin(async { Ok(response.await?.map(Either::Left)) })
+        Box::pin(async move {
+            let Ok(response) = response.await;
+            let response = response.map(Either::Left);
+            match may_be_left {
+                true => no_answer::leave(response),
+                false => Ok(response),
+            }
+        })
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Infallible>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Unanswered>> + Send>>;
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
     let response = answer(status, "text/plain; charset=utf-8", text).map(Either::Right);
