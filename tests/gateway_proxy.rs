@@ -20,6 +20,8 @@ mod first_bytes;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "gateway_proxy/hold.rs"]
+mod hold;
 #[path = "gateway_proxy/hops.rs"]
 mod hops;
 #[path = "gateway_proxy/lines.rs"]

@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
-use super::backoff::Backoff;
+use super::NoUpstream;
+use super::backoff::{Backoff, Lost};
 use super::config::Config;
 use super::document;
 use super::head::{self, Head};
@@ -67,7 +68,7 @@ pub(super) struct Template {
 /// What came of a request.
 pub(super) enum Connected<R> {
     Stream(R),
-    Retry(Option<Duration>),
+    Retry(Lost),
     /// What is no event stream, behind a head that was given early.
     Document(StatusCode, R),
     End(How),
@@ -170,7 +171,7 @@ where
             return Connected::End(How::GaveUp);
         };
         let Ok(response) = result else {
-            return Connected::Retry(None);
+            return Connected::Retry(Lost::Unanswered);
         };
         let (head, body) = response.into_parts();
         if stage::bypass(&head, false).is_none() {
@@ -189,7 +190,7 @@ where
                 Connected::Document(status, body)
             }
             status if is_final(status) => Connected::End(How::GaveUp),
-            _ => Connected::Retry(retry_after::of(&head.headers, SystemTime::now())),
+            _ => Connected::Retry(lost(&head)),
         }
     }
 
@@ -205,6 +206,10 @@ where
             }
         };
         let (head, body) = response.into_parts();
+        if self.config.hold_without_upstream && self.can_be_repeated && is_none(&head) {
+            self.open(Head::own(), None);
+            return Connected::Retry(lost(&head));
+        }
         self.now_varies(&head.headers);
         if stage::bypass(&head, false).is_none() {
             if self.relay.vary() == Some(&Vary::Private) {
@@ -269,6 +274,19 @@ where
 
     pub(super) fn give_up_at(&self) -> Instant {
         self.backoff.give_up_at(self.config.give_up)
+    }
+}
+
+/// Whether it says that there is no answer of the upstream.
+pub(super) fn is_none(head: &response::Parts) -> bool {
+    head.extensions.get::<NoUpstream>().is_some()
+}
+
+/// What an answer that is of no use says of when to ask again.
+fn lost(head: &response::Parts) -> Lost {
+    match retry_after::of(&head.headers, SystemTime::now()) {
+        None if is_none(head) => Lost::Unanswered,
+        after => Lost::Answered(after),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tower_service::Service;
 
 use super::UpstreamState;
+use super::backoff::Lost;
 use super::config::{CleanEnd, Config};
 use super::connect::{Connected, Source, Template, Upstream, header_value};
 use super::document;
@@ -153,7 +154,7 @@ where
         }
         loop {
             self.relay.set_state(UpstreamState::Connecting);
-            let mut retry_after = None;
+            let mut lost = Lost::Answered(None);
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
                 Connected::End(how) => {
@@ -163,8 +164,8 @@ where
                     }
                     return how;
                 }
-                Connected::Retry(after) => {
-                    retry_after = after;
+                Connected::Retry(why) => {
+                    lost = why;
                     if !self.upstream.can_be_repeated {
                         self.tell_gap().await;
                         return How::Failed;
@@ -185,7 +186,7 @@ where
             if left.is_zero() {
                 return How::GaveUp;
             }
-            let wait = upstream.backoff.next(self.reading.retry, retry_after);
+            let wait = upstream.backoff.next(self.reading.retry, lost);
             // Who is to wait for longer than that is asked once more before all is given up.
             sleep(wait.min(left)).await;
         }
@@ -221,8 +222,7 @@ where
             return Some(How::Failed);
         }
         let had_events = self.reading.events > 0;
-        let was_clean = loss == Loss::Clean;
-        self.upstream.backoff.lost(opened, was_clean, had_events);
+        self.upstream.backoff.lost(opened, had_events);
         None
     }
 

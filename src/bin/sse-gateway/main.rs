@@ -15,6 +15,7 @@ mod failure;
 mod first_bytes;
 mod gateway;
 mod headers;
+mod hold;
 mod last_event_id;
 mod limiter;
 mod log;
