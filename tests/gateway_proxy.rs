@@ -11,6 +11,8 @@
 mod admin;
 #[path = "gateway_proxy/bodies.rs"]
 mod bodies;
+#[path = "gateway_proxy/circles.rs"]
+mod circles;
 #[path = "gateway_proxy/descriptors.rs"]
 mod descriptors;
 #[path = "gateway_proxy/failures.rs"]

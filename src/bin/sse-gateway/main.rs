@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod circle;
 mod claims;
 mod cli;
 mod client_address;
@@ -41,6 +42,7 @@ mod unless;
 mod upgrade;
 mod upstream;
 mod upstream_side;
+mod via;
 
 use std::io::Write as _;
 use std::process::ExitCode;
