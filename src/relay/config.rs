@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, Uri};
+use http::{Extensions, HeaderMap, Uri, header};
 
 use super::metrics::Metrics;
 use super::{Key, Secret};
@@ -97,6 +97,13 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// Whether a stream is opened for a request with these fields when there is no upstream.
+    ///
+    /// A page of another origin gives up at a head that does not allow it, which only the upstream's does.
+    pub(super) fn holds_without_upstream(&self, request: &HeaderMap) -> bool {
+        self.hold_without_upstream && !request.contains_key(header::ORIGIN)
+    }
+
     pub(super) fn new(key: Option<Key>) -> Self {
         Config {
             key,

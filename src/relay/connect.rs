@@ -206,7 +206,10 @@ where
             }
         };
         let (head, body) = response.into_parts();
-        if self.config.hold_without_upstream && self.can_be_repeated && is_none(&head) {
+        let template = self.template.as_ref().filter(|_| self.can_be_repeated);
+        let is_held = template
+            .is_some_and(|template| self.config.holds_without_upstream(&template.parts.headers));
+        if is_held && is_none(&head) {
             self.open(Head::own(), None);
             return Connected::Retry(lost(&head));
         }

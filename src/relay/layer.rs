@@ -104,7 +104,8 @@ impl<H: History> RelayLayer<H> {
     }
 
     /// Does the same when the first answer says that there is no upstream, by a [`NoUpstream`](super::NoUpstream): it is asked
-    /// again until it is there. For requests that are made again, which are those by GET. Default: no.
+    /// again until it is there. For requests that are made again, which are those by GET, and have no `Origin`: the page would give
+    /// up at a head that does not allow it. Default: no.
     #[must_use]
     pub fn with_hold_without_upstream(self, hold: bool) -> Self {
         self.with(|config| config.hold_without_upstream = hold)

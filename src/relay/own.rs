@@ -83,7 +83,9 @@ where
     let (head, source) = match early {
         Some(response) => {
             let (head, body) = response?.into_parts();
-            let is_held = config.hold_without_upstream && is_named && asking.template.is_some();
+            let is_held = config.holds_without_upstream(&asking.request.headers)
+                && is_named
+                && asking.template.is_some();
             if is_held && is_none(&head) {
                 let response = Response::from_parts(head, body);
                 (None, Source::Pending(Box::pin(future::ready(Ok(response)))))

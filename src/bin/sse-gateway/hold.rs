@@ -69,7 +69,11 @@ where
 
     fn call(&mut self, request: Request<ClientBody>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let is_held = self.hold.is_on() && no_answer::is_retried(&parts) && body.is_end_stream();
+        let is_held = self.hold.is_on()
+            && no_answer::is_retried(&parts)
+            // A page of another origin gives up at a head that does not allow it, which only the upstream's does.
+            && !parts.headers.contains_key(header::ORIGIN)
+            && body.is_end_stream();
         let again = is_held.then(|| Again {
             service: self.inner.clone(),
             request: parts.clone(),
