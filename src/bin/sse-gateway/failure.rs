@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::upstream::connect::Unresolved;
+use crate::upstream::tcp::Unresolved;
 
 /// Why there is no response, with what the log should say about it. The client is told the kind alone.
 #[derive(Clone, Debug)]
