@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Uri;
@@ -26,8 +26,13 @@ use super::address::Endpoint;
 use super::tcp::Tcp;
 
 /// A connection of any kind. One virtual call a read is nothing beside the read.
+///
+/// An upstream may answer before it has the whole request, and close. Writing fails then, at which hyper would give up, so what is
+/// written goes nowhere from there on: reading gives the answer, or the reason why there is none.
 pub(super) struct Io {
     io: Box<dyn Duplex>,
+    /// The upstream takes nothing more.
+    is_closed: bool,
     _descriptor: Descriptor,
 }
 
@@ -76,6 +81,7 @@ impl Connector {
         match tokio::time::timeout(self.timeout, self.open()).await {
             Ok(Ok(io)) => Ok(Io {
                 io,
+                is_closed: false,
                 _descriptor: descriptor,
             }),
             Ok(Err(error)) => Err(Failure::connecting(&*error)),
@@ -108,7 +114,16 @@ impl Write for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        if self.is_closed {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_write(cx, bytes)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_write_vectored(
@@ -116,7 +131,17 @@ impl Write for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let all = || slices.iter().map(|slice| slice.len()).sum();
+        if self.is_closed {
+            return Poll::Ready(Ok(all()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(all()))
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,12 +149,28 @@ impl Write for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.is_closed {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(()))
+            }
+            flushed => Poll::Ready(flushed),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// Trusts what the platform trusts; on Linux also `SSL_CERT_FILE` and `SSL_CERT_DIR`.
