@@ -38,6 +38,8 @@ pub(crate) enum FailureKind {
     Client,
     /// There was an answer, with a status that counts as none.
     Status,
+    /// The head of the response is larger than we read.
+    LargeHead,
     /// Anything else, such as a response that is not HTTP.
     Other,
 }
@@ -54,6 +56,7 @@ impl FailureKind {
             Self::Tls => "tls",
             Self::Client => "client",
             Self::Status => "status",
+            Self::LargeHead => "large_head",
             Self::Other => "error",
         }
     }
@@ -77,6 +80,9 @@ impl FailureKind {
             Self::Tls => "No secure connection to the upstream could be made.\n",
             Self::Client => "The body of the request did not arrive.\n",
             Self::Status => "The upstream's answer counts as none.\n",
+            Self::LargeHead => {
+                "The head of the upstream's response has more than 256 lines or 64 KiB.\n"
+            }
             Self::Other => "The upstream could not be reached, or did not answer in HTTP.\n",
         }
     }
@@ -160,6 +166,8 @@ impl Failure {
             || broken()
         {
             FailureKind::Reset
+        } else if error.is_parse_too_large() {
+            FailureKind::LargeHead
         } else {
             FailureKind::Other
         };
