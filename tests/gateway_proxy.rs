@@ -11,6 +11,8 @@
 mod admin;
 #[path = "gateway_proxy/bodies.rs"]
 mod bodies;
+#[path = "gateway_proxy/circles.rs"]
+mod circles;
 #[path = "gateway_proxy/descriptors.rs"]
 mod descriptors;
 #[path = "gateway_proxy/failures.rs"]
@@ -20,6 +22,8 @@ mod first_bytes;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "gateway_proxy/hold.rs"]
+mod hold;
 #[path = "gateway_proxy/hops.rs"]
 mod hops;
 #[path = "gateway_proxy/lines.rs"]
@@ -28,6 +32,8 @@ mod lines;
 mod log;
 #[path = "gateway_proxy/messages.rs"]
 mod messages;
+#[path = "gateway_proxy/no_answer.rs"]
+mod no_answer;
 #[path = "gateway_proxy/secrets.rs"]
 mod secrets;
 #[path = "gateway_proxy/shutdown.rs"]

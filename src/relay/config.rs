@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, Uri};
+use http::{Extensions, HeaderMap, Uri, header};
 
 use super::metrics::Metrics;
 use super::{Key, Secret};
@@ -77,6 +77,7 @@ pub(super) struct Config {
     pub(super) on_leave: OnLeave,
     pub(super) clean_end: Option<CleanEnd>,
     pub(super) hold: bool,
+    pub(super) hold_without_upstream: bool,
     pub(super) open_after: Option<Duration>,
     pub(super) give_up: Duration,
     pub(super) keep_finished: Duration,
@@ -98,7 +99,14 @@ pub(super) struct Config {
 impl Config {
     /// Whether clients may be given a stream before there is an answer.
     pub(super) fn opens_early(&self) -> bool {
-        self.hold || self.open_after.is_some()
+        self.hold || self.hold_without_upstream || self.open_after.is_some()
+    }
+
+    /// Whether a stream is opened for a request with these fields when there is no upstream.
+    ///
+    /// A page of another origin gives up at a head that does not allow it, which only the upstream's does.
+    pub(super) fn holds_without_upstream(&self, request: &HeaderMap) -> bool {
+        self.hold_without_upstream && !request.contains_key(header::ORIGIN)
     }
 
     pub(super) fn new(key: Option<Key>) -> Self {
@@ -110,6 +118,7 @@ impl Config {
             on_leave: OnLeave::Linger(Duration::from_secs(10)),
             clean_end: None,
             hold: false,
+            hold_without_upstream: false,
             open_after: None,
             give_up: Duration::from_secs(300),
             keep_finished: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Lost};
 use super::config::Config;
 use super::document;
 use super::head::{self, Head};
@@ -71,7 +71,7 @@ pub(super) struct Template {
 /// What came of a request.
 pub(super) enum Connected<R> {
     Stream(R),
-    Retry(Option<Duration>),
+    Retry(Lost),
     /// What is no event stream, behind a head that was given early.
     Document(StatusCode, R),
     End(How),
@@ -176,7 +176,7 @@ where
             return Connected::End(How::GaveUp);
         };
         let Ok(response) = result else {
-            return Connected::Retry(None);
+            return Connected::Retry(Lost::Unanswered);
         };
         let (head, body) = response.into_parts();
         if stage::bypass(&head, false).is_none() {
@@ -203,7 +203,7 @@ where
                 }
             }
             status if is_final(status) => Connected::End(How::GaveUp),
-            _ => Connected::Retry(retry_after::of(&head.headers, SystemTime::now())),
+            _ => Connected::Retry(lost(&head)),
         }
     }
 
@@ -212,16 +212,22 @@ where
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                let head = Arc::new(Head::status(StatusCode::BAD_GATEWAY));
+                let head = Arc::new(Head::no_upstream());
                 let refusal = Refusal::Same(head, Bytes::new());
                 self.refuse(refusal, First::Failed(error));
                 return Connected::End(How::Refused);
             }
         };
         let (head, body) = response.into_parts();
+        let template = self.template.as_ref().filter(|_| self.can_be_repeated);
+        let is_held = template
+            .is_some_and(|template| self.config.holds_without_upstream(&template.parts.headers));
+        if is_held && is_none(&head) {
+            self.open(Head::own(), None);
+            return Connected::Retry(lost(&head));
+        }
         self.leader = None;
-        let there_is_none = head.extensions.get::<NoUpstream>().is_some();
-        let vary = match there_is_none {
+        let vary = match is_none(&head) {
             true => Vary::Fields(Vec::new()),
             false => self.whom_for(&head.headers),
         };
@@ -232,7 +238,7 @@ where
             self.had_stream = true;
             return Connected::Stream(body);
         }
-        let is_the_same = there_is_none || is_nobodys_own(&head) && vary != Vary::Private;
+        let is_the_same = is_none(&head) || is_nobodys_own(&head) && vary != Vary::Private;
         if !is_the_same || !is_short_error(&head, &body) {
             if vary != Vary::Private {
                 self.note_as(Known::NoStream);
@@ -331,6 +337,19 @@ where
 
     pub(super) fn give_up_at(&self) -> Instant {
         self.backoff.give_up_at(self.config.give_up)
+    }
+}
+
+/// Whether it says that there is no answer of the upstream.
+pub(super) fn is_none(head: &response::Parts) -> bool {
+    head.extensions.get::<NoUpstream>().is_some()
+}
+
+/// What an answer that is of no use says of when to ask again.
+fn lost(head: &response::Parts) -> Lost {
+    match retry_after::of(&head.headers, SystemTime::now()) {
+        None if is_none(head) => Lost::Unanswered,
+        after => Lost::Answered(after),
     }
 }
 

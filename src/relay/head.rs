@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response};
 
+use super::NoUpstream;
 use super::keyed::value;
 use crate::stage::ABOUT_THE_BYTES;
 
@@ -11,6 +12,7 @@ use crate::stage::ABOUT_THE_BYTES;
 pub(super) struct Head {
     status: StatusCode,
     headers: HeaderMap,
+    no_upstream: Option<NoUpstream>,
 }
 
 impl Head {
@@ -28,6 +30,7 @@ impl Head {
         Head {
             status: response.status,
             headers,
+            no_upstream: response.extensions.get().copied(),
         }
     }
 
@@ -49,6 +52,15 @@ impl Head {
         Head {
             status,
             headers: HeaderMap::new(),
+            no_upstream: None,
+        }
+    }
+
+    /// One that says that there is no answer to be had.
+    pub(super) fn no_upstream() -> Self {
+        Head {
+            no_upstream: Some(NoUpstream),
+            ..Self::status(StatusCode::BAD_GATEWAY)
         }
     }
 
@@ -56,6 +68,9 @@ impl Head {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();
+        if let Some(mark) = self.no_upstream {
+            response.extensions_mut().insert(mark);
+        }
         response
     }
 

@@ -105,7 +105,15 @@ impl<H: History> RelayLayer<H> {
         self.with(|config| config.hold = hold)
     }
 
-    /// Does the same when the upstream's head has not come after this time. Default: never.
+    /// Does the same when the first answer says that there is no upstream, by a [`NoUpstream`](super::NoUpstream): it is asked
+    /// again until it is there. For requests that are made again, which are those by GET, and have no `Origin`: the page would give
+    /// up at a head that does not allow it. Default: no.
+    #[must_use]
+    pub fn with_hold_without_upstream(self, hold: bool) -> Self {
+        self.with(|config| config.hold_without_upstream = hold)
+    }
+
+    /// Does the same as [`with_hold`](Self::with_hold) when the upstream's head has not come after this time. Default: never.
     #[must_use]
     pub fn with_open_after(self, time: Option<Duration>) -> Self {
         self.with(|config| config.open_after = time)

@@ -3,7 +3,7 @@
 //! The request is made as it is, and whether there is something to resume is for its answer to say. What is no event stream
 //! passes untouched.
 
-use std::future::poll_fn;
+use std::future::{self, poll_fn};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::asks::Asks;
 use super::config::Config;
-use super::connect::{Answer, Source, Template};
+use super::connect::{Answer, Source, Template, is_none};
 use super::head::{Head, of_who_asked};
 use super::inside::Inside;
 use super::last_event_id::LastEventId;
@@ -81,10 +81,17 @@ where
     let (head, source) = match early {
         Some(response) => {
             let (head, body) = response?.into_parts();
-            if stage::bypass(&head, false).is_some() {
+            let is_held = config.holds_without_upstream(&asking.request.headers)
+                && is_named
+                && asking.template.is_some();
+            if is_held && is_none(&head) {
+                let response = Response::from_parts(head, body);
+                (None, Source::Pending(Box::pin(future::ready(Ok(response)))))
+            } else if stage::bypass(&head, false).is_some() {
                 return Ok(Response::from_parts(head, RelayBody::untouched(body)));
+            } else {
+                (Some(head), Source::Body(Box::new(body)))
             }
-            (Some(head), Source::Body(Box::new(body)))
         }
         None => (None, Source::Pending(called)),
     };

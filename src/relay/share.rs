@@ -292,8 +292,8 @@ impl<H: History> Sharing<H> {
             }
             Err(_) => {}
         }
-        let bad_gateway = Head::status(StatusCode::BAD_GATEWAY);
-        Ok(Joining::Done(bad_gateway.response(RelayBody::empty())))
+        let no_upstream = Head::no_upstream();
+        Ok(Joining::Done(no_upstream.response(RelayBody::empty())))
     }
 
     async fn join<S, B, R>(

@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::UpstreamState;
+use super::backoff::Lost;
 use super::config::{CleanEnd, Config};
 use super::connect::{Connected, Source, Template, Upstream, header_value};
 use super::document;
@@ -147,7 +148,7 @@ where
         }
         loop {
             self.relay.set_state(UpstreamState::Connecting);
-            let mut retry_after = None;
+            let mut lost = Lost::Answered(None);
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
                 Connected::End(how) => {
@@ -158,8 +159,8 @@ where
                     }
                     return how;
                 }
-                Connected::Retry(after) => {
-                    retry_after = after;
+                Connected::Retry(why) => {
+                    lost = why;
                     if !self.upstream.can_be_repeated {
                         self.tell_gap().await;
                         return How::Failed;
@@ -180,7 +181,7 @@ where
             if left.is_zero() {
                 return How::GaveUp;
             }
-            let wait = upstream.backoff.next(self.reading.retry, retry_after);
+            let wait = upstream.backoff.next(self.reading.retry, lost);
             // Who is to wait for longer than that is asked once more before all is given up.
             sleep(wait.min(left)).await;
         }
@@ -216,8 +217,7 @@ where
             return Some(How::Failed);
         }
         let had_events = self.reading.events > 0;
-        let was_clean = loss == Loss::Clean;
-        self.upstream.backoff.lost(opened, was_clean, had_events);
+        self.upstream.backoff.lost(opened, had_events);
         None
     }
 

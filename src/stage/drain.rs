@@ -69,6 +69,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     started: Option<Instant>,
+    /// When all that is left was told to end.
+    hurried: Option<Instant>,
     /// One place a stream; a waker once the stream has waited.
     places: Vec<Option<Waker>>,
     free: Vec<usize>,
@@ -143,7 +145,9 @@ impl Stage for Drain {
         } else {
             self.window.mul_f64(self.turn).min(self.deadline)
         };
-        self.handle.shared.lock().started?.checked_add(after)
+        let state = self.handle.shared.lock();
+        let due = state.started?.checked_add(after);
+        state.hurried.or(due)
     }
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
@@ -182,9 +186,23 @@ impl DrainHandle {
 
     /// Starts the drain. Once started, it goes on; a second call changes nothing.
     pub fn start(&self) {
+        self.change(|state, now| {
+            state.started.get_or_insert(now);
+        });
+    }
+
+    /// Ends all streams at once, each with its last words, also those that are finite. Those that open later end as well.
+    pub fn hurry(&self) {
+        self.change(|state, now| {
+            state.started.get_or_insert(now);
+            state.hurried.get_or_insert(now);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State, Instant)) {
         let wakers: Vec<Waker> = {
             let mut state = self.shared.lock();
-            state.started.get_or_insert_with(Instant::now);
+            change(&mut state, Instant::now());
             self.shared.draining.store(true, Ordering::Release);
             state.places.iter().flatten().cloned().collect()
         };
@@ -196,7 +214,7 @@ impl DrainHandle {
     /// Calls it off: streams that have not ended stay.
     pub fn cancel(&self) {
         let mut state = self.shared.lock();
-        state.started = None;
+        (state.started, state.hurried) = (None, None);
         self.shared.draining.store(false, Ordering::Release);
     }
 
@@ -245,6 +263,7 @@ impl State {
         if self.open() == 0 {
             *self = State {
                 started: self.started,
+                hurried: self.hurried,
                 ..State::default()
             };
         }

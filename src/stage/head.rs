@@ -4,8 +4,10 @@ use http::{HeaderMap, StatusCode, header, response};
 
 use super::Bypass;
 
-/// Why the stages have no business with this response, if they have none.
-pub(crate) fn bypass(response: &response::Parts, head_request: bool) -> Option<Bypass> {
+/// Why the stages have no business with the response to a request, if they have none. `head_request` is whether that was a HEAD.
+///
+/// For who drives a [`Pipeline`](super::Pipeline), or has to tell event streams from other responses.
+pub fn bypass(response: &response::Parts, head_request: bool) -> Option<Bypass> {
     if head_request || response.status != StatusCode::OK || !is_event_stream(&response.headers) {
         return Some(Bypass::NotAnEventStream);
     }

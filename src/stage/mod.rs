@@ -84,7 +84,7 @@ pub use end::{Bypass, End, Reason};
 #[doc(inline)]
 pub use event_ids::EventIds;
 pub use farewell::Farewell;
-pub(crate) use head::bypass;
+pub use head::bypass;
 #[doc(inline)]
 pub use heartbeat::{Frame, Heartbeat};
 #[doc(inline)]

@@ -124,9 +124,9 @@ def test_ready_state_through_its_life(browser, starlette, gateway, cutter, key):
 
 
 def test_an_answer_of_502_ends_it_for_good(browser, started, gateway, key):
-    """Why a drain must not answer: `EventSource` gives up on any status but 200."""
+    """Why nobody is answered by default: `EventSource` gives up on any status but 200."""
     upstream = started(processes.uvicorn("starlette_app:app"))
-    browser.open(gateway(upstream).url, f"/quiet?user_id={key}")
+    browser.open(gateway(upstream, "--no-answer", "answer").url, f"/quiet?user_id={key}")
     browser.until_entries("event", 1)
     upstream.kill()
     browser.until_entries("error", 2)

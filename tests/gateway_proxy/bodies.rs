@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Channel, StreamBody};
 use hyper::body::Frame;
 use hyper::{HeaderMap, Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
@@ -216,4 +218,34 @@ async fn trailers_pass_both_ways_over_http_2() {
 fn with_trailers(data: Bytes, trailers: HeaderMap) -> Body {
     let frames = [Frame::data(data), Frame::trailers(trailers)].map(Ok);
     BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_an_upload_reaches_the_client() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::start(&upstream.url);
+    for _ in 0..50 {
+        let stream = TcpStream::connect(gateway.address).await.expect("connects");
+        let (mut reads, mut writes) = stream.into_split();
+        let uploading = tokio::spawn(async move {
+            let head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n";
+            let _ = writes.write_all(head.as_bytes()).await;
+            let _ = writes.write_all(&vec![b'x'; 8_000_000]).await;
+            writes
+        });
+        let mut server = upstream.accept().await;
+        server.head().await;
+        let answer = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
+        server.send(answer).await;
+        // With much of the upload unread, which resets the connection.
+        drop(server);
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\nbig") {
+            let read = reads.read_buf(&mut got).await;
+            let text = String::from_utf8_lossy(&got);
+            assert!(matches!(read, Ok(1..)), "{read:?} after {text:?}");
+        }
+        assert!(got.starts_with(b"HTTP/1.1 413 "));
+        uploading.abort();
+    }
 }

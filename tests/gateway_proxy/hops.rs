@@ -82,7 +82,7 @@ async fn a_client_cannot_have_ours_taken_away() {
         assert_eq!(field(&sent, "x-forwarded-for"), ["127.0.0.1"]);
         assert_eq!(field(&sent, "x-forwarded-proto"), ["http"]);
         assert_eq!(field(&sent, "x-forwarded-host").len(), 1);
-        assert_eq!(field(&sent, "via"), ["1.1 sse-gateway"]);
+        assert_eq!(via(&sent), "1.1 sse-gateway-");
     }
 }
 
@@ -142,11 +142,18 @@ async fn whatever_a_trusted_proxy_says_goes_through() {
     }
 }
 
+/// `Via` without the digits by which each process knows itself.
+fn via(head: &str) -> &str {
+    let all = field(head, "via");
+    assert_eq!(all.len(), 1, "{head}");
+    all[0].trim_end_matches(|last: char| last.is_ascii_hexdigit())
+}
+
 #[tokio::test]
 async fn via_is_sent_behind_that_of_others() {
-    assert_eq!(field(&sent(&[], &[]).await, "via"), ["1.1 sse-gateway"]);
+    assert_eq!(via(&sent(&[], &[]).await), "1.1 sse-gateway-");
     let sent = sent(&[], &["Via: 1.0 fred", "Via: 2.0 edge"]).await;
-    assert_eq!(field(&sent, "via"), ["1.0 fred, 2.0 edge, 1.1 sse-gateway"]);
+    assert_eq!(via(&sent), "1.0 fred, 2.0 edge, 1.1 sse-gateway-");
 }
 
 #[tokio::test]

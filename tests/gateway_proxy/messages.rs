@@ -270,3 +270,38 @@ async fn a_length_beside_chunks_does_not_reach_the_upstream() {
     let got = client.rest().await;
     assert_eq!(field(&got, "connection"), ["close"]);
 }
+
+fn lines(number: usize) -> String {
+    (0..number).map(|line| format!("x-{line}: y\r\n")).collect()
+}
+
+#[tokio::test]
+async fn heads_of_many_lines_pass_and_a_limit_is_named() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::start(&upstream.url);
+    for (asked, answered, status) in [(240, 240, "200"), (1, 300, "502"), (300, 1, "431")] {
+        let mut client = Wire::connect(gateway.address).await;
+        let fields = format!("Host: h\r\nConnection: close\r\n{}", lines(asked));
+        client.send(format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
+        if status != "431" {
+            let mut server = upstream.accept().await;
+            assert_eq!(server.head().await.matches(": y\r\n").count(), asked);
+            let fields = format!(
+                "Content-Length: 0\r\nConnection: close\r\n{}",
+                lines(answered)
+            );
+            server
+                .send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"))
+                .await;
+        }
+        let got = client.rest().await;
+        assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
+        let passed = if status == "200" { answered } else { 0 };
+        assert_eq!(got.matches(": y\r\n").count(), passed, "{got}");
+        assert_eq!(
+            got.contains("more than 256 lines"),
+            status == "502",
+            "{got}"
+        );
+    }
+}

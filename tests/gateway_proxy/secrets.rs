@@ -86,7 +86,7 @@ async fn tokens_stay_secret(level: &str, format: &str, route: &str) {
     ] {
         let mut client = Wire::connect(gateway.address).await;
         let request = get(&target).replacen("GET", method, 1);
-        client.send(request).await;
+        client.send(request.as_str()).await;
         let mut server = upstream.accept().await;
         let head = server.head().await;
         assert!(head.starts_with(&format!("{method} {target} ")), "{head}");
@@ -104,7 +104,8 @@ async fn tokens_stay_secret(level: &str, format: &str, route: &str) {
 
         // The same when there is no response.
         let mut client = Wire::connect(gateway.address).await;
-        client.send(get(&target).replacen("GET", method, 1)).await;
+        let request = request.replacen("text/event-stream", "text/html", 1);
+        client.send(request).await;
         let mut server = upstream.accept().await;
         server.head().await;
         server.send("nonsense\r\n\r\n").await;

@@ -91,3 +91,46 @@ async fn an_upgraded_connection_lives_until_the_second_signal() {
     assert_eq!(client.rest().await, "");
     gateway.exit();
 }
+
+#[tokio::test]
+async fn a_second_signal_ends_event_streams_by_their_last_words() {
+    for method in ["GET", "POST"] {
+        let upstream = WireUpstream::bind().await;
+        let mut gateway = Gateway::with(&upstream.url, &["--drain-window", "30s"], &[]);
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .await;
+        let mut server = upstream.accept().await;
+        server.head().await;
+        server
+            .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+            .await;
+        client.until("data: 1").await;
+        gateway.terminate();
+        refuses(&gateway).await;
+        gateway.terminate();
+        let rest = client.rest().await;
+        assert!(rest.contains(": closing: drain\n"), "{rest}");
+        assert_eq!(gateway.exit().code(), Some(143));
+        let log = gateway.log_with("stream closed");
+        assert!(log.contains("reason=\"drain\""), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_is_ignored() {
+    let upstream = WireUpstream::bind().await;
+    let mut gateway = Gateway::start(&upstream.url);
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    gateway.signal("-HUP");
+    gateway.log_with("SIGHUP is ignored");
+    server
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await;
+    client.until("\r\n\r\nok").await;
+    assert!(gateway.is_running());
+}

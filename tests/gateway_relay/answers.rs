@@ -157,6 +157,8 @@ impl Scene {
             "off",
             "--on-leave",
             "cancel",
+            "--no-answer",
+            "answer",
         ];
         let flags = [&given, flags].concat();
         let gateway = Gateway::with_admin(&upstream.url, &flags);

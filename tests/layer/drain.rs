@@ -24,6 +24,27 @@ async fn client(layer: &EventLayer<Drain>, method: Method, upstream: Upstream) -
 const FAREWELL: &str = ": closing: drain\n";
 
 #[tokio::test(start_paused = true)]
+async fn all_streams_end_at_once_when_there_is_a_hurry() {
+    for was_started in [false, true] {
+        let handle = DrainHandle::new();
+        let layer = EventLayer::new(Drain::on(&handle).with_window(secs(10)));
+        let mut clients = Vec::new();
+        for method in [Method::GET, Method::POST] {
+            clients.push(client(&layer, method, upstream()).await);
+        }
+        if was_started {
+            handle.start();
+        }
+        handle.hurry();
+        handle.drained().await;
+        clients.push(client(&layer, Method::GET, upstream()).await);
+        for client in clients {
+            assert_eq!(client.await.unwrap(), [(0, FAREWELL), (0, "(end)")]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_streams_are_spread_over_the_window() {
     let handle = DrainHandle::new();
     let layer = EventLayer::new(Drain::on(&handle).with_window(secs(10)));

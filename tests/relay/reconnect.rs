@@ -252,6 +252,59 @@ async fn an_upstream_that_never_comes_back_is_given_up_and_not_in_a_hurry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_does_not_answer_is_asked_again_within_a_second() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.send("retry: 5000\n").await;
+    stream.events([1], true).await;
+    assert_eq!(client.text().await, "1");
+    stream.fail().await;
+    let mut call = calls.recv().await.unwrap();
+    for _ in 0..100 {
+        let asked = Instant::now();
+        call.leave_unanswered();
+        call = calls.recv().await.unwrap();
+        let waited = asked.elapsed().as_millis();
+        assert!((250..=1001).contains(&waited), "{waited}");
+    }
+    call.open().events([2], true).await;
+    assert_eq!(client.text().await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_brought_an_event_is_a_new_beginning() {
+    let layer = RelayLayer::shared(Key::default());
+    let (_app, mut calls, mut stream, mut client) = opened(&layer).await;
+    for number in 1..=20 {
+        stream.events([number], true).await;
+        assert_eq!(client.text().await, number.to_string());
+        stream.fail().await;
+        let lost = Instant::now();
+        stream = calls.recv().await.unwrap().open();
+        assert!(lost.elapsed() <= Duration::from_millis(1001), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_be_opened_when_there_is_no_upstream_yet() {
+    for layer in [RelayLayer::shared(Key::default()), RelayLayer::resumable()] {
+        let layer = layer.with_hold_without_upstream(true);
+        let (fake, mut calls) = upstream();
+        let app = app(&layer, &fake);
+        let waiting = send(&app, get("/"), "");
+        calls.recv().await.unwrap().leave_unanswered();
+        let mut client = waiting.client().await;
+        calls.recv().await.unwrap().leave_unanswered();
+        calls.recv().await.unwrap().open().events([1], false).await;
+        assert_eq!(client.text().await, "1", "there is no gap before the first");
+        // What the upstream answers passes.
+        let waiting = send(&app, get("/other"), "");
+        drop(calls.recv().await.unwrap().answer(502, &[]));
+        assert_eq!(waiting.answer().await.status(), StatusCode::BAD_GATEWAY);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_to_be_asked_too_late_is_asked_once_more_before_all_is_given_up() {
     let hour: &[_] = &[("retry-after", "3600")];
     for (retry, fields) in [("", hour), ("retry: 3600000\n\n", &[])] {

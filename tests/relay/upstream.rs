@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::{mpsc, oneshot};
 use tower::Service;
+use tower_sse::relay::NoUpstream;
 
 /// Makes requests wait for the test. Clones are the same upstream.
 #[derive(Clone)]
@@ -105,6 +106,15 @@ impl Call {
         // Whoever asked may have gone.
         let _ = self.answer.send(response.body(body).unwrap());
         Stream(sender)
+    }
+
+    /// Says that there is no answer to be had.
+    pub(crate) fn leave_unanswered(self) {
+        let (_, receiver) = mpsc::channel(1);
+        let body = FakeBody(receiver, SizeHint::with_exact(0));
+        let mut response = Response::builder().status(502).body(body).unwrap();
+        response.extensions_mut().insert(NoUpstream);
+        let _ = self.answer.send(response);
     }
 
     pub(crate) fn last_event_id(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::upstream::connect::Unresolved;
+use crate::upstream::tcp::Unresolved;
 
 /// Why there is no response, with what the log should say about it. The client is told the kind alone.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ pub(crate) enum FailureKind {
     Tls,
     /// It is the client who did not send the body, or sent a broken one.
     Client,
+    /// There was an answer, with a status that counts as none.
+    Status,
+    /// The head of the response is larger than we read.
+    LargeHead,
     /// Anything else, such as a response that is not HTTP.
     Other,
 }
@@ -51,6 +55,8 @@ impl FailureKind {
             Self::HeadTimeout => "head_timeout",
             Self::Tls => "tls",
             Self::Client => "client",
+            Self::Status => "status",
+            Self::LargeHead => "large_head",
             Self::Other => "error",
         }
     }
@@ -73,6 +79,10 @@ impl FailureKind {
             Self::HeadTimeout => "The upstream did not send a response in time.\n",
             Self::Tls => "No secure connection to the upstream could be made.\n",
             Self::Client => "The body of the request did not arrive.\n",
+            Self::Status => "The upstream's answer counts as none.\n",
+            Self::LargeHead => {
+                "The head of the upstream's response has more than 256 lines or 64 KiB.\n"
+            }
             Self::Other => "The upstream could not be reached, or did not answer in HTTP.\n",
         }
     }
@@ -156,6 +166,8 @@ impl Failure {
             || broken()
         {
             FailureKind::Reset
+        } else if error.is_parse_too_large() {
+            FailureKind::LargeHead
         } else {
             FailureKind::Other
         };

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
-use crate::config::{Config, Error, Route};
+use crate::config::{Config, Error, NoAnswer, Route};
 use crate::demo::{self, Demo};
 use crate::descriptors::For;
 use crate::proxy::Proxy;
@@ -21,7 +21,7 @@ use crate::stop::{self, Signals};
 use crate::streams::Streams;
 use crate::upstream::{Timeouts, Upstream, UpstreamClient};
 use crate::upstream_side::UpstreamSide;
-use crate::{descriptors, log, recorder, server, stack};
+use crate::{circle, descriptors, log, recorder, server, stack};
 
 /// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
 const DEMO_DRAIN: Duration = Duration::from_secs(2);
@@ -72,6 +72,7 @@ async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
 
     let (listener, address) = bind(config.listen, "--listen")?;
+    refuse_circles(&config, address)?;
     descriptors::divide(open_files)?;
     if let Some(admin_listen) = config.admin_listen {
         let (listener, address) = bind(admin_listen, "--admin-listen")?;
@@ -164,7 +165,11 @@ fn routes(
                 client
             }
         };
-        let proxy = Proxy::new(client, route.head_timeout, shutdown.clone());
+        let retry_statuses = match route.stream.no_answer {
+            NoAnswer::Answer => Vec::new(),
+            NoAnswer::Close | NoAnswer::Hold => route.stream.retry_statuses.clone(),
+        };
+        let proxy = Proxy::new(client, route.head_timeout, retry_statuses, shutdown.clone());
         let upstream = UpstreamSide::new(proxy, &route.name);
         let relay = relays.layer(route);
         let drain = stack::drain(drain, config);
@@ -172,6 +177,24 @@ fn routes(
         routes.push((route.clone(), stack));
     }
     Ok(routes)
+}
+
+/// A request to an upstream that is the gateway itself would come back until there are no descriptors left.
+fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
+    for route in config.routes.iter().chain(&config.fallback) {
+        let upstream = Upstream::parse(&route.upstream);
+        if upstream.is_ok_and(|upstream| circle::leads_to(&upstream, listen)) {
+            let (upstream, name) = (&route.upstream, &route.name);
+            return Err(Error::at(
+                "upstream",
+                format_args!(
+                    "{upstream} of route {name:?} is the gateway itself, which listens on {listen}; use the \
+                     application's address"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Error> {

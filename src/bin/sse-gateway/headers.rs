@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::claims;
+use crate::via;
 
 /// What the header of a request needs to know of its way.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +44,7 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, client_host: Option<&HeaderVa
         headers.remove(ACCEPT_ENCODING);
     }
     add_forwarded(headers, client_host, hop.peer);
-    claims::append(headers, &VIA, via(hop.from));
+    via::add(headers, hop.from);
 }
 
 /// Makes an upstream's header one for the client.
@@ -100,7 +101,8 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     })
 }
 
-fn accepts_event_stream(headers: &HeaderMap) -> bool {
+/// Whether `Accept` names `text/event-stream`.
+pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     tokens(headers, &ACCEPT).any(|range| {
         let essence = range.split(|&byte| byte == b';').next().unwrap_or(range);
         essence
@@ -130,15 +132,6 @@ fn add_forwarded(headers: &mut HeaderMap, client_host: Option<&HeaderValue>, pee
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// Who the message came through (RFC 9110 section 7.6.3): us, by a name that is nobody's address.
-fn via(received: Version) -> &'static str {
-    match received {
-        Version::HTTP_10 => "1.0 sse-gateway",
-        Version::HTTP_2 => "2.0 sse-gateway",
-        _ => "1.1 sse-gateway",
-    }
-}
 
 /// Makes several lines of a field one.
 fn join(headers: &mut HeaderMap, name: &HeaderName, separator: &[u8]) {
@@ -184,6 +177,10 @@ mod tests {
         from: Version::HTTP_11,
         to_http2: false,
     };
+
+    fn ours() -> String {
+        via::ours(Version::HTTP_11)
+    }
 
     #[test]
     fn what_belongs_to_the_connection_stays_there() {
@@ -235,7 +232,7 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-real-ip"], "203.0.113.1");
-        assert_eq!(headers["via"], "1.1 edge, 1.1 sse-gateway");
+        assert_eq!(headers["via"], format!("1.1 edge, {}", ours()));
     }
 
     #[test]
@@ -252,7 +249,7 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1, 203.0.113.2, 192.0.2.7"),
                 ("x-forwarded-proto", "http"),
                 ("x-forwarded-host", "shop.example:81"),
-                ("via", "1.1 sse-gateway"),
+                ("via", &ours()),
             ]
         );
         let mut headers = map(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "edge")]);
@@ -275,24 +272,23 @@ mod tests {
         to_upstream(&mut headers, None, Hop { peer: None, ..HOP });
         assert_eq!(
             lines(&headers),
-            [("x-forwarded-proto", "http"), ("via", "1.1 sse-gateway")]
+            [("x-forwarded-proto", "http"), ("via", &ours())]
         );
     }
 
     #[test]
     fn the_protocol_that_the_client_spoke_is_told() {
-        for (from, expected) in [
-            (Version::HTTP_10, "1.0 sse-gateway"),
-            (Version::HTTP_11, "1.1 sse-gateway"),
-            (Version::HTTP_2, "2.0 sse-gateway"),
-        ] {
+        for from in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
             let mut headers = HeaderMap::new();
             to_upstream(&mut headers, None, Hop { from, ..HOP });
-            assert_eq!(headers["via"], expected);
+            assert_eq!(headers["via"], via::ours(from));
         }
         let mut headers = map(&[("via", "1.0 fred"), ("via", "2.0 edge (x, y)")]);
         to_upstream(&mut headers, None, HOP);
-        assert_eq!(headers["via"], "1.0 fred, 2.0 edge (x, y), 1.1 sse-gateway");
+        assert_eq!(
+            headers["via"],
+            format!("1.0 fred, 2.0 edge (x, y), {}", ours())
+        );
     }
 
     #[test]

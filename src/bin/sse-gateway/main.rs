@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod circle;
 mod claims;
 mod cli;
 mod client_address;
@@ -15,10 +16,12 @@ mod failure;
 mod first_bytes;
 mod gateway;
 mod headers;
+mod hold;
 mod last_event_id;
 mod limiter;
 mod log;
 mod log_queue;
+mod no_answer;
 mod proxy;
 mod recorder;
 mod relays;
@@ -39,6 +42,7 @@ mod unless;
 mod upgrade;
 mod upstream;
 mod upstream_side;
+mod via;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -26,6 +26,7 @@ use crate::expect::{self, Gate};
 use crate::failure::{Failure, FailureKind};
 use crate::headers::{self, Hop};
 use crate::limiter;
+use crate::no_answer;
 use crate::request_body::{RequestBody, Upload};
 use crate::response_body::{BoxError, ProxyBody};
 use crate::shown_path::ShownPath;
@@ -46,16 +47,24 @@ pub(crate) struct Proxy {
 struct Inner {
     client: UpstreamClient,
     head_timeout: Duration,
+    retry_statuses: Vec<StatusCode>,
     shutdown: Shutdown,
 }
 
 impl Proxy {
-    /// `head_timeout` is how long the upstream may take for a response head, once it has all of the request.
-    pub(crate) fn new(client: UpstreamClient, head_timeout: Duration, shutdown: Shutdown) -> Self {
+    /// `head_timeout` is how long the upstream may take for a response head, once it has all of the request. An answer with
+    /// one of `retry_statuses` to a request that is [retried](no_answer::is_retried) counts as none.
+    pub(crate) fn new(
+        client: UpstreamClient,
+        head_timeout: Duration,
+        retry_statuses: Vec<StatusCode>,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 client,
                 head_timeout,
+                retry_statuses,
                 shutdown,
             }),
         }
@@ -94,6 +103,7 @@ impl Inner {
             gate,
             upload,
             wish,
+            is_retried,
         } = Forward::prepare(request, &self.client);
         let response = match self.head(request, upload).await {
             Ok(response) => response,
@@ -108,7 +118,23 @@ impl Inner {
                 Err(failure) => self.failed(&failure, path.as_ref()),
             };
         }
-        to_client(response, gate, &self.client)
+        let counts_as_none = is_retried && self.retry_statuses.contains(&response.status());
+        let mut response = to_client(response, gate, &self.client);
+        if counts_as_none {
+            self.mark_as_none(&mut response, path.as_ref());
+        }
+        response
+    }
+
+    fn mark_as_none(&self, response: &mut Response<ProxyBody>, path: Option<&ShownPath>) {
+        let kind = FailureKind::Status;
+        if let Some(suppressed) = self.client.warnings().pass(kind.label()) {
+            let (upstream, status) = (self.client.upstream(), response.status().as_u16());
+            let (path, suppressed) = (path.map(|path| &*path.0), limiter::told(suppressed));
+            tracing::warn!(status, %upstream, path, suppressed, "the upstream's answer counts as none");
+        }
+        response.extensions_mut().insert(kind);
+        response.extensions_mut().insert(NoUpstream);
     }
 
     /// Waits for the response head, as long as the upload moves and then for the timeout.
@@ -162,6 +188,7 @@ struct Forward {
     gate: Option<Arc<Gate>>,
     upload: Option<Arc<Upload>>,
     wish: Option<Wish>,
+    is_retried: bool,
 }
 
 impl Forward {
@@ -171,6 +198,7 @@ impl Forward {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
+        let is_retried = no_answer::is_retried(&parts);
         let client_host = parts.headers.get(HOST).cloned();
         if client_host.is_none() {
             parts.headers.insert(HOST, client.host().clone());
@@ -208,6 +236,7 @@ impl Forward {
             gate,
             upload,
             wish,
+            is_retried,
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
 
-use crate::config::{Ids, RelaySettings, Relayed, Route};
+use crate::config::{Ids, NoAnswer, RelaySettings, Relayed, Route};
 
 /// The relays of all routes, under one budget.
 #[derive(Clone)]
@@ -44,6 +44,7 @@ impl Relays {
         };
         let layer = self
             .set(layer, settings)
+            .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_request_timeout(route.head_timeout)

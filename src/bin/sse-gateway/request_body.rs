@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
 
 use crate::expect::Waiting;
 
@@ -96,6 +97,29 @@ impl Body for RequestBody {
         }
     }
 }
+
+/// Who is answered before it has sent all may write on, and would lose the answer if its connection was closed at that.
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        // Reading would ask for what the client keeps back.
+        if stream.waiting.is_some() || stream.body.is_end_stream() {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(LINGER, discard(stream.body)));
+        }
+    }
+}
+
+async fn discard(mut body: UnsyncBoxBody<Bytes, BoxError>) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// For so long what comes behind the answer is read.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What is known of an upload while its response is awaited: the upstream cannot be late with an answer to what it
 /// has not been told yet.

@@ -4,11 +4,11 @@
 //! (`claims`), and carries where it came from ([`ClientAddress`]) and how its path
 //! may be shown ([`ShownPath`]).
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -19,11 +19,13 @@ use tower_sse::relay;
 
 use crate::answer::answer;
 use crate::client_address::ClientAddress;
-use crate::config::Route;
+use crate::config::{NoAnswer, Route};
+use crate::limiter::Limiter;
+use crate::no_answer::{self, Unanswered};
 use crate::shown_path::ShownPath;
 use crate::stack::{Stack, StackBody};
 use crate::trusted_proxies::TrustedProxies;
-use crate::{claims, target};
+use crate::{claims, limiter, target, via};
 
 pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
 
@@ -33,6 +35,7 @@ pub(crate) struct Router {
     /// In order; the first that matches wins.
     routes: Arc<[(Route, Stack)]>,
     trusted: Arc<TrustedProxies>,
+    warnings: Arc<Limiter>,
 }
 
 impl Router {
@@ -40,16 +43,32 @@ impl Router {
         Router {
             routes: routes.into(),
             trusted: trusted.into(),
+            warnings: Limiter::every(Duration::from_secs(60)).into(),
         }
+    }
+}
+
+impl Router {
+    /// It would come back for as long as there are descriptors.
+    fn in_a_circle(&self) -> Answer {
+        if let Some(suppressed) = self.warnings.pass("circle") {
+            let suppressed = limiter::told(suppressed);
+            tracing::error!(
+                suppressed,
+                "a request came back by way of its upstream, which leads to this gateway; correct --upstream"
+            );
+        }
+        let text = "The upstream of this gateway leads back to it.\n";
+        plain(StatusCode::LOOP_DETECTED, text)
     }
 }
 
 impl Service<Request<Incoming>> for Router {
     type Response = Response<RoutedBody>;
-    type Error = Infallible;
+    type Error = Unanswered;
     type Future = Answer;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unanswered>> {
         Poll::Ready(Ok(()))
     }
 
@@ -57,6 +76,9 @@ impl Service<Request<Incoming>> for Router {
         let (mut parts, body) = request.into_parts();
         if let Err(refusal) = target::settle(&mut parts) {
             return plain(refusal.status, refusal.message);
+        }
+        if via::is_known(&parts.headers) {
+            return self.in_a_circle();
         }
         claims::judge(&mut parts, &self.trusted);
         let path = parts.uri.path();
@@ -76,13 +98,22 @@ impl Service<Request<Incoming>> for Router {
         {
             parts.extensions.insert(relay::ClientAddress(address));
         }
-        let (_, stack) = &self.routes[place];
+        let (route, stack) = &self.routes[place];
+        let may_be_left =
+            route.stream.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
         let response = stack.answer(Request::from_parts(parts, body));
-        Box::pin(async { Ok(response.await?.map(Either::Left)) })
+        Box::pin(async move {
+            let Ok(response) = response.await;
+            let response = response.map(Either::Left);
+            match may_be_left {
+                true => no_answer::leave(response),
+                false => Ok(response),
+            }
+        })
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Infallible>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Unanswered>> + Send>>;
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
     let response = answer(status, "text/plain; charset=utf-8", text).map(Either::Right);

@@ -221,6 +221,7 @@ where
         .header_read_timeout(FIRST_BYTES)
         .half_close(false)
         .max_buf_size(MAX_BUFFER)
+        .max_headers(MAX_LINES)
         .serve_connection(io, service)
         .with_upgrades();
     until_shutdown!(connection, shutdown)
@@ -286,6 +287,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bounds a request head, and what is written ahead for a slow client.
 const MAX_BUFFER: usize = 64 * 1024;
+/// Of a request head; above them hyper answers 431.
+const MAX_LINES: usize = 256;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const MAX_HEADERS: u32 = 64 * 1024;

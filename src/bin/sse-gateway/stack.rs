@@ -17,7 +17,8 @@ use tower_sse::stage::{
 use tower_sse::{EventBody, EventLayer, EventService};
 
 use crate::client_body::ClientBody;
-use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
+use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, NoAnswer, Route, StreamSettings};
+use crate::hold::{Hold, HoldBody, HoldService};
 use crate::response_body::ProxyBody;
 use crate::silence::{FailSilent, FailSilentBody, Silence};
 use crate::streams::{StreamLog, Streams};
@@ -26,7 +27,7 @@ use crate::upstream_side::UpstreamSide;
 /// A route's proxy with all that is done to its event streams.
 pub(crate) enum Stack {
     /// Each client has its own.
-    Plain(EventService<UpstreamSide, Stages>),
+    Plain(EventService<HoldService<UpstreamSide>, Stages>),
     /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
     Relayed(
         EventService<RelayService<FailSilent<EventService<UpstreamSide, UpstreamStages>>>, Stages>,
@@ -34,7 +35,7 @@ pub(crate) enum Stack {
 }
 
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
-pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages>, Pin<Box<RelayedBody>>>;
+pub(crate) type StackBody = Either<EventBody<HoldBody<ProxyBody>, Stages>, Pin<Box<RelayedBody>>>;
 
 pub(crate) type RelayedBody =
     EventBody<RelayBody<FailSilentBody<EventBody<ProxyBody, UpstreamStages>>>, Stages>;
@@ -114,7 +115,7 @@ pub(crate) fn build(
     );
     let stages = EventLayer::new(stages).with_max_event_bytes(stream.max_event_bytes);
     Ok(match relay {
-        None => Stack::Plain(stages.layer(upstream)),
+        None => Stack::Plain(stages.layer(HoldService::new(upstream, hold(stream)))),
         Some(relay) => {
             let upstream_stages = EventLayer::new((idle_timeout, Silence::default()))
                 .with_max_event_bytes(stream.max_event_bytes);
@@ -132,7 +133,7 @@ impl Stack {
     ) -> Pin<Box<dyn Future<Output = Result<Response<StackBody>, Infallible>> + Send>> {
         match self {
             Stack::Plain(stack) => {
-                let response = stack.clone().call(request);
+                let response = stack.clone().call(request.map(ClientBody::Coming));
                 Box::pin(async { Ok(response.await?.map(Either::Left)) })
             }
             Stack::Relayed(stack) => {
@@ -140,6 +141,15 @@ impl Stack {
                 Box::pin(async { Ok(response.await?.map(|body| Either::Right(Box::pin(body)))) })
             }
         }
+    }
+}
+
+fn hold(stream: &StreamSettings) -> Hold {
+    Hold {
+        at_once: stream.relay.hold,
+        after: stream.relay.open_after,
+        unanswered: stream.no_answer == NoAnswer::Hold,
+        give_up: stream.relay.give_up,
     }
 }
 

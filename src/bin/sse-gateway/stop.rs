@@ -3,7 +3,7 @@
 //! 1. `/readyz` says no, the listener and idle connections close without an answer: a browser whose reconnect is
 //!    *answered* with anything but 200 never comes back, one that is refused tries again.
 //! 2. Streams are drained over the window, with their farewell; finite ones and other requests finish.
-//! 3. At the deadline what is left is closed. A second order closes it at once.
+//! 3. At the deadline what is left is closed. A second order ends all streams at once, and closes what is left then.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,9 +25,10 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen for SIGTERM and SIGINT.
+    /// Begins to listen for SIGTERM and SIGINT, and to take no notice of SIGHUP but by a line of the log.
     pub(crate) fn listen() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|error| Error::at("signals", error));
+        tokio::spawn(ignore(listen(SignalKind::hangup())?));
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -39,6 +40,13 @@ impl Signals {
             _ = self.terminate.recv() => SignalKind::terminate(),
             _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
+    }
+}
+
+/// What SIGHUP does by default is to end the process, and with it all streams.
+async fn ignore(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("SIGHUP is ignored: settings are not read again; restart to change them");
     }
 }
 
@@ -77,6 +85,9 @@ pub(crate) async fn when_told(
         }
         kind = signals.next() => {
             tracing::warn!(streams = drain.open_streams(), "closing at once, as told again");
+            // Ended by us, they are not counted as clients that left.
+            drain.hurry();
+            let _ = tokio::time::timeout(LAST_WORDS, server).await;
             shutdown.now();
             // What a shell reports of a process that a signal ended.
             return ExitCode::from(128 + u8::try_from(kind.as_raw_value()).unwrap_or_default());

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request, Response, header};
-use hyper::body::Incoming;
 use metrics::{Counter, counter, describe_counter};
 use tower_service::Service;
 use tower_sse::relay::{ForAll, LastEventIdTaken};
@@ -55,24 +54,6 @@ impl UpstreamSide {
 
 fn connects(route: &str, result: &'static str) -> Counter {
     counter!(CONNECTS, "route" => route.to_owned(), "result" => result)
-}
-
-impl Service<Request<Incoming>> for UpstreamSide {
-    type Response = Response<ProxyBody>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Incoming>) -> Answer {
-        last_event_id::to_upstream(request.headers_mut());
-        Answer {
-            proxied: self.proxy.call(request),
-            counts: self.counts.clone(),
-        }
-    }
 }
 
 impl Service<Request<ClientBody>> for UpstreamSide {

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use super::known_no_answer::*;
 pub(crate) use super::known_relay::*;
 pub(crate) use super::setting::{Bare, Known, Scope, Setting};
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 41] = [
+pub(crate) static ALL: [&dyn Known; 43] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
@@ -39,6 +40,8 @@ pub(crate) static ALL: [&dyn Known; 41] = [
     &GAP_EVENT,
     &SLOW_CLIENT,
     &ON_LEAVE,
+    &NO_ANSWER,
+    &RETRY_STATUSES,
     &HOLD,
     &OPEN_AFTER,
     &GIVE_UP,

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod given;
 pub(crate) mod known;
+mod known_no_answer;
 mod known_relay;
 mod log_filter;
 mod pattern;
@@ -24,6 +25,7 @@ pub(crate) mod variables;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::StatusCode;
 use tower_sse::relay::Secret;
 
 pub(crate) use error::Error;
@@ -77,6 +79,9 @@ pub(crate) struct StreamSettings {
     pub(crate) pause_event: Option<String>,
     /// From 1 KiB to 1 GiB.
     pub(crate) max_event_bytes: usize,
+    pub(crate) no_answer: NoAnswer,
+    /// Answers of the upstream with one of these count as none.
+    pub(crate) retry_statuses: Vec<StatusCode>,
     pub(crate) relay: RelaySettings,
 }
 
@@ -111,6 +116,17 @@ pub(crate) enum IdleCounts {
     Bytes,
     /// Events with data.
     Events,
+}
+
+/// What a GET that names `text/event-stream` gets when there is no answer from upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// None: the connection is closed, or the stream of HTTP/2 reset.
+    Close,
+    /// One of ours.
+    Answer,
+    /// A stream, for which the upstream is asked again.
+    Hold,
 }
 
 /// How log lines are written.

@@ -154,6 +154,8 @@ fn stream(layers: Layers<'_>) -> Result<StreamSettings, Error> {
         lifetime: layers.get(&known::LIFETIME)?,
         pause_event: layers.get(&known::PAUSE_EVENT)?,
         max_event_bytes: layers.get(&known::MAX_EVENT_BYTES)?,
+        no_answer: layers.get(&known::NO_ANSWER)?,
+        retry_statuses: layers.get(&known::RETRY_STATUSES)?,
         relay,
     })
 }
@@ -195,11 +197,11 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
-    use http::{HeaderName, Method};
+    use http::{HeaderName, Method, StatusCode};
     use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
 
     use super::*;
-    use crate::config::{HeartbeatFrame, IdleCounts, LogFormat};
+    use crate::config::{HeartbeatFrame, IdleCounts, LogFormat, NoAnswer};
     use crate::trusted_proxies::TrustedProxies;
 
     fn resolve(text: &str) -> Config {
@@ -224,6 +226,8 @@ mod tests {
             lifetime: None,
             pause_event: None,
             max_event_bytes: 1 << 20,
+            no_answer: NoAnswer::Close,
+            retry_statuses: Vec::new(),
             relay: RelaySettings {
                 relayed: Relayed::No,
                 share_private: false,
@@ -307,6 +311,8 @@ mod tests {
             gap_event = 'gap'
             slow_client = 'skip'
             on_leave = 'linger:2s'
+            no_answer = 'hold'
+            retry_statuses = '502, 503'
             hold = true
             open_after = '3s'
             give_up = '4s'
@@ -332,6 +338,8 @@ mod tests {
             lifetime: Some(Duration::from_secs(3600)),
             pause_event: Some("pause".to_owned()),
             max_event_bytes: 2048,
+            no_answer: NoAnswer::Hold,
+            retry_statuses: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE],
             relay: RelaySettings {
                 relayed: Relayed::Shared(
                     "path,query:room"

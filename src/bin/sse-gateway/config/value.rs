@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use tower_sse::relay::{Begin, Key, OnLeave, Secret, SlowClient};
 
-use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat};
+use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer};
 use crate::trust::{self, Authority, Host};
 use crate::trusted_proxies::TrustedProxies;
 use crate::upstream::Upstream;
@@ -285,6 +285,33 @@ pub(crate) fn log_format(text: &str) -> Parsed<LogFormat> {
     )
 }
 
+pub(crate) fn no_answer(text: &str) -> Parsed<NoAnswer> {
+    choice(
+        text,
+        &[
+            ("close", NoAnswer::Close),
+            ("answer", NoAnswer::Answer),
+            ("hold", NoAnswer::Hold),
+        ],
+    )
+}
+
+pub(crate) fn statuses_or_off(text: &str) -> Parsed<Vec<StatusCode>> {
+    match text {
+        "off" => Ok(Vec::new()),
+        _ => text.split(',').map(|one| status(one.trim())).collect(),
+    }
+}
+
+fn status(text: &str) -> Parsed<StatusCode> {
+    let status = text.parse().ok();
+    status
+        .filter(|status: &StatusCode| status.is_client_error() || status.is_server_error())
+        .ok_or_else(|| {
+            format!("{text:?} is not the status of an error; use some from 400 to 599, such as 502,503,504, or off")
+        })
+}
+
 fn event_type(text: &str) -> Parsed<String> {
     match text {
         "" => Err("the event type is empty; use a name such as pause".to_owned()),
@@ -380,6 +407,16 @@ mod tests {
         assert_eq!(events("10000000"), Ok(MOST_EVENTS));
         for text in ["", "0", "10000001", "1e3", "many"] {
             assert!(events(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_those_of_errors() {
+        let both = vec![StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT];
+        assert_eq!(statuses_or_off("502, 504"), Ok(both));
+        assert_eq!(statuses_or_off("off"), Ok(Vec::new()));
+        for text in ["", "502,", "200", "304", "600", "5xx", "bad"] {
+            assert!(statuses_or_off(text).is_err(), "{text:?}");
         }
     }
 

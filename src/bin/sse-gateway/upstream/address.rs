@@ -106,6 +106,16 @@ impl Upstream {
         }
     }
 
+    /// Where connections go, unless it is a Unix socket. The host of an IPv6 address has its brackets.
+    pub(crate) fn host_and_port(&self) -> Option<(&str, u16)> {
+        let (uri, default) = match &self.0 {
+            Kind::Http(uri) | Kind::H2c(uri) => (uri, 80),
+            Kind::Https(uri) => (uri, 443),
+            Kind::Unix(_) => return None,
+        };
+        Some((uri.host()?, uri.port_u16().unwrap_or(default)))
+    }
+
     /// Host and port as they were written; `localhost` for a Unix socket.
     pub(super) fn authority(&self) -> String {
         match &self.0 {

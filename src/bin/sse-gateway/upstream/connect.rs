@@ -1,20 +1,16 @@
-//! Opens connections: TCP with happy eyeballs, TLS over it, Unix sockets.
+//! Opens connections: TCP, TLS over it, Unix sockets.
 
 use std::error::Error;
-use std::fmt;
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::crypto::ring;
@@ -27,10 +23,16 @@ use crate::failure::Failure;
 
 use super::Upstream;
 use super::address::Endpoint;
+use super::tcp::Tcp;
 
 /// A connection of any kind. One virtual call a read is nothing beside the read.
+///
+/// An upstream may answer before it has the whole request, and close. Writing fails then, at which hyper would give up, so what is
+/// written goes nowhere from there on: reading gives the answer, or the reason why there is none.
 pub(super) struct Io {
     io: Box<dyn Duplex>,
+    /// The upstream takes nothing more.
+    is_closed: bool,
     _descriptor: Descriptor,
 }
 
@@ -47,15 +49,15 @@ pub(super) struct Connector {
 
 #[derive(Clone)]
 enum Kind {
-    Tcp(HttpConnector<Resolver>, Uri),
-    Tls(HttpsConnector<HttpConnector<Resolver>>, Uri),
+    Tcp(Tcp, Uri),
+    Tls(HttpsConnector<Tcp>, Uri),
     Unix(PathBuf),
 }
 
 impl Connector {
     pub(super) fn new(upstream: &Upstream, timeout: Duration) -> Result<Self, String> {
         let kind = match upstream.endpoint() {
-            Endpoint::Tcp(uri) => Kind::Tcp(tcp(), uri.clone()),
+            Endpoint::Tcp(uri) => Kind::Tcp(Tcp::new(), uri.clone()),
             Endpoint::Tls(uri) => {
                 let config = tls_config()
                     .map_err(|error| format!("no certificates to trust {upstream} by: {error}"))?;
@@ -63,7 +65,7 @@ impl Connector {
                     .with_tls_config(config)
                     .https_only()
                     .enable_http1()
-                    .wrap_connector(tcp());
+                    .wrap_connector(Tcp::new());
                 Kind::Tls(connector, uri.clone())
             }
             Endpoint::Unix(path) => Kind::Unix(path.to_owned()),
@@ -79,6 +81,7 @@ impl Connector {
         match tokio::time::timeout(self.timeout, self.open()).await {
             Ok(Ok(io)) => Ok(Io {
                 io,
+                is_closed: false,
                 _descriptor: descriptor,
             }),
             Ok(Err(error)) => Err(Failure::connecting(&*error)),
@@ -111,7 +114,16 @@ impl Write for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        if self.is_closed {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_write(cx, bytes)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_write_vectored(
@@ -119,7 +131,17 @@ impl Write for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let all = || slices.iter().map(|slice| slice.len()).sum();
+        if self.is_closed {
+            return Poll::Ready(Ok(all()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(all()))
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -127,7 +149,16 @@ impl Write for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.is_closed {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(()))
+            }
+            flushed => Poll::Ready(flushed),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -135,15 +166,11 @@ impl Write for Io {
     }
 }
 
-fn tcp() -> HttpConnector<Resolver> {
-    let mut connector = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_keepalive(Some(KEEPALIVE));
-    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    #[cfg(target_os = "linux")]
-    connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
-    connector
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// Trusts what the platform trusts; on Linux also `SSL_CERT_FILE` and `SSL_CERT_DIR`.
@@ -154,44 +181,4 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
             .with_platform_verifier()?
             .with_no_client_auth(),
     )
-}
-
-const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-#[cfg(target_os = "linux")]
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The system's resolver, with errors that can be told from a failed connect.
-#[derive(Clone)]
-struct Resolver(GaiResolver);
-
-/// The upstream's name has no address.
-#[derive(Debug)]
-pub(crate) struct Unresolved(std::io::Error);
-
-impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        self.0.poll_ready(cx).map_err(Unresolved)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let lookup = self.0.call(name);
-        Box::pin(async move { lookup.await.map_err(Unresolved) })
-    }
-}
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("name not resolved")
-    }
-}
-
-impl Error for Unresolved {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
 }

@@ -66,6 +66,7 @@ impl Pool {
         let io = self.connector.connect().await?;
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_BUFFER)
+            .max_headers(MAX_LINES)
             .handshake(io)
             .await
             .map_err(|error| Failure::sending(&error))?;
@@ -184,5 +185,7 @@ impl Idle {
 
 /// Bounds a response head, and what is read ahead of a slow client.
 const MAX_BUFFER: usize = 64 * 1024;
+/// Of a response head.
+const MAX_LINES: usize = 256;
 const MAX_IDLE: usize = 256;
 const MAX_IDLE_TIME: Duration = Duration::from_secs(30);

@@ -7,15 +7,17 @@
 //!
 //! - [`address`](self::Upstream): what `--upstream` may be.
 //! - `connect`: TCP, TLS and Unix sockets.
+//! - `tcp`: to one of a name's addresses.
 //! - `http1`: a pool of HTTP/1.1 connections, one request on each at a time.
 //! - `http2`: few HTTP/2 connections, shared by all requests.
 //! - `body`: the response body, which gives its connection back when it ends.
 
 mod address;
 mod body;
-pub(crate) mod connect;
+mod connect;
 mod http1;
 mod http2;
+pub(crate) mod tcp;
 
 use std::sync::Arc;
 use std::time::Duration;

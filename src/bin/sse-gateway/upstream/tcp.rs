@@ -1,0 +1,237 @@
+//! Connects to one of a name's addresses (Happy Eyeballs, RFC 8305).
+//!
+//! hyper-util's connector does it between the two families. Within one it tries an address for as long as there is time, so a
+//! name whose first address drops packets was never reached.
+
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, ready};
+use std::iter;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tower_service::Service;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The next address is tried when the one before has not answered for so long.
+const TURN: Duration = Duration::from_millis(250);
+
+/// Opens connections of TCP. The name is resolved for each; clones share what answered last.
+#[derive(Clone)]
+pub(super) struct Tcp {
+    resolver: GaiResolver,
+    answered: Arc<Mutex<Option<SocketAddr>>>,
+}
+
+impl Tcp {
+    pub(super) fn new() -> Self {
+        Tcp {
+            resolver: GaiResolver::new(),
+            answered: Arc::default(),
+        }
+    }
+
+    async fn connect(mut self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+        let host = uri.host().unwrap_or_default();
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let name = match host.parse::<Name>() {
+            Ok(name) if !is_address => name,
+            _ => return Ok(connector(self.resolver).call(uri).await?),
+        };
+        let addresses = self.resolver.call(name).await.map_err(Unresolved)?;
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = in_turn(addresses.collect(), answered);
+        let (address, io) = race(addresses, move |address| {
+            let connecting = connector(One(address)).call(uri.clone());
+            async move { connecting.await.map_err(BoxError::from) }
+        })
+        .await?;
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        Ok(io)
+    }
+}
+
+impl Service<Uri> for Tcp {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(uri))
+    }
+}
+
+/// The order of the resolver with the families in turn, and first of all the one that answered last.
+fn in_turn(addresses: Vec<SocketAddr>, answered: Option<SocketAddr>) -> Vec<SocketAddr> {
+    let is_6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == is_6_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all: Vec<SocketAddr> = Vec::new();
+    while first.len() + second.len() > 0 {
+        all.extend(first.next());
+        all.extend(second.next());
+    }
+    // A stable sort: `false` is less.
+    all.sort_by_key(|address| Some(*address) != answered);
+    all
+}
+
+/// The first that is connected. Others begin when it is their turn, or when one before has failed.
+async fn race<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<(SocketAddr, T), BoxError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, BoxError>> + Send + 'static,
+{
+    let mut waiting = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut error = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            let attempt = connect(address);
+            attempts.spawn(async move { attempt.await.map(|io| (address, io)) });
+        }
+        let ended = match waiting.len() {
+            0 => attempts.join_next().await,
+            _ => match timeout(TURN, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
+        };
+        match ended {
+            None => return Err(error.unwrap_or_else(|| "the name has no address".into())),
+            Some(Ok(Ok(connected))) => return Ok(connected),
+            Some(Ok(Err(failed))) => {
+                error.get_or_insert(failed);
+            }
+            Some(Err(failed)) => {
+                error.get_or_insert(failed.into());
+            }
+        }
+    }
+}
+
+/// Resolves every name to this.
+#[derive(Clone)]
+struct One(SocketAddr);
+
+impl Service<Name> for One {
+    type Response = iter::Once<SocketAddr>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(iter::once(self.0)))
+    }
+}
+
+fn connector<R>(resolver: R) -> HttpConnector<R> {
+    let mut connector = HttpConnector::new_with_resolver(resolver);
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
+    connector
+}
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The upstream's name has no address.
+#[derive(Debug)]
+pub(crate) struct Unresolved(std::io::Error);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("name not resolved")
+    }
+}
+
+impl Error for Unresolved {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn addresses(all: &[&str]) -> Vec<SocketAddr> {
+        let parse = |address: &&str| address.parse().expect("an address");
+        all.iter().map(parse).collect()
+    }
+
+    /// Which address is reached, and after how many milliseconds; 1 drops packets, 2 refuses, others answer after 100 ms.
+    async fn reached(all: &[&str]) -> (Result<String, String>, u128) {
+        let began = Instant::now();
+        let result = race(addresses(all), |address| async move {
+            match address.port() {
+                1 => std::future::pending().await,
+                2 => return Err("refused".into()),
+                _ => sleep(Duration::from_millis(100)).await,
+            }
+            Ok(())
+        })
+        .await;
+        let address = result.map(|(address, ())| address.to_string());
+        let address = address.map_err(|error| error.to_string());
+        (address, began.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
+        let ok = |address: &str| Ok(address.to_owned());
+        let (dropping, refusing) = ("192.0.2.1:1", "192.0.2.2:2");
+        for (all, expected, after) in [
+            (&["192.0.2.3:80"][..], ok("192.0.2.3:80"), 100),
+            (&[dropping, "192.0.2.3:80"], ok("192.0.2.3:80"), 350),
+            (&[dropping, dropping, "[::1]:80"], ok("[::1]:80"), 600),
+            (&[refusing, "192.0.2.3:80"], ok("192.0.2.3:80"), 100),
+            (&["192.0.2.3:80", dropping], ok("192.0.2.3:80"), 100),
+            (&[refusing, refusing], Err("refused".to_owned()), 0),
+            (&[], Err("the name has no address".to_owned()), 0),
+        ] {
+            assert_eq!(reached(all).await, (expected, after), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn families_take_turns_and_the_one_that_answered_is_first() {
+        let (a, b, c, d) = ("[::1]:80", "[::2]:80", "192.0.2.1:80", "192.0.2.2:80");
+        let all = addresses(&[a, b, c, d]);
+        assert_eq!(in_turn(all.clone(), None), addresses(&[a, c, b, d]));
+        let answered = Some(d.parse().expect("an address"));
+        assert_eq!(in_turn(all, answered), addresses(&[d, a, c, b]));
+        assert_eq!(in_turn(addresses(&[c, a]), answered), addresses(&[c, a]));
+    }
+}
