@@ -21,6 +21,8 @@ pub(super) struct Driver<St: Stage> {
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event.
     pub(super) trailers: Option<HeaderMap>,
+    /// The server had its chance to write the last words, which it may drop when the body fails.
+    has_paused: bool,
 }
 
 /// An upstream that always has a chunk ready lets other tasks run after so many.
@@ -34,7 +36,17 @@ impl<St: Stage> Driver<St> {
             waker: None,
             ready: 0,
             trailers: None,
+            has_paused: false,
         }
+    }
+
+    /// Lets the server write what it was given before the body fails. Pending once, with the waker called.
+    pub(super) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.has_paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// A chunk came.

@@ -23,7 +23,7 @@ use super::retry_after;
 use super::shared::{How, Of, Phase, Refusal, Relay};
 use super::vary::{Vary, has_directive};
 use crate::history::{History, Reserved};
-use crate::stage;
+use crate::stage::{self, EndNote};
 
 /// So long the answer to an attempt is waited for at least, also when it is the last one.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -51,9 +51,9 @@ pub(super) enum Source<R, E> {
     /// The upstream is yet to be asked.
     Ask(oneshot::Sender<First<R, E>>),
     /// A client has asked for itself, and was given a stream before there is an answer.
-    Pending(Answer<R, E>),
+    Pending(Answer<R, E>, EndNote),
     /// A client has asked for itself, and this is the answer.
-    Body(Box<R>),
+    Body(Box<R>, EndNote),
 }
 
 /// The upstream request, to be made as often as it takes.
@@ -84,6 +84,8 @@ pub(super) struct Upstream<S, R, E, H: History> {
     pub(super) can_be_repeated: bool,
     pending: Option<Answer<R, E>>,
     body: Option<Box<R>>,
+    /// How the answer's stream ended, if a stage has ended it.
+    pub(super) note: EndNote,
     /// Taken when the client that leads was answered.
     first: Option<oneshot::Sender<First<R, E>>>,
     /// Whether clients were given a head.
@@ -106,11 +108,20 @@ where
         source: Source<R, E>,
     ) -> Self {
         let (mut pending, mut body, mut first) = (None, None, None);
-        match source {
-            Source::Ask(sender) => first = Some(sender),
-            Source::Pending(answer) => pending = Some(answer),
-            Source::Body(inner) => body = Some(inner),
-        }
+        let note = match source {
+            Source::Ask(sender) => {
+                first = Some(sender);
+                EndNote::default()
+            }
+            Source::Pending(answer, note) => {
+                pending = Some(answer);
+                note
+            }
+            Source::Body(inner, note) => {
+                body = Some(inner);
+                note
+            }
+        };
         Upstream {
             config: relay.config.clone(),
             can_be_repeated: template.is_some() && relay.is_asked_again,
@@ -123,6 +134,7 @@ where
             template,
             pending,
             body,
+            note,
             first,
             backoff: Backoff::new(),
         }
@@ -141,7 +153,9 @@ where
         let mut answer = match (self.pending.take(), &self.template) {
             (Some(pending), _) => pending,
             (None, Some(template)) => {
-                let request = template.request(last_id);
+                let mut request = template.request(last_id);
+                self.note = EndNote::default();
+                request.extensions_mut().insert(self.note.clone());
                 let mut service = self.service.clone();
                 std::mem::swap(&mut service, &mut self.service);
                 let asking = async move {

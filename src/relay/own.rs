@@ -24,7 +24,7 @@ use super::share::Relayed;
 use super::shared::{Client, How, Phase};
 use super::{ClientAddress, Hangup, RelayBody, gap, task};
 use crate::history::{Found, History, Log, Start};
-use crate::stage;
+use crate::stage::{self, EndNote};
 
 pub(super) async fn answer<S, B, R, H>(
     with: Relaying<H>,
@@ -69,6 +69,8 @@ where
     if let Some(hangup) = hangup.clone() {
         parts.extensions.insert(hangup);
     }
+    let note = EndNote::default();
+    parts.extensions.insert(note.clone());
     let Services { ready, other } = services;
     let mut service = ready.unwrap_or_else(|| other.clone());
     let mut called: Answer<R, S::Error> = Box::pin(async move {
@@ -86,9 +88,9 @@ where
             if stage::bypass(&head, false).is_some() {
                 return Ok(Response::from_parts(head, RelayBody::untouched(body)));
             }
-            (Some(head), Source::Body(Box::new(body)))
+            (Some(head), Source::Body(Box::new(body), note))
         }
-        None => (None, Source::Pending(called)),
+        None => (None, Source::Pending(called, note)),
     };
     let opened = registry.open_own(
         config,
@@ -106,11 +108,11 @@ where
             registry.refuse(config, why);
             // What was not answered early enough is waited for.
             let response = match (head, source) {
-                (Some(head), Source::Body(body)) => Response::from_parts(
+                (Some(head), Source::Body(body, _)) => Response::from_parts(
                     head,
                     RelayBody::behind(Bytes::new(), Some(Box::into_pin(body))),
                 ),
-                (_, Source::Pending(called)) => called.await?.map(RelayBody::untouched),
+                (_, Source::Pending(called, _)) => called.await?.map(RelayBody::untouched),
                 _ => Head::status(StatusCode::BAD_GATEWAY).response(RelayBody::empty()),
             };
             return Ok(response);

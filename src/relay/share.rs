@@ -28,7 +28,7 @@ use super::shared::{Client, How, Phase, Refusal};
 use super::vary::Vary;
 use super::{Begin, ClientAddress, Hangup, Key, RelayBody, gap, task};
 use crate::history::{Found, History, Log, Reserved, Start};
-use crate::stage;
+use crate::stage::{self, EndNote};
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
 /// looked for anew.
@@ -423,6 +423,8 @@ impl<H: History> Sharing<H> {
             true => Template::new(self.key.for_all(&self.parts, &[]), Bytes::new()),
             false => Template::copy(&self.parts),
         };
+        let note = EndNote::default();
+        self.parts.extensions.insert(note.clone());
         let sent = self.parts.headers.clone();
         let head = request_without_headers(&self.parts);
         let head = std::mem::replace(&mut self.parts, head);
@@ -450,7 +452,7 @@ impl<H: History> Sharing<H> {
         let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
         let relay = Arc::clone(&client);
         let registry = self.with.registry.clone();
-        let source = Source::Body(Box::new(body));
+        let source = Source::Body(Box::new(body), note);
         let service = services.other;
         tokio::spawn(task::run(relay, registry, service, Some(template), source));
         let told = match &self.last {

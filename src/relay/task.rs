@@ -207,7 +207,11 @@ where
         self.was_connected = true;
         self.reading.begin(&self.config, before, resumes);
         let connected = ConnectedGauge::new(&self.config);
-        let loss = self.read(body).await;
+        let loss = match self.read(body).await {
+            // To a client it would be that all was said.
+            Loss::Clean if self.upstream.note.is_by_stage() => Loss::Failed,
+            loss => loss,
+        };
         drop(connected);
 
         if loss == Loss::Clean && self.ends_cleanly() {

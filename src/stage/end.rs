@@ -10,8 +10,10 @@ pub enum End {
     Finished,
     /// The upstream's body failed, and so does the client's.
     Failed,
-    /// A stage ended it, cleanly.
+    /// A stage ended it, at a boundary from which its client goes on by itself.
     Closed(Reason),
+    /// A stage broke it off: its client would take what it has for all there is.
+    Broken(Reason),
     /// The body was dropped before its end: the client has gone, or the server gave up on it.
     Dropped,
 }
@@ -23,7 +25,7 @@ impl End {
         match self {
             End::Finished => "upstream_end",
             End::Failed => "upstream_error",
-            End::Closed(reason) => reason.as_str(),
+            End::Closed(reason) | End::Broken(reason) => reason.as_str(),
             End::Dropped => "client",
         }
     }

@@ -143,15 +143,15 @@ async fn nothing_outside_of_the_key_reaches_the_upstream() {
         server.numbers([1]).await;
         assert_eq!(other.data(1).await, ["1"]);
         assert_eq!(upstream_requests(&gateway).await, "1");
+        // A lost stream would be asked for again, and taken for the next one's.
+        let mut servers = Vec::new();
         if host.is_some() {
             for (from, to) in [
                 ("session=s1", "session=s2"),
                 ("room=7", "room=8"),
                 ("rooms.example", "other.example"),
             ] {
-                let (_client, _, server) =
-                    led(&gateway, &upstream, &request.replace(from, to)).await;
-                drop(server);
+                servers.push(led(&gateway, &upstream, &request.replace(from, to)).await);
             }
         }
     }

@@ -11,36 +11,36 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tower_sse::relay::{RelayBody, RelayLayer, RelayService};
 use tower_sse::stage::{
-    Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime, Metrics,
-    NoBuffering, Retry,
+    BrokenEnds, Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime,
+    Metrics, NoBuffering, Retry,
 };
 use tower_sse::{EventBody, EventLayer, EventService};
 
 use crate::client_body::ClientBody;
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
 use crate::response_body::ProxyBody;
-use crate::silence::{FailSilent, FailSilentBody, Silence};
 use crate::streams::{StreamLog, Streams};
 use crate::upstream_side::UpstreamSide;
 
 /// A route's proxy with all that is done to its event streams.
 pub(crate) enum Stack {
     /// Each client has its own.
-    Plain(EventService<UpstreamSide, Stages>),
+    Plain(EventService<UpstreamSide, Stages, BrokenEnds>),
     /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
     Relayed(
-        EventService<RelayService<FailSilent<EventService<UpstreamSide, UpstreamStages>>>, Stages>,
+        EventService<
+            RelayService<EventService<UpstreamSide, Option<IdleTimeout>>>,
+            Stages,
+            BrokenEnds,
+        >,
     ),
 }
 
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
-pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages>, Pin<Box<RelayedBody>>>;
+pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages, BrokenEnds>, Pin<Box<RelayedBody>>>;
 
 pub(crate) type RelayedBody =
-    EventBody<RelayBody<FailSilentBody<EventBody<ProxyBody, UpstreamStages>>>, Stages>;
-
-/// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
-pub(crate) type UpstreamStages = (Option<IdleTimeout>, Silence);
+    EventBody<RelayBody<EventBody<ProxyBody, Option<IdleTimeout>>>, Stages, BrokenEnds>;
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -112,14 +112,16 @@ pub(crate) fn build(
             }
         }),
     );
-    let stages = EventLayer::new(stages).with_max_event_bytes(stream.max_event_bytes);
+    let stages = EventLayer::new(stages)
+        .with_max_event_bytes(stream.max_event_bytes)
+        .with_broken_ends();
     Ok(match relay {
         None => Stack::Plain(stages.layer(upstream)),
         Some(relay) => {
-            let upstream_stages = EventLayer::new((idle_timeout, Silence::default()))
-                .with_max_event_bytes(stream.max_event_bytes);
-            let relayed = relay.layer(FailSilent(upstream_stages.layer(upstream)));
-            Stack::Relayed(stages.layer(relayed))
+            // In front of a relay the upstream's silence can be told from that of a relay which waits for it.
+            let upstream_stages =
+                EventLayer::new(idle_timeout).with_max_event_bytes(stream.max_event_bytes);
+            Stack::Relayed(stages.layer(relay.layer(upstream_stages.layer(upstream))))
         }
     })
 }
