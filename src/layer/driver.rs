@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,9 +22,12 @@ pub(super) struct Driver<St: Stage> {
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event.
     pub(super) trailers: Option<HeaderMap>,
-    /// The server had its chance to write the last words, which it may drop when the body fails.
-    has_paused: bool,
+    /// Since it waits for the server to write the last words.
+    pauses: bool,
 }
+
+/// So long a server has to write the last words of a stream that is broken off.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// An upstream that always has a chunk ready lets other tasks run after so many.
 const READY_AT_MOST: u32 = 64;
@@ -36,17 +40,19 @@ impl<St: Stage> Driver<St> {
             waker: None,
             ready: 0,
             trailers: None,
-            has_paused: false,
+            pauses: false,
         }
     }
 
-    /// Lets the server write what it was given before the body fails. Pending once, with the waker called.
+    /// Lets the server write what it was given before the body fails, since it drops what it has not written by then.
     pub(super) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.has_paused, true) {
-            return Poll::Ready(());
+        if !std::mem::replace(&mut self.pauses, true) {
+            self.sleep = Some(Box::pin(tokio::time::sleep(LAST_WORDS)));
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
     }
 
     /// A chunk came.
