@@ -160,7 +160,7 @@ pub(crate) static IDS: Setting<Ids> = Setting {
     heading: "Streams",
     form: "fill|replace|keep|off",
     default: Some("fill"),
-    about: "Give ids to events that have none, to all, or trust a shared upstream's (keep).",
+    about: "Give ids to events of GETs that have none, to all, or trust a shared upstream's (keep).",
     scope: Scope::Route,
     bare: Bare::Nothing,
     parse: value::ids,
