@@ -3,13 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::{Instant, Sleep};
 
-use crate::stage::{Pipeline, Stage};
+use crate::stage::{LAST_WORDS, Pipeline, Stage};
 
 /// All that a body needs which is an event stream. Boxed, so that other bodies stay small.
 #[derive(Debug)]
@@ -25,9 +24,6 @@ pub(super) struct Driver<St: Stage> {
     /// Since it waits for the server to write the last words.
     pauses: bool,
 }
-
-/// So long a server has to write the last words of a stream that is broken off.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// An upstream that always has a chunk ready lets other tasks run after so many.
 const READY_AT_MOST: u32 = 64;

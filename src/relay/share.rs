@@ -258,7 +258,7 @@ impl<H: History> Sharing<H> {
                     let (told, catch_up) = match &self.last {
                         Some(last) if proven.is_none() => {
                             config.metrics.replay(Replay::Unknown);
-                            let told = gap::event(config, &gap::from_the_start(&client));
+                            let told = gap::event(&client, &gap::from_the_start(&client));
                             (told, self.catch_up(&client, 0, last, names, other))
                         }
                         _ => (Vec::new(), None),
@@ -340,7 +340,7 @@ impl<H: History> Sharing<H> {
             Some(How::Left | How::Refused | How::GaveUp) => return Joining::Again,
         }
         let retry = client.retry();
-        let told = gap::found(config, &joined.found);
+        let told = gap::found(&client, &joined.found);
         let may_come = last.filter(|_| unknown && ended.is_none());
         let names = client.vary().map_or(Vec::new(), Vary::names);
         let catch_up =
@@ -460,7 +460,7 @@ impl<H: History> Sharing<H> {
                 self.with.config.metrics.replay(Replay::Unknown);
                 // The upstream was told of its own.
                 match last.upstream {
-                    None => gap::event(&self.with.config, &gap::from_the_start(&client)),
+                    None => gap::event(&client, &gap::from_the_start(&client)),
                     Some(_) => Vec::new(),
                 }
             }

@@ -57,6 +57,12 @@ impl Reason {
     pub const STALLED: Reason = Reason("stalled");
     /// The stream was old enough.
     pub const LIFETIME: Reason = Reason("lifetime");
+    /// The upstream was lost, and cannot be asked for the rest.
+    pub const UPSTREAM: Reason = Reason("upstream_error");
+    /// The client was too slow to be given all.
+    pub const SLOW: Reason = Reason("slow");
+    /// Something that the client missed is not kept any more.
+    pub const GAP: Reason = Reason("gap");
     /// The server is about to stop.
     pub const DRAIN: Reason = Reason("drain");
 

@@ -1,6 +1,7 @@
 //! How a body ends whose stream was broken off.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Reason;
 
@@ -23,6 +24,10 @@ pub trait Ends: sealed::Sealed + Send + Sync + Unpin + 'static {
     /// The stream was broken off. `None` ends the body as if it were whole.
     fn broken<E>(reason: Reason) -> Option<Self::Error<E>>;
 }
+
+/// So long a server has to write the last words of a stream that is broken off: it drops what it has not written when the
+/// body fails.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// All streams end as if they were whole, and the error of a body is that of the body inside. The default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

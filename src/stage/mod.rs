@@ -84,6 +84,7 @@ pub use compose::CloneStage;
 pub use drain::{Drain, DrainHandle};
 pub use end::{Bypass, End, Reason};
 pub(crate) use end_note::EndNote;
+pub(crate) use ends::LAST_WORDS;
 pub use ends::{BrokenEnds, CleanEnds, Ends, StreamError};
 #[doc(inline)]
 pub use event_ids::EventIds;

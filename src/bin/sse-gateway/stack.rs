@@ -9,7 +9,8 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use tower_layer::Layer;
 use tower_service::Service;
-use tower_sse::relay::{RelayBody, RelayLayer, RelayService};
+use tower_sse::history::{MemoryHistory, MemoryLog};
+use tower_sse::relay::{RelayBody, RelayService};
 use tower_sse::stage::{
     BrokenEnds, Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime,
     Metrics, NoBuffering, Retry,
@@ -18,6 +19,7 @@ use tower_sse::{EventBody, EventLayer, EventService};
 
 use crate::client_body::ClientBody;
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
+use crate::relays;
 use crate::response_body::ProxyBody;
 use crate::streams::{StreamLog, Streams};
 use crate::upstream_side::UpstreamSide;
@@ -29,7 +31,11 @@ pub(crate) enum Stack {
     /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
     Relayed(
         EventService<
-            RelayService<EventService<UpstreamSide, Option<IdleTimeout>>>,
+            RelayService<
+                EventService<UpstreamSide, Option<IdleTimeout>>,
+                MemoryHistory,
+                BrokenEnds,
+            >,
             Stages,
             BrokenEnds,
         >,
@@ -39,8 +45,11 @@ pub(crate) enum Stack {
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
 pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages, BrokenEnds>, Pin<Box<RelayedBody>>>;
 
-pub(crate) type RelayedBody =
-    EventBody<RelayBody<EventBody<ProxyBody, Option<IdleTimeout>>>, Stages, BrokenEnds>;
+pub(crate) type RelayedBody = EventBody<
+    RelayBody<EventBody<ProxyBody, Option<IdleTimeout>>, MemoryLog, BrokenEnds>,
+    Stages,
+    BrokenEnds,
+>;
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -67,7 +76,7 @@ pub(crate) type Stages = (
 pub(crate) fn build(
     route: &Route,
     upstream: UpstreamSide,
-    relay: Option<RelayLayer>,
+    relay: Option<relays::Layer>,
     drain: Drain,
     streams: &Streams,
 ) -> Result<Stack, Error> {

@@ -9,7 +9,7 @@ use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 41] = [
+pub(crate) static ALL: [&dyn Known; 43] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
@@ -37,11 +37,13 @@ pub(crate) static ALL: [&dyn Known; 41] = [
     &HISTORY_BUDGET,
     &START,
     &GAP_EVENT,
+    &GAP_DATA,
     &SLOW_CLIENT,
     &ON_LEAVE,
     &HOLD,
     &OPEN_AFTER,
     &GIVE_UP,
+    &AFTER_END,
     &KEEP_FINISHED,
     &IDLE_TIMEOUT,
     &IDLE_COUNTS,
