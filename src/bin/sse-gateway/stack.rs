@@ -29,27 +29,19 @@ pub(crate) enum Stack {
     /// Each client has its own.
     Plain(EventService<UpstreamSide, Stages, BrokenEnds>),
     /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
-    Relayed(
-        EventService<
-            RelayService<
-                EventService<UpstreamSide, Option<IdleTimeout>>,
-                MemoryHistory,
-                BrokenEnds,
-            >,
-            Stages,
-            BrokenEnds,
-        >,
-    ),
+    Relayed(EventService<Relaying, Stages, BrokenEnds>),
 }
+
+/// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
+type Upstream = EventService<UpstreamSide, Option<IdleTimeout>>;
+type UpstreamBody = EventBody<ProxyBody, Option<IdleTimeout>>;
+type Relaying = RelayService<Upstream, MemoryHistory, BrokenEnds>;
 
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
 pub(crate) type StackBody = Either<EventBody<ProxyBody, Stages, BrokenEnds>, Pin<Box<RelayedBody>>>;
 
-pub(crate) type RelayedBody = EventBody<
-    RelayBody<EventBody<ProxyBody, Option<IdleTimeout>>, MemoryLog, BrokenEnds>,
-    Stages,
-    BrokenEnds,
->;
+pub(crate) type RelayedBody =
+    EventBody<RelayBody<UpstreamBody, MemoryLog, BrokenEnds>, Stages, BrokenEnds>;
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -127,7 +119,6 @@ pub(crate) fn build(
     Ok(match relay {
         None => Stack::Plain(stages.layer(upstream)),
         Some(relay) => {
-            // In front of a relay the upstream's silence can be told from that of a relay which waits for it.
             let upstream_stages =
                 EventLayer::new(idle_timeout).with_max_event_bytes(stream.max_event_bytes);
             Stack::Relayed(stages.layer(relay.layer(upstream_stages.layer(upstream))))
