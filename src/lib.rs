@@ -104,7 +104,7 @@
 //!
 //! ```
 //! use tokio::time::Instant;
-//! use tower_sse::stage::{Outbox, Reason, Stage, Times};
+//! use tower_sse::stage::{End, Outbox, Reason, Stage, Times};
 //! use tower_sse::wire::Event;
 //!
 //! #[derive(Clone)]
@@ -138,7 +138,7 @@
 //! let mut out = Outbox::new();
 //! stage.on_deadline(&times, &mut out);
 //! assert_eq!(out.as_bytes(), b": that was all for today\n");
-//! assert_eq!(out.end_reason(), Some(QUOTA));
+//! assert_eq!(out.ended(), Some(End::Closed(QUOTA)));
 //! ```
 //!
 //! # Example: stopping a server

@@ -62,7 +62,8 @@ fn every_setting_has_the_documented_default() {
         ["history_age", "5m"],
         ["history_budget", "256MiB"],
         ["start", "live"],
-        ["gap_event", "stream-gap"],
+        ["gap_event", "auto"],
+        ["gap_data", "{missed}"],
         ["slow_client", "disconnect"],
         ["on_leave", "linger:10s"],
         ["no_answer", "close"],
@@ -70,6 +71,7 @@ fn every_setting_has_the_documented_default() {
         ["hold", "off"],
         ["open_after", "off"],
         ["give_up", "5m"],
+        ["after_end", "again"],
         ["keep_finished", "60s"],
         ["idle_timeout", "15m"],
         ["idle_counts", "bytes"],
@@ -448,7 +450,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 43] = [
+const SETTINGS: [(&str, &str, &str, &str); 45] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -481,6 +483,7 @@ const SETTINGS: [(&str, &str, &str, &str); 43] = [
     ("history_budget", "'1MiB'", "2MiB", "4GiB"),
     ("start", "'live'", "all", "last:5"),
     ("gap_event", "'gap'", "missed", "off"),
+    ("gap_data", "'x'", "[{missed}]", "y"),
     ("slow_client", "'disconnect'", "skip", "latest"),
     ("on_leave", "'cancel'", "linger:1s", "finish"),
     ("no_answer", "'close'", "answer", "hold"),
@@ -488,6 +491,7 @@ const SETTINGS: [(&str, &str, &str, &str); 43] = [
     ("hold", "true", "off", "on"),
     ("open_after", "'1s'", "2s", "off"),
     ("give_up", "'1s'", "2s", "3s"),
+    ("after_end", "204", "again", "204"),
     ("keep_finished", "'1s'", "2s", "3s"),
     ("idle_timeout", "'1m'", "2m", "off"),
     ("idle_counts", "'bytes'", "bytes", "events"),
@@ -694,7 +698,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, no_answer, retry_statuses, hold, open_after, give_up, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),
     (
@@ -762,7 +766,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
-         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, slow_client, on_leave, no_answer, retry_statuses, hold, open_after, give_up, keep_finished, \
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout",
     ),
     (

@@ -15,6 +15,8 @@ mod bodies;
 mod circles;
 #[path = "gateway_proxy/descriptors.rs"]
 mod descriptors;
+#[path = "gateway_proxy/ends.rs"]
+mod ends;
 #[path = "gateway_proxy/failures.rs"]
 mod failures;
 #[path = "gateway_proxy/first_bytes.rs"]

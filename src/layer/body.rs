@@ -1,5 +1,6 @@
 //! The body of a response: an event stream, or untouched.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,29 +10,31 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::driver::Driver;
-use crate::stage::{Pipeline, Stage};
+use crate::stage::{CleanEnds, End, Ends, Pipeline, Stage};
 
 pin_project! {
     /// The body of a response that went through an [`EventService`](super::EventService).
     ///
-    /// Its data is [`Bytes`], its error that of the body inside. It is fused, and no chunk of an event stream
-    /// is ever empty.
+    /// Its data is [`Bytes`], its error that of the body inside, unless [`BrokenEnds`](crate::stage::BrokenEnds) were asked
+    /// for. It is fused, and no chunk of an event stream is ever empty.
     #[derive(Debug)]
-    pub struct EventBody<B, St: Stage> {
+    pub struct EventBody<B, St: Stage, X = CleanEnds> {
         // None when it has ended.
         #[pin]
         inner: Option<B>,
         // None when the response is no event stream, or when it has ended.
         driver: Option<Box<Driver<St>>>,
+        ends: PhantomData<X>,
     }
 }
 
-impl<B, St: Stage> EventBody<B, St> {
+impl<B, St: Stage, X> EventBody<B, St, X> {
     /// A body through which everything passes as it is.
     pub(super) fn untouched(inner: B) -> Self {
         EventBody {
             inner: Some(inner),
             driver: None,
+            ends: PhantomData,
         }
     }
 
@@ -40,6 +43,7 @@ impl<B, St: Stage> EventBody<B, St> {
         EventBody {
             inner: Some(inner),
             driver: Some(Box::new(Driver::new(pipeline))),
+            ends: PhantomData,
         }
     }
 
@@ -49,18 +53,19 @@ impl<B, St: Stage> EventBody<B, St> {
     }
 }
 
-impl<B, St> Body for EventBody<B, St>
+impl<B, St, X> Body for EventBody<B, St, X>
 where
     B: Body,
     St: Stage,
+    X: Ends,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = X::Error<B::Error>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut this = self.project();
         let Some(driver) = this.driver else {
             let Some(inner) = this.inner.as_mut().as_pin_mut() else {
@@ -70,13 +75,20 @@ where
             if !matches!(frame, Some(Ok(_))) {
                 this.inner.set(None);
             }
-            return Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole))));
+            let frame = frame.map(|frame| frame.map(|frame| frame.map_data(whole)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(X::failed)));
         };
         loop {
             if let Some(bytes) = driver.pipeline.next() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            if driver.pipeline.is_ended() {
+            if let Some(end) = driver.pipeline.end() {
+                if let Some(error) = broken::<X, B::Error>(end) {
+                    ready!(driver.poll_pause(cx));
+                    this.inner.set(None);
+                    *this.driver = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
                 let trailers = driver.trailers.take();
                 this.inner.set(None);
                 *this.driver = None;
@@ -106,7 +118,7 @@ where
                     driver.pipeline.fail(Instant::now());
                     this.inner.set(None);
                     *this.driver = None;
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(X::failed(error))));
                 }
                 Poll::Ready(None) => driver.pipeline.finish(Instant::now()),
                 Poll::Pending => ready!(driver.poll_deadline(cx)),
@@ -128,6 +140,13 @@ where
             (None, None) => SizeHint::with_exact(0),
             (_, Some(_)) => SizeHint::default(),
         }
+    }
+}
+
+fn broken<X: Ends, E>(end: End) -> Option<X::Error<E>> {
+    match end {
+        End::Broken(reason) => X::broken(reason),
+        _ => None,
     }
 }
 

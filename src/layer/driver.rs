@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::{Instant, Sleep};
 
-use crate::stage::{Pipeline, Stage};
+use crate::stage::{LAST_WORDS, Pipeline, Stage};
 
 /// All that a body needs which is an event stream. Boxed, so that other bodies stay small.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Driver<St: Stage> {
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event.
     pub(super) trailers: Option<HeaderMap>,
+    /// Since it waits for the server to write the last words.
+    pauses: bool,
 }
 
 /// An upstream that always has a chunk ready lets other tasks run after so many.
@@ -34,6 +36,18 @@ impl<St: Stage> Driver<St> {
             waker: None,
             ready: 0,
             trailers: None,
+            pauses: false,
+        }
+    }
+
+    /// Lets the server write what it was given before the body fails, since it drops what it has not written by then.
+    pub(super) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.pauses, true) {
+            self.sleep = Some(Box::pin(tokio::time::sleep(LAST_WORDS)));
+        }
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(cx),
+            None => Poll::Ready(()),
         }
     }
 

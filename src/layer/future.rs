@@ -1,6 +1,7 @@
 //! Waits for the head of a response.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,47 +11,51 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::EventBody;
-use crate::stage::{self, Bypass, Pipeline, Stage, Times};
+use crate::stage::{self, Bypass, CleanEnds, EndNote, Pipeline, Stage, Times};
 
 pin_project! {
     /// The response of an [`EventService`](super::EventService), to come.
     #[derive(Debug)]
-    pub struct EventFuture<F, St> {
+    pub struct EventFuture<F, St, X = CleanEnds> {
         #[pin]
         inner: F,
         // Taken when the head comes.
         stage: Option<St>,
-        requested: Instant,
-        head_request: bool,
+        asked: Asked,
         max_event_bytes: usize,
+        ends: PhantomData<X>,
     }
 }
 
-impl<F, St> EventFuture<F, St> {
-    pub(super) fn new(
-        inner: F,
-        stage: St,
-        requested: Instant,
-        head_request: bool,
-        max_event_bytes: usize,
-    ) -> Self {
+/// What is known of the request when its response comes.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) at: Instant,
+    pub(super) is_head: bool,
+    /// By another method than GET: its client does not come back by itself.
+    pub(super) is_finite: bool,
+    pub(super) note: Option<EndNote>,
+}
+
+impl<F, St, X> EventFuture<F, St, X> {
+    pub(super) fn new(inner: F, stage: St, asked: Asked, max_event_bytes: usize) -> Self {
         EventFuture {
             inner,
             stage: Some(stage),
-            requested,
-            head_request,
+            asked,
             max_event_bytes,
+            ends: PhantomData,
         }
     }
 }
 
-impl<F, E, St, B> Future for EventFuture<F, St>
+impl<F, E, St, B, X> Future for EventFuture<F, St, X>
 where
     F: Future<Output = Result<Response<B>, E>>,
     St: Stage,
     B: Body,
 {
-    type Output = Result<Response<EventBody<B, St>>, E>;
+    type Output = Result<Response<EventBody<B, St, X>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -60,9 +65,9 @@ where
             .take()
             .expect("a future is not polled again after it is ready");
         let mut times = Times::at(Instant::now());
-        times.requested = *this.requested;
+        times.requested = this.asked.at;
 
-        let body = match stage::bypass(&parts, *this.head_request) {
+        let body = match stage::bypass(&parts, this.asked.is_head) {
             Some(why) => {
                 if why == Bypass::Encoded {
                     tracing::debug!("event stream with a content coding passes untouched");
@@ -71,7 +76,9 @@ where
                 EventBody::untouched(body)
             }
             None => {
-                let pipeline = Pipeline::open(stage, &mut parts, times)
+                let is_finite = this.asked.is_finite;
+                let note = this.asked.note.take();
+                let pipeline = Pipeline::open_with(stage, &mut parts, times, is_finite, note)
                     .with_max_event_bytes(*this.max_event_bytes);
                 EventBody::driven(body, pipeline)
             }

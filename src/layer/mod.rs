@@ -5,8 +5,9 @@
 //! through byte for byte and header for header, and costs no allocation.
 //!
 //! On an event stream `content-length`, `etag`, `accept-ranges` and `content-md5` are taken out, since
-//! they speak of bytes that are about to change. The error type of the body stays what it is: a stage can end a
-//! stream only cleanly.
+//! they speak of bytes that are about to change. The error type of the body stays what it is, and
+//! every end by a stage is a clean one, unless the user asks for
+//! [broken ends](EventLayer::with_broken_ends).
 //!
 //! # Example: any tower service
 //!

@@ -1,5 +1,6 @@
 //! The layer and its service.
 
+use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
 use http::{Method, Request, Response};
@@ -8,8 +9,9 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::future::Asked;
 use super::{EventBody, EventFuture};
-use crate::stage::{Stage, Times};
+use crate::stage::{BrokenEnds, CleanEnds, EndNote, Stage, Times};
 use crate::wire::DEFAULT_MAX_EVENT_BYTES;
 
 /// Drives a stage, or a tuple of them, over the event streams among a service's responses.
@@ -35,16 +37,17 @@ use crate::wire::DEFAULT_MAX_EVENT_BYTES;
 /// )));
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct EventLayer<St> {
+pub struct EventLayer<St, X = CleanEnds> {
     stage: St,
     max_event_bytes: usize,
+    ends: PhantomData<X>,
 }
 
 /// The service that an [`EventLayer`] makes.
 #[derive(Clone, Copy, Debug)]
-pub struct EventService<S, St> {
+pub struct EventService<S, St, X = CleanEnds> {
     inner: S,
-    layer: EventLayer<St>,
+    layer: EventLayer<St, X>,
 }
 
 // ===== impl EventLayer =====
@@ -55,9 +58,26 @@ impl<St: Stage + Clone> EventLayer<St> {
         EventLayer {
             stage,
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
+            ends: PhantomData,
         }
     }
 
+    /// Lets the body of a stream that a stage broke off fail, so that the server cuts the connection: HTTP/1.1 without the
+    /// last chunk, HTTP/2 with a reset. Its error is then a [`StreamError`](crate::stage::StreamError).
+    ///
+    /// Streams that were asked for by GET are ended cleanly by stages, since their clients come back. Those of other
+    /// methods are broken off, and without this their clients cannot tell half an answer from a whole one.
+    #[must_use]
+    pub fn with_broken_ends(self) -> EventLayer<St, BrokenEnds> {
+        EventLayer {
+            stage: self.stage,
+            max_event_bytes: self.max_event_bytes,
+            ends: PhantomData,
+        }
+    }
+}
+
+impl<St, X> EventLayer<St, X> {
     /// Sets how large an event may be to be seen by the stages, in bytes. Default: 1 MiB.
     ///
     /// So much memory one stream may take while half of an event is held back. A larger event passes
@@ -69,13 +89,16 @@ impl<St: Stage + Clone> EventLayer<St> {
     }
 }
 
-impl<S, St: Clone> Layer<S> for EventLayer<St> {
-    type Service = EventService<S, St>;
+impl<S, St: Clone, X> Layer<S> for EventLayer<St, X> {
+    type Service = EventService<S, St, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
         EventService {
             inner,
-            layer: self.clone(),
+            layer: EventLayer {
+                stage: self.stage.clone(),
+                ..*self
+            },
         }
     }
 }
@@ -92,7 +115,7 @@ impl<S, St: Stage + Clone> EventService<S, St> {
     }
 }
 
-impl<S, St> EventService<S, St> {
+impl<S, St, X> EventService<S, St, X> {
     /// The service inside.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -109,15 +132,15 @@ impl<S, St> EventService<S, St> {
     }
 }
 
-impl<S, St, ReqBody, ResBody> Service<Request<ReqBody>> for EventService<S, St>
+impl<S, St, X, ReqBody, ResBody> Service<Request<ReqBody>> for EventService<S, St, X>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     St: Stage + Clone,
     ResBody: Body,
 {
-    type Response = Response<EventBody<ResBody, St>>;
+    type Response = Response<EventBody<ResBody, St, X>>;
     type Error = S::Error;
-    type Future = EventFuture<S::Future, St>;
+    type Future = EventFuture<S::Future, St, X>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -128,14 +151,13 @@ where
         let times = Times::at(Instant::now());
         let (request, body) = request.into_parts();
         stage.on_request(&request, &times);
-        let head_request = request.method == Method::HEAD;
+        let asked = Asked {
+            at: times.requested,
+            is_head: request.method == Method::HEAD,
+            is_finite: request.method != Method::GET,
+            note: request.extensions.get::<EndNote>().cloned(),
+        };
         let future = self.inner.call(Request::from_parts(request, body));
-        EventFuture::new(
-            future,
-            stage,
-            times.requested,
-            head_request,
-            self.layer.max_event_bytes,
-        )
+        EventFuture::new(future, stage, asked, self.layer.max_event_bytes)
     }
 }

@@ -18,7 +18,7 @@ use super::shared::Phase;
 use super::vary::Vary;
 use super::{RelayBody, gap, task};
 use crate::history::{History, Log, Start};
-use crate::stage;
+use crate::stage::{self, EndNote};
 
 impl<H: History> Sharing<H> {
     /// Makes the request as it is, and a relay of the event stream that comes of it.
@@ -41,6 +41,8 @@ impl<H: History> Sharing<H> {
             true => Template::new(self.key.for_all(&self.parts, &[]), Bytes::new()),
             false => Template::copy(&self.parts),
         };
+        let note = EndNote::default();
+        self.parts.extensions.insert(note.clone());
         let sent = self.parts.headers.clone();
         let head = request_without_headers(&self.parts);
         let head = std::mem::replace(&mut self.parts, head);
@@ -68,7 +70,7 @@ impl<H: History> Sharing<H> {
         let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
         let relay = Arc::clone(&client);
         let registry = self.with.registry.clone();
-        let source = Source::Body(Box::new(body));
+        let source = Source::Body(Box::new(body), note);
         let service = services.other;
         tokio::spawn(task::run(relay, registry, service, Some(template), source));
         let told = match &self.last {
@@ -76,7 +78,7 @@ impl<H: History> Sharing<H> {
                 self.with.config.metrics.replay(Replay::Unknown);
                 // The upstream was told of its own.
                 match last.upstream {
-                    None => gap::event(&self.with.config, &gap::from_the_start(&client)),
+                    None => gap::event(&client, &gap::from_the_start(&client)),
                     Some(_) => Vec::new(),
                 }
             }

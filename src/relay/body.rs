@@ -1,6 +1,8 @@
 //! The body of a response: a place in a history, or untouched.
 
 use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 
 use super::catch_up::{CatchUp, Caught};
 use super::config::Config;
@@ -16,15 +19,18 @@ use super::hangup::Place;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
+use crate::stage::{CleanEnds, Ends, LAST_WORDS, Reason};
 use crate::wire::millis;
 
 pin_project! {
     /// The body of a response that went through a [`RelayService`](super::RelayService).
     ///
-    /// Its data is [`Bytes`], its error that of the body inside. An event stream of a relay ends cleanly only.
-    pub struct RelayBody<B, L: Log = MemoryLog> {
+    /// Its data is [`Bytes`], its error that of the body inside. An event stream of a relay ends cleanly,
+    /// unless [broken ends](super::RelayLayer::with_broken_ends) were asked for.
+    pub struct RelayBody<B, L: Log = MemoryLog, X = CleanEnds> {
         #[pin]
         content: Content<B, L>,
+        ends: PhantomData<X>,
     }
 }
 
@@ -34,6 +40,7 @@ pin_project! {
         Untouched { #[pin] inner: B },
         Begun { begun: Box<Begun<B>> },
         Relayed { relayed: Box<Relayed<L>> },
+        Breaking { time: Pin<Box<Sleep>>, reason: Reason },
         Ended,
     }
 }
@@ -63,6 +70,8 @@ struct Ahead {
     /// While its place is not known.
     catch_up: Option<CatchUp>,
     told: Vec<u8>,
+    /// Why the body fails behind that.
+    broken: Option<Reason>,
 }
 
 impl<B, L: Log> RelayBody<B, L> {
@@ -92,6 +101,7 @@ impl<B, L: Log> RelayBody<B, L> {
                 retry: None,
                 catch_up,
                 told,
+                broken: None,
             })
         });
         let relayed = Box::new(Relayed {
@@ -106,7 +116,10 @@ impl<B, L: Log> RelayBody<B, L> {
 
 impl<B, L: Log> From<Content<B, L>> for RelayBody<B, L> {
     fn from(content: Content<B, L>) -> Self {
-        RelayBody { content }
+        RelayBody {
+            content,
+            ends: PhantomData,
+        }
     }
 }
 
@@ -117,6 +130,22 @@ impl<B, L: Log> RelayBody<B, L> {
             relayed.ahead.get_or_insert_default().retry = retry;
         }
         self
+    }
+
+    /// Breaks off behind what goes in front.
+    pub(super) fn with_broken(mut self, reason: Reason) -> Self {
+        if let Content::Relayed { relayed } = &mut self.content {
+            relayed.break_off(reason);
+        }
+        self
+    }
+
+    /// The same body, which fails where it is broken off if it ends so.
+    pub(super) fn with_ends<X>(self) -> RelayBody<B, L, X> {
+        RelayBody {
+            content: self.content,
+            ends: PhantomData,
+        }
     }
 
     /// Lets the relay ask for the end of the connection, should its client not read.
@@ -179,20 +208,29 @@ impl<L: Log> Relayed<L> {
                     return Poll::Ready(Some(self.given(bytes)));
                 }
                 Read::End => {
+                    let is_broken = client.is_broken();
                     self.follower = None;
+                    if is_broken {
+                        self.break_off(Reason::UPSTREAM);
+                    }
                     continue;
                 }
                 Read::Lost => match client.config.slow_client {
                     SlowClient::Disconnect => {
                         client.config.metrics.slow(SlowClient::Disconnect);
-                        if !client.is_asked_again {
+                        let is_finite = !client.is_asked_again;
+                        let breaks = client.config.breaks;
+                        if is_finite {
                             // Its client may take the end for that of the answer.
                             let gap = follower.skip(Skip::ToOldest);
-                            let told = gap::event(&client.config, &gap);
+                            let told = gap::event(client, &gap);
                             self.ahead.get_or_insert_default().told = told;
                         }
                         self.follower = None;
                         self.place = None;
+                        if is_finite && breaks {
+                            self.break_off(Reason::SLOW);
+                        }
                         continue;
                     }
                     SlowClient::Skip => Skip::ToOldest,
@@ -201,11 +239,24 @@ impl<L: Log> Relayed<L> {
             };
             client.config.metrics.slow(client.config.slow_client);
             let gap = follower.skip(to);
-            let told = gap::event(&client.config, &gap);
+            let told = gap::event(client, &gap);
             if !told.is_empty() {
                 return Poll::Ready(Some(self.given(told.into())));
             }
         }
+    }
+
+    /// Ends with this reason as its last words, and fails.
+    fn break_off(&mut self, reason: Reason) {
+        let ahead = self.ahead.get_or_insert_default();
+        ahead
+            .told
+            .extend_from_slice(format!(": closing: {reason}\n").as_bytes());
+        ahead.broken = Some(reason);
+    }
+
+    fn broken(&self) -> Option<Reason> {
+        self.ahead.as_ref()?.broken
     }
 
     /// None when nothing goes in front any more.
@@ -224,14 +275,17 @@ impl<L: Log> Relayed<L> {
                 Caught::Events(bytes) => return Poll::Ready(Some(self.given(bytes))),
                 Caught::Up => ahead.told.clear(),
                 Caught::Not => {}
-                Caught::Past(gap) => ahead.told = gap::event(&client.config, &gap),
+                Caught::Past(gap) => ahead.told = gap::event(client, &gap),
             }
             if let Some(place) = &self.place {
                 place.set(follower.read_up_to());
             }
         }
         let told = std::mem::take(&mut ahead.told);
-        self.ahead = None;
+        ahead.catch_up = None;
+        if ahead.broken.is_none() {
+            self.ahead = None;
+        }
         Poll::Ready((!told.is_empty()).then(|| self.given(told.into())))
     }
 
@@ -257,30 +311,46 @@ impl<L: Log> Relayed<L> {
     }
 }
 
-impl<B: Body, L: Log> Body for RelayBody<B, L> {
+impl<B: Body, L: Log, X: Ends> Body for RelayBody<B, L, X> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = X::Error<B::Error>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut content = self.project().content;
-        let inner = match content.as_mut().project() {
-            ContentProjection::Relayed { relayed } => {
-                let bytes = ready!(relayed.poll_read(cx));
-                if bytes.is_none() {
-                    content.set(Content::Ended);
-                }
-                return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
+        if let ContentProjection::Relayed { relayed } = content.as_mut().project() {
+            if let Some(bytes) = ready!(relayed.poll_read(cx)) {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+            let next = match relayed.broken() {
+                Some(reason) => Content::Breaking {
+                    time: Box::pin(sleep(LAST_WORDS)),
+                    reason,
+                },
+                None => Content::Ended,
+            };
+            content.set(next);
+        }
+        if let ContentProjection::Breaking { time, reason } = content.as_mut().project() {
+            let error = X::broken(*reason);
+            if error.is_some() {
+                ready!(time.as_mut().poll(cx));
+            }
+            content.set(Content::Ended);
+            return Poll::Ready(error.map(Err));
+        }
+        let inner = match content.as_mut().project() {
             ContentProjection::Begun { begun } if !begun.before.is_empty() => {
                 let before = std::mem::take(&mut begun.before);
                 return Poll::Ready(Some(Ok(Frame::data(before))));
             }
             ContentProjection::Begun { begun } => begun.rest.as_mut().map(Pin::as_mut),
             ContentProjection::Untouched { inner } => Some(inner),
-            ContentProjection::Ended => None,
+            ContentProjection::Relayed { .. }
+            | ContentProjection::Breaking { .. }
+            | ContentProjection::Ended => None,
         };
         let Some(inner) = inner else {
             return Poll::Ready(None);
@@ -290,7 +360,7 @@ impl<B: Body, L: Log> Body for RelayBody<B, L> {
             content.set(Content::Ended);
         }
         let whole = |mut data: B::Data| data.copy_to_bytes(data.remaining());
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole))))
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole)).map_err(X::failed)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -300,7 +370,7 @@ impl<B: Body, L: Log> Body for RelayBody<B, L> {
                 begun.before.is_empty()
                     && begun.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
             }
-            Content::Relayed { .. } => false,
+            Content::Relayed { .. } | Content::Breaking { .. } => false,
             Content::Ended => true,
         }
     }
@@ -313,13 +383,13 @@ impl<B: Body, L: Log> Body for RelayBody<B, L> {
                 let before = SizeHint::with_exact(begun.before.len() as u64);
                 before + begun.rest.as_ref().map_or(nothing, |rest| rest.size_hint())
             }
-            Content::Relayed { .. } => SizeHint::default(),
+            Content::Relayed { .. } | Content::Breaking { .. } => SizeHint::default(),
             Content::Ended => nothing,
         }
     }
 }
 
-impl<B, L: Log> fmt::Debug for RelayBody<B, L> {
+impl<B, L: Log, X> fmt::Debug for RelayBody<B, L, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayBody")
             .field(

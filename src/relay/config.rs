@@ -55,6 +55,27 @@ pub enum CleanEnd {
     Lost,
 }
 
+/// What a client gets that comes back for a resumable stream which it was given whole, if that was the answer to a GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AfterEnd {
+    /// The upstream is asked anew, as it would be by a client that is connected to it.
+    #[default]
+    Again,
+    /// A 204, at which an `EventSource` comes back no more: for streams that are finite.
+    NoContent,
+}
+
+/// By what clients are told of a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GapEvent {
+    /// By an event `stream-gap`, unless the client takes it for a part of an answer, and its stream can be broken off.
+    Default,
+    Named(String),
+    Off,
+}
+
+pub(super) const STREAM_GAP: &str = "stream-gap";
+
 /// Tells what the target of a request was before something in front of the relay has changed it.
 #[derive(Clone)]
 pub(super) struct TargetOf(pub(super) Arc<Target>);
@@ -72,10 +93,14 @@ pub(super) struct Config {
     /// `None` when each request has its own.
     pub(super) key: Option<Key>,
     pub(super) begin: Begin,
-    pub(super) gap_event: Option<String>,
+    pub(super) gap_event: GapEvent,
+    pub(super) gap_data: Option<String>,
+    /// Whether the body of a stream that broke fails.
+    pub(super) breaks: bool,
     pub(super) slow_client: SlowClient,
     pub(super) on_leave: OnLeave,
     pub(super) clean_end: Option<CleanEnd>,
+    pub(super) after_end: AfterEnd,
     pub(super) hold: bool,
     pub(super) hold_without_upstream: bool,
     pub(super) open_after: Option<Duration>,
@@ -113,10 +138,13 @@ impl Config {
         Config {
             key,
             begin: Begin::Live,
-            gap_event: Some("stream-gap".into()),
+            gap_event: GapEvent::Default,
+            gap_data: None,
+            breaks: false,
             slow_client: SlowClient::Disconnect,
             on_leave: OnLeave::Linger(Duration::from_secs(10)),
             clean_end: None,
+            after_end: AfterEnd::Again,
             hold: false,
             hold_without_upstream: false,
             open_after: None,

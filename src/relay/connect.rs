@@ -26,7 +26,7 @@ use super::shared::{How, Of, Phase, Refusal, Relay};
 use super::vary::Vary;
 use super::{Key, NoUpstream};
 use crate::history::{History, Reserved};
-use crate::stage;
+use crate::stage::{self, EndNote};
 
 /// So long the answer to an attempt is waited for at least, also when it is the last one.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -55,9 +55,9 @@ pub(super) enum Source<R, E> {
     /// The upstream is yet to be asked.
     Ask(oneshot::Sender<First<R, E>>, Leader),
     /// A client has asked for itself, and was given a stream before there is an answer.
-    Pending(Answer<R, E>),
+    Pending(Answer<R, E>, EndNote),
     /// A client has asked for itself, and this is the answer.
-    Body(Box<R>),
+    Body(Box<R>, EndNote),
 }
 
 /// The upstream request, to be made as often as it takes.
@@ -88,6 +88,8 @@ pub(super) struct Upstream<S, R, E, H: History> {
     pub(super) can_be_repeated: bool,
     pending: Option<Answer<R, E>>,
     body: Option<Box<R>>,
+    /// How the answer's stream ended, if a stage has ended it.
+    pub(super) note: EndNote,
     /// Taken when the client that leads was answered.
     first: Option<oneshot::Sender<First<R, E>>>,
     /// Taken when it is known whom the answer is for.
@@ -112,11 +114,20 @@ where
         source: Source<R, E>,
     ) -> Self {
         let (mut pending, mut body, mut first, mut leader) = (None, None, None, None);
-        match source {
-            Source::Ask(sender, leads) => (first, leader) = (Some(sender), Some(leads)),
-            Source::Pending(answer) => pending = Some(answer),
-            Source::Body(inner) => body = Some(inner),
-        }
+        let note = match source {
+            Source::Ask(sender, leads) => {
+                (first, leader) = (Some(sender), Some(leads));
+                EndNote::default()
+            }
+            Source::Pending(answer, note) => {
+                pending = Some(answer);
+                note
+            }
+            Source::Body(inner, note) => {
+                body = Some(inner);
+                note
+            }
+        };
         Upstream {
             config: relay.config.clone(),
             can_be_repeated: template.is_some() && relay.is_asked_again,
@@ -129,6 +140,7 @@ where
             template,
             pending,
             body,
+            note,
             first,
             leader,
             backoff: Backoff::new(),
@@ -147,7 +159,9 @@ where
         let mut answer = match (self.pending.take(), &self.template) {
             (Some(pending), _) => pending,
             (None, Some(template)) => {
-                let request = template.request(last_id);
+                let mut request = template.request(last_id);
+                self.note = EndNote::default();
+                request.extensions_mut().insert(self.note.clone());
                 let mut service = self.service.clone();
                 std::mem::swap(&mut service, &mut self.service);
                 let asking = async move {

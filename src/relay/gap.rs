@@ -1,6 +1,6 @@
 //! Tells clients of what they missed.
 
-use super::config::Config;
+use super::config::{Config, GapEvent, STREAM_GAP};
 use super::metrics::Replay;
 use super::shared::Relay;
 use crate::history::{Found, Gap};
@@ -9,8 +9,8 @@ use crate::wire::{Event, EventBuilder, LineEnding, SequentialId};
 /// The event of a gap, or nothing if clients are not to be told.
 ///
 /// It has an id, so that a client that comes back is not told again.
-pub(super) fn event(config: &Config, gap: &Gap) -> Vec<u8> {
-    let Some(event) = builder(config, gap.missed) else {
+pub(super) fn event<L>(relay: &Relay<L>, gap: &Gap) -> Vec<u8> {
+    let Some(event) = builder(&relay.config, gap.missed, !relay.is_asked_again) else {
         return Vec::new();
     };
     let event = event.id(gap.id.clone()).line_ending(gap.ending).build();
@@ -32,25 +32,40 @@ pub(super) fn from_the_start<L>(relay: &Relay<L>) -> Gap {
 }
 
 /// Counts what there was behind the id of a client, and gives the event that tells of what was not.
-pub(super) fn found(config: &Config, found: &Found) -> Vec<u8> {
+pub(super) fn found<L>(relay: &Relay<L>, found: &Found) -> Vec<u8> {
     let (replay, gap) = match found {
         Found::NotAsked => return Vec::new(),
         Found::All => (Replay::Hit, None),
         Found::Some(gap) => (Replay::Gap, Some(gap)),
         Found::Unknown(gap) => (Replay::Unknown, Some(gap)),
     };
-    config.metrics.replay(replay);
-    gap.map_or_else(Vec::new, |gap| event(config, gap))
+    relay.config.metrics.replay(replay);
+    gap.map_or_else(Vec::new, |gap| event(relay, gap))
 }
 
 /// The same without an id, for a log to give it one.
-pub(super) fn without_id(config: &Config, missed: Option<u64>) -> Option<Event> {
-    Some(builder(config, missed)?.build())
+pub(super) fn without_id(config: &Config, missed: Option<u64>, is_finite: bool) -> Option<Event> {
+    Some(builder(config, missed, is_finite)?.build())
 }
 
-fn builder(config: &Config, missed: Option<u64>) -> Option<EventBuilder> {
-    let name = config.gap_event.as_deref()?;
-    let data = missed.map_or_else(|| "null".to_owned(), |missed| missed.to_string());
+/// Whether an answer is broken off where some of it is missing, rather than to tell of it by an event which its client may
+/// take for a part of it.
+pub(super) fn breaks_off(config: &Config, is_finite: bool) -> bool {
+    is_finite && config.breaks && config.gap_event == GapEvent::Default
+}
+
+fn builder(config: &Config, missed: Option<u64>, is_finite: bool) -> Option<EventBuilder> {
+    let name = match &config.gap_event {
+        _ if breaks_off(config, is_finite) => return None,
+        GapEvent::Off => return None,
+        GapEvent::Default => STREAM_GAP,
+        GapEvent::Named(name) => name,
+    };
+    let missed = missed.map_or_else(|| "null".to_owned(), |missed| missed.to_string());
+    let data = match &config.gap_data {
+        Some(data) => data.replace("{missed}", &missed),
+        None => missed,
+    };
     // The name was checked when it was given.
     let event = EventBuilder::new().event_type(name).ok()?;
     Some(event.data(data))

@@ -1,16 +1,18 @@
 //! The layer, and what it makes of a service.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, Uri};
 use tower_layer::Layer;
 
-use super::config::{Config, TargetOf};
+use super::config::{Config, GapEvent, TargetOf};
 use super::registry::Registry;
-use super::{Begin, CleanEnd, Key, OnLeave, RelayInfo, RelayService, Secret, SlowClient};
+use super::{AfterEnd, Begin, CleanEnd, Key, OnLeave, RelayInfo, RelayService, Secret, SlowClient};
 use crate::history::{History, MemoryHistory};
+use crate::stage::{BrokenEnds, CleanEnds};
 use crate::wire::EventBuilder;
 
 /// Puts relays between the clients and the event streams of a service. See the [module docs](super).
@@ -21,9 +23,10 @@ use crate::wire::EventBuilder;
 /// With the feature `axum` the path is the one that axum says it was, so that nests do not mix their streams. Where another
 /// router strips paths, tell the layer what they were by [`with_target`](Self::with_target), put it around the outer router,
 /// or give each nest a layer of its own.
-pub struct RelayLayer<H: History = MemoryHistory> {
+pub struct RelayLayer<H: History = MemoryHistory, X = CleanEnds> {
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
+    ends: PhantomData<X>,
 }
 
 impl RelayLayer {
@@ -41,17 +44,19 @@ impl RelayLayer {
         RelayLayer {
             config: Arc::new(config),
             registry: Arc::new(Registry::new(MemoryHistory::new())),
+            ends: PhantomData,
         }
     }
 }
 
-impl<H: History> RelayLayer<H> {
+impl<H: History, X> RelayLayer<H, X> {
     /// Keeps events in this history: one may serve many layers, under one budget.
     #[must_use]
-    pub fn with_history<N: History>(self, history: N) -> RelayLayer<N> {
+    pub fn with_history<N: History>(self, history: N) -> RelayLayer<N, X> {
         RelayLayer {
             config: self.config,
             registry: Arc::new(Registry::new(history)),
+            ends: PhantomData,
         }
     }
 
@@ -61,9 +66,12 @@ impl<H: History> RelayLayer<H> {
         self.with(|config| config.begin = begin)
     }
 
-    /// Sets the type of the event that tells of a gap, or that nothing does. Default: `stream-gap`.
+    /// Sets the type of the event that tells of a gap, or that nothing does. Default: `stream-gap`, and where the body of a
+    /// stream that breaks [fails](Self::with_broken_ends) only for GET: the answer to a POST is then broken off behind a
+    /// comment, since the parser of an answer may take any event for a part of it.
     ///
-    /// Its data is the number of events that were missed, or `null` where that is not known.
+    /// Its data is the number of events that were missed, or `null` where that is not known, unless
+    /// [`with_gap_data`](Self::with_gap_data) says otherwise.
     ///
     /// # Panics
     ///
@@ -74,7 +82,47 @@ impl<H: History> RelayLayer<H> {
             let checked = EventBuilder::new().event_type(name);
             assert!(checked.is_ok(), "an event type cannot hold CR, LF or NULL");
         }
-        self.with(|config| config.gap_event = event_type.map(Into::into))
+        let event = event_type.map_or(GapEvent::Off, |name| GapEvent::Named(name.into()));
+        self.with(|config| config.gap_event = event)
+    }
+
+    /// Sets the data of the event that tells of a gap. `{missed}` in it stands for the number of events that were missed,
+    /// or for `null`. Default: `{missed}`.
+    ///
+    /// # Example: data that the parser of an answer survives
+    ///
+    /// ```
+    /// use tower_sse::relay::RelayLayer;
+    ///
+    /// let relays = RelayLayer::resumable()
+    ///     .with_gap_event(Some("message"))
+    ///     .with_gap_data(r#"{"choices":[],"missed":{missed}}"#);
+    /// ```
+    #[must_use]
+    pub fn with_gap_data(self, data: impl Into<String>) -> Self {
+        self.with(|config| config.gap_data = Some(data.into()))
+    }
+
+    /// Sets what a client gets that comes back for a resumable stream which it was given whole. Default: the upstream is
+    /// asked anew.
+    #[must_use]
+    pub fn with_after_end(self, after_end: AfterEnd) -> Self {
+        self.with(|config| config.after_end = after_end)
+    }
+
+    /// Lets the body of an answer that broke fail, so that the server cuts the connection: HTTP/1.1 without the last chunk,
+    /// HTTP/2 with a reset. Its error is then a [`StreamError`](crate::stage::StreamError).
+    ///
+    /// That is the answer to another method than GET, whose client does not come back by itself, when its upstream was
+    /// lost, or when some of it is not kept any more. Without this it is told of by an event, and ends cleanly.
+    #[must_use]
+    pub fn with_broken_ends(self) -> RelayLayer<H, BrokenEnds> {
+        let relays = self.with(|config| config.breaks = true);
+        RelayLayer {
+            config: relays.config,
+            registry: relays.registry,
+            ends: PhantomData,
+        }
     }
 
     /// Sets what becomes of a client that is too slow. Default: it is disconnected.
@@ -264,24 +312,25 @@ impl<H: History> RelayLayer<H> {
     }
 }
 
-impl<H: History> Clone for RelayLayer<H> {
+impl<H: History, X> Clone for RelayLayer<H, X> {
     fn clone(&self) -> Self {
         RelayLayer {
             config: self.config.clone(),
             registry: self.registry.clone(),
+            ends: PhantomData,
         }
     }
 }
 
-impl<S, H: History> Layer<S> for RelayLayer<H> {
-    type Service = RelayService<S, H>;
+impl<S, H: History, X> Layer<S> for RelayLayer<H, X> {
+    type Service = RelayService<S, H, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
         RelayService::new(inner, self.config.clone(), self.registry.clone())
     }
 }
 
-impl<H: History> fmt::Debug for RelayLayer<H> {
+impl<H: History, X> fmt::Debug for RelayLayer<H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayLayer")
             .field("config", &self.config)

@@ -166,7 +166,7 @@ mod upstream;
 mod vary;
 
 pub use body::RelayBody;
-pub use config::{Begin, CleanEnd, OnLeave, SlowClient};
+pub use config::{AfterEnd, Begin, CleanEnd, OnLeave, SlowClient};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use layer::RelayLayer;

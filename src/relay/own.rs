@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio::time::{Instant, timeout};
 
 use super::asks::Asks;
-use super::config::Config;
+use super::config::{AfterEnd, Config};
 use super::connect::{Answer, Source, Template, is_none};
 use super::head::{Head, of_who_asked};
 use super::inside::Inside;
@@ -24,7 +24,7 @@ use super::share::Relayed;
 use super::shared::{Client, How, Phase};
 use super::{ClientAddress, Hangup, RelayBody, gap, task};
 use crate::history::{Found, History, Log, Start};
-use crate::stage;
+use crate::stage::{self, EndNote, Reason};
 
 pub(super) async fn answer<S, B, R, H>(
     with: Relaying<H>,
@@ -45,15 +45,20 @@ where
     let is_named = Asks::names_event_streams(&parts.headers);
     let last = LastEventId::take(&mut parts, is_named);
     let hangup: Option<Hangup> = parts.extensions.remove();
+    let mut had_all = false;
     if let Some(last) = &last {
         let known = registry.find_own(config, last, &binding);
-        if let Some(response) = resume(config, known, last).await {
-            return Ok(response.map(|body| body.with_hangup(hangup)));
+        match resume(config, known, last).await {
+            Resumed::Answered(response) => {
+                return Ok(response.map(|body| body.with_hangup(hangup)));
+            }
+            Resumed::Again => had_all = true,
+            Resumed::Unknown => {}
         }
         // What a POST does is done once. Who has an id of the upstream may ask it to go on.
         if last.upstream.is_none() && parts.method != Method::GET {
             config.metrics.replay(Replay::Unknown);
-            return Ok(gone(config));
+            return Ok(broken(config, Reason::GAP));
         }
     }
     let asking = Asking {
@@ -67,6 +72,8 @@ where
     if let Some(hangup) = hangup.clone() {
         parts.extensions.insert(hangup);
     }
+    let note = EndNote::default();
+    parts.extensions.insert(note.clone());
     let Services { ready, other } = services;
     let mut service = ready.unwrap_or_else(|| other.clone());
     let mut called: Answer<R, S::Error> = Box::pin(async move {
@@ -86,14 +93,17 @@ where
                 && asking.template.is_some();
             if is_held && is_none(&head) {
                 let response = Response::from_parts(head, body);
-                (None, Source::Pending(Box::pin(future::ready(Ok(response)))))
+                (
+                    None,
+                    Source::Pending(Box::pin(future::ready(Ok(response))), note),
+                )
             } else if stage::bypass(&head, false).is_some() {
                 return Ok(Response::from_parts(head, RelayBody::untouched(body)));
             } else {
-                (Some(head), Source::Body(Box::new(body)))
+                (Some(head), Source::Body(Box::new(body), note))
             }
         }
-        None => (None, Source::Pending(called)),
+        None => (None, Source::Pending(called, note)),
     };
     let opened = registry.open_own(
         config,
@@ -111,11 +121,11 @@ where
             registry.refuse(config, why);
             // What was not answered early enough is waited for.
             let response = match (head, source) {
-                (Some(head), Source::Body(body)) => Response::from_parts(
+                (Some(head), Source::Body(body, _)) => Response::from_parts(
                     head,
                     RelayBody::behind(Bytes::new(), Some(Box::into_pin(body))),
                 ),
-                (_, Source::Pending(called)) => called.await?.map(RelayBody::untouched),
+                (_, Source::Pending(called, _)) => called.await?.map(RelayBody::untouched),
                 _ => Head::status(StatusCode::BAD_GATEWAY).response(RelayBody::empty()),
             };
             return Ok(response);
@@ -133,10 +143,14 @@ where
     let template = asking.template;
     tokio::spawn(task::run(relay, registry.clone(), other, template, source));
     let told = match &asking.last {
+        Some(_) if had_all => {
+            config.metrics.replay(Replay::Hit);
+            Vec::new()
+        }
         Some(last) => {
             config.metrics.replay(Replay::Unknown);
             match last.upstream {
-                None => gap::event(config, &gap::from_the_start(&client)),
+                None => gap::event(&client, &gap::from_the_start(&client)),
                 Some(_) => Vec::new(),
             }
         }
@@ -161,37 +175,64 @@ impl Asking {
     }
 }
 
+/// What becomes of a client that comes back for its stream.
+enum Resumed<R, L: Log> {
+    Answered(Response<RelayBody<R, L>>),
+    /// It is not there any more.
+    Unknown,
+    /// It had all of it, and the upstream is asked anew.
+    Again,
+}
+
 /// Gives a client that comes back what it missed, if its stream is still there.
 async fn resume<R, L: Log>(
     config: &Arc<Config>,
     known: Option<Client<L>>,
     last: &LastEventId,
-) -> Option<Response<RelayBody<R, L>>> {
-    let client = known?;
+) -> Resumed<R, L> {
+    let Some(client) = known else {
+        return Resumed::Unknown;
+    };
     let start = Start::After(last.id.clone());
     let (follower, joined) = client.log.follow(start, Instant::now()).await;
     let (head, ended) = match client.phase() {
         Phase::Open(head) => (head, None),
         Phase::Ended(Some(head), how) => (head, Some(how)),
-        _ => return None,
+        _ => return Resumed::Unknown,
     };
-    let lacks = joined.ahead > 0 || matches!(joined.found, Found::Some(_));
+    let is_gap = matches!(joined.found, Found::Some(_));
     match ended {
         None => {}
-        Some(How::NoContent | How::Finished | How::Failed) if lacks => {}
-        Some(How::NoContent | How::Finished | How::Failed) => {
-            return Some(Head::status(StatusCode::NO_CONTENT).response(RelayBody::empty()));
+        Some(How::NoContent | How::Finished | How::Failed) if joined.ahead > 0 || is_gap => {}
+        Some(How::Finished) if client.is_asked_again && config.after_end == AfterEnd::Again => {
+            return Resumed::Again;
         }
-        Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return None,
+        Some(How::Failed) if client.is_broken() => {
+            return Resumed::Answered(broken(config, Reason::UPSTREAM));
+        }
+        Some(How::NoContent | How::Finished | How::Failed) => {
+            let no_content = Head::status(StatusCode::NO_CONTENT);
+            return Resumed::Answered(no_content.response(RelayBody::empty()));
+        }
+        Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return Resumed::Unknown,
     }
-    let told = gap::found(config, &joined.found);
+    if is_gap && gap::breaks_off(config, !client.is_asked_again) {
+        config.metrics.replay(Replay::Gap);
+        return Resumed::Answered(broken(config, Reason::GAP));
+    }
+    let told = gap::found(&client, &joined.found);
     let retry = client.retry();
     let body = RelayBody::relayed(told, None, Some((follower, client))).with_retry(retry);
-    Some(head.response(body))
+    Resumed::Answered(head.response(body))
 }
 
-/// Tells a client that what it asks for is not there any more, and no more.
-fn gone<R, L: Log>(config: &Config) -> Response<RelayBody<R, L>> {
-    let told = gap::without_id(config, None).map_or(Vec::new(), |event| event.to_bytes().into());
-    Head::own().response(RelayBody::relayed(told, None, None))
+/// Tells the client of an answer that what it asks for is not there any more, and no more.
+fn broken<R, L: Log>(config: &Config, reason: Reason) -> Response<RelayBody<R, L>> {
+    let event = gap::without_id(config, None, true);
+    let told = event.map_or_else(Vec::new, |event| event.to_bytes().into());
+    let body = RelayBody::relayed(told, None, None);
+    Head::own().response(match config.breaks {
+        true => body.with_broken(reason),
+        false => body,
+    })
 }

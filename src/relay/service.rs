@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response, Uri, request};
@@ -17,12 +18,14 @@ use super::config::{Config, TargetOf};
 use super::registry::Registry;
 use super::{RelayBody, own, share};
 use crate::history::{History, Log, MemoryHistory};
+use crate::stage::CleanEnds;
 
 /// The service that a [`RelayLayer`](super::RelayLayer) makes.
-pub struct RelayService<S, H: History = MemoryHistory> {
+pub struct RelayService<S, H: History = MemoryHistory, X = CleanEnds> {
     inner: S,
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
+    ends: PhantomData<X>,
 }
 
 /// What a request is relayed with, beside the service inside.
@@ -70,21 +73,23 @@ fn original(_: &Extensions) -> Option<Uri> {
 
 pin_project! {
     /// The response of a [`RelayService`], to come.
-    pub struct RelayFuture<F, R, E, L: Log> {
+    pub struct RelayFuture<F, R, E, L: Log, X = CleanEnds> {
         #[pin]
         passing: Option<F>,
         relaying: Option<Boxed<R, E, L>>,
+        ends: PhantomData<X>,
     }
 }
 
 type Boxed<R, E, L> = Pin<Box<dyn Future<Output = Result<Response<RelayBody<R, L>>, E>> + Send>>;
 
-impl<S, H: History> RelayService<S, H> {
+impl<S, H: History, X> RelayService<S, H, X> {
     pub(super) fn new(inner: S, config: Arc<Config>, registry: Arc<Registry<H>>) -> Self {
         RelayService {
             inner,
             config,
             registry,
+            ends: PhantomData,
         }
     }
 
@@ -94,7 +99,7 @@ impl<S, H: History> RelayService<S, H> {
     }
 }
 
-impl<S, B, R, H> Service<Request<B>> for RelayService<S, H>
+impl<S, B, R, H, X> Service<Request<B>> for RelayService<S, H, X>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -104,9 +109,9 @@ where
     R: Body + Send + 'static,
     H: History,
 {
-    type Response = Response<RelayBody<R, H::Log>>;
+    type Response = Response<RelayBody<R, H::Log, X>>;
     type Error = S::Error;
-    type Future = RelayFuture<S::Future, R, S::Error, H::Log>;
+    type Future = RelayFuture<S::Future, R, S::Error, H::Log, X>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -118,6 +123,7 @@ where
             return RelayFuture {
                 passing: Some(self.inner.call(request)),
                 relaying: None,
+                ends: PhantomData,
             };
         }
         // The one that is ready is taken, another stays.
@@ -137,46 +143,47 @@ where
         RelayFuture {
             passing: None,
             relaying: Some(relaying),
+            ends: PhantomData,
         }
     }
 }
 
-impl<F, R, E, L> Future for RelayFuture<F, R, E, L>
+impl<F, R, E, L, X> Future for RelayFuture<F, R, E, L, X>
 where
     F: Future<Output = Result<Response<R>, E>>,
     L: Log,
 {
-    type Output = Result<Response<RelayBody<R, L>>, E>;
+    type Output = Result<Response<RelayBody<R, L, X>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match (this.passing.as_pin_mut(), this.relaying) {
-            (Some(passing), _) => passing
-                .poll(cx)
-                .map(|result| result.map(|response| response.map(RelayBody::untouched))),
-            (None, Some(relaying)) => relaying.as_mut().poll(cx),
-            (None, None) => Poll::Pending,
-        }
+        let response = match (this.passing.as_pin_mut(), this.relaying) {
+            (Some(passing), _) => ready!(passing.poll(cx))?.map(RelayBody::untouched),
+            (None, Some(relaying)) => ready!(relaying.as_mut().poll(cx))?,
+            (None, None) => return Poll::Pending,
+        };
+        Poll::Ready(Ok(response.map(RelayBody::with_ends)))
     }
 }
 
-impl<S: Clone, H: History> Clone for RelayService<S, H> {
+impl<S: Clone, H: History, X> Clone for RelayService<S, H, X> {
     fn clone(&self) -> Self {
         RelayService {
             inner: self.inner.clone(),
             config: self.config.clone(),
             registry: self.registry.clone(),
+            ends: PhantomData,
         }
     }
 }
 
-impl<S, H: History> fmt::Debug for RelayService<S, H> {
+impl<S, H: History, X> fmt::Debug for RelayService<S, H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayService").finish_non_exhaustive()
     }
 }
 
-impl<F, R, E, L: Log> fmt::Debug for RelayFuture<F, R, E, L> {
+impl<F, R, E, L: Log, X> fmt::Debug for RelayFuture<F, R, E, L, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayFuture").finish_non_exhaustive()
     }

@@ -281,7 +281,7 @@ impl<H: History> Sharing<H> {
                     let (told, catch_up) = match &self.last {
                         Some(last) if proven.is_none() => {
                             config.metrics.replay(Replay::Unknown);
-                            let told = gap::event(config, &gap::from_the_start(&client));
+                            let told = gap::event(&client, &gap::from_the_start(&client));
                             (told, self.catch_up(&client, 0, last, names, other))
                         }
                         _ => (Vec::new(), None),
@@ -361,7 +361,7 @@ impl<H: History> Sharing<H> {
             Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return Joining::Again,
         }
         let retry = client.retry();
-        let told = gap::found(config, &joined.found);
+        let told = gap::found(&client, &joined.found);
         let may_come = last.filter(|_| unknown && ended.is_none());
         let names = client.vary().map_or(Vec::new(), Vary::names);
         let catch_up =

@@ -232,6 +232,15 @@ impl<L> Relay<L> {
         let _ = self.vary.set(vary);
     }
 
+    /// Whether it is an answer that has ended before it was whole, and clients are to see that.
+    pub(super) fn is_broken(&self) -> bool {
+        let is_whole = match self.phase() {
+            Phase::Ended(_, how) => matches!(how, How::Finished | How::NoContent),
+            Phase::Starting | Phase::Open(_) | Phase::Refused(_) => true,
+        };
+        self.config.breaks && !self.is_asked_again && !is_whole
+    }
+
     /// Whether it can be replayed, and that is all.
     pub(super) fn has_finished(&self) -> bool {
         matches!(*self.phase.borrow(), Phase::Ended(..))

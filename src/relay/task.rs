@@ -71,7 +71,7 @@ where
             relay: relay.clone(),
             config: config.clone(),
             upstream,
-            reading: Reading::new(last_id),
+            reading: Reading::new(last_id, !relay.is_asked_again),
             was_connected: false,
         };
         let drive = pin!(drive.drive());
@@ -203,13 +203,15 @@ where
         self.was_connected = true;
         self.reading.begin(&self.config, before, resumes);
         let connected = ConnectedGauge::new(&self.config);
-        let loss = self.read(body).await;
+        let loss = match self.read(body).await {
+            // To a client it would be that all was said.
+            Loss::Clean if self.upstream.note.is_by_stage() => Loss::Failed,
+            loss => loss,
+        };
         drop(connected);
 
-        if loss == Loss::Clean && self.ends_cleanly() {
-            if let Some(rest) = self.reading.finish(&self.config) {
-                self.relay.log.append(vec![rest], Instant::now()).await;
-            }
+        // What is left of an event is none (HTML standard, 9.2.6), and would be a whole one for who reads it from the log.
+        if loss == Loss::Clean && self.ends_cleanly() && !self.reading.has_untold_gap {
             return Some(How::Finished);
         }
         if !self.upstream.can_be_repeated {

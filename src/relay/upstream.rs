@@ -12,6 +12,10 @@ use crate::wire::{Decoded, Decoder, Event};
 
 /// What is known of the upstream over all of its connections.
 pub(super) struct Reading {
+    /// The answer to a request that is not made again.
+    is_finite: bool,
+    /// Something is missing of which clients are not told: they are not to be told either that they have all.
+    pub(super) has_untold_gap: bool,
     decoder: Decoder,
     /// The last event ID that it has set.
     pub(super) last_id: Option<Bytes>,
@@ -43,8 +47,10 @@ struct Again {
 }
 
 impl Reading {
-    pub(super) fn new(last_id: Option<Bytes>) -> Self {
+    pub(super) fn new(last_id: Option<Bytes>, is_finite: bool) -> Self {
         Reading {
+            is_finite,
+            has_untold_gap: false,
             decoder: Decoder::new(),
             behind_last_id: last_id.as_ref().map(|_| 0),
             last_id,
@@ -115,17 +121,11 @@ impl Reading {
         drafts
     }
 
-    /// What is left when the upstream has ended cleanly, and for good.
-    pub(super) fn finish(&mut self, config: &Config) -> Option<Draft> {
-        let ending = self.decoder.line_ending();
-        let rest = self.decoder.finish()?;
-        Some(self.draft(Event::unfinished(rest, ending), config))
-    }
-
     /// Tells all clients, also those who come later, that something is missing here.
-    pub(super) fn gap(&self, config: &Config, missed: Option<u64>) -> Option<Draft> {
+    pub(super) fn gap(&mut self, config: &Config, missed: Option<u64>) -> Option<Draft> {
+        self.has_untold_gap |= gap::breaks_off(config, self.is_finite);
         Some(Draft {
-            event: gap::without_id(config, missed)?,
+            event: gap::without_id(config, missed, self.is_finite)?,
             upstream: self.last_id.clone(),
             sets_id: false,
             keep_id: false,

@@ -10,8 +10,10 @@ pub enum End {
     Finished,
     /// The upstream's body failed, and so does the client's.
     Failed,
-    /// A stage ended it, cleanly.
+    /// A stage ended it, at a boundary from which its client goes on by itself.
     Closed(Reason),
+    /// A stage broke it off: its client would take what it has for all there is.
+    Broken(Reason),
     /// The body was dropped before its end: the client has gone, or the server gave up on it.
     Dropped,
 }
@@ -23,7 +25,7 @@ impl End {
         match self {
             End::Finished => "upstream_end",
             End::Failed => "upstream_error",
-            End::Closed(reason) => reason.as_str(),
+            End::Closed(reason) | End::Broken(reason) => reason.as_str(),
             End::Dropped => "client",
         }
     }
@@ -55,6 +57,12 @@ impl Reason {
     pub const STALLED: Reason = Reason("stalled");
     /// The stream was old enough.
     pub const LIFETIME: Reason = Reason("lifetime");
+    /// The upstream was lost, and cannot be asked for the rest.
+    pub const UPSTREAM: Reason = Reason("upstream_error");
+    /// The client was too slow to be given all.
+    pub const SLOW: Reason = Reason("slow");
+    /// Something that the client missed is not kept any more.
+    pub const GAP: Reason = Reason("gap");
     /// The server is about to stop.
     pub const DRAIN: Reason = Reason("drain");
 

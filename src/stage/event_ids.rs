@@ -15,7 +15,7 @@
 //! # let _ = layer.clone();
 //! ```
 
-use http::{HeaderName, request, response};
+use http::{HeaderName, Method, request, response};
 
 use super::{Outbox, Stage, Times, jitter};
 use crate::wire::{Epoch, Event, EventId, SequentialId};
@@ -30,8 +30,13 @@ pub struct EventIds {
     last: Option<EventId>,
     /// The last event ID of the upstream; empty when there is none. Copied, so that it pins no chunk.
     upstream: Vec<u8>,
-    /// The upstream's id is too long to be carried along, so a client must not forget it for one of ours.
-    too_long: bool,
+    /// Whether answers to other methods than GET get ids too.
+    any_method: bool,
+    /// The answer to a POST, with which nobody comes back.
+    is_off: bool,
+    /// No ids are given: it is off, or the upstream's id is too long to be carried along, so that a client must not forget
+    /// it for one of ours.
+    gives_none: bool,
 }
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -40,6 +45,9 @@ const MAX_UPSTREAM_ID: usize = 256;
 
 impl EventIds {
     /// Ids for events that set none; those of the upstream stay.
+    ///
+    /// Only for the answer to a GET: an id promises that a client may come back with it, and clients that believe it ask
+    /// again and again for the rest of a POST's answer, which nobody has.
     pub fn sequential() -> Self {
         EventIds {
             replace: false,
@@ -47,8 +55,17 @@ impl EventIds {
             sequence: 0,
             last: None,
             upstream: Vec::new(),
-            too_long: false,
+            any_method: false,
+            is_off: false,
+            gives_none: false,
         }
+    }
+
+    /// Gives ids to the answers to other methods too, for a service that resumes them.
+    #[must_use]
+    pub fn for_any_method(mut self) -> Self {
+        self.any_method = true;
+        self
     }
 
     /// Ids for all events, in place of the upstream's, which is kept behind the dot.
@@ -62,8 +79,8 @@ impl EventIds {
     fn remember(&mut self, id: &[u8]) {
         self.last = None;
         self.upstream.clear();
-        self.too_long = id.len() > MAX_UPSTREAM_ID;
-        if !self.too_long {
+        self.gives_none = self.is_off || id.len() > MAX_UPSTREAM_ID;
+        if !self.gives_none {
             self.upstream.extend_from_slice(id);
         }
     }
@@ -75,7 +92,7 @@ impl EventIds {
             self.remember(id);
         }
         let keep = own.is_some() && !self.replace;
-        !keep && !self.too_long && event.has_data()
+        !keep && !self.gives_none && event.has_data()
     }
 
     #[inline(always)]
@@ -105,6 +122,8 @@ impl EventIds {
 
 impl Stage for EventIds {
     fn on_request(&mut self, request: &request::Parts, _: &Times) {
+        self.is_off = !self.any_method && !self.replace && request.method != Method::GET;
+        self.gives_none = self.is_off;
         // An upstream need not say it again: until it sets another, this is its last event ID.
         if let Some(id) = request.headers.get(LAST_EVENT_ID) {
             match SequentialId::parse(id.as_bytes()) {
@@ -180,6 +199,29 @@ mod tests {
             let got = given(&mut stage, EventBuilder::new().data("x"));
             assert_eq!(got, "ours 1 row-7");
         }
+    }
+
+    #[test]
+    fn an_answer_with_which_nobody_comes_back_gets_none() {
+        let first = |mut stage: EventIds, method: &str| {
+            let request = http::Request::builder().method(method).body(()).unwrap();
+            stage.on_request(&request.into_parts().0, &Times::at(Instant::now()));
+            given(&mut stage, EventBuilder::new().data("x"))
+        };
+        assert_eq!(first(EventIds::sequential(), "GET"), "ours 1 -");
+        assert_eq!(first(EventIds::sequential(), "POST"), "none");
+        let any = EventIds::sequential().for_any_method();
+        assert_eq!(first(any, "POST"), "ours 1 -");
+        let replacing = EventIds::sequential().replacing();
+        assert_eq!(first(replacing, "POST"), "ours 1 -");
+
+        // Also behind an id of the upstream's.
+        let mut stage = EventIds::sequential();
+        let request = http::Request::post("/").body(()).unwrap();
+        stage.on_request(&request.into_parts().0, &Times::at(Instant::now()));
+        let got =
+            [with_id("a"), EventBuilder::new().data("x")].map(|event| given(&mut stage, event));
+        assert_eq!(got, ["a", "none"]);
     }
 
     #[test]

@@ -87,11 +87,12 @@ impl Farewell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::End;
 
     fn words(farewell: Farewell) -> String {
         let mut out = Outbox::new();
         farewell.write(Reason::DRAIN, &mut out);
-        assert_eq!(out.end_reason(), Some(Reason::DRAIN));
+        assert_eq!(out.ended(), Some(End::Closed(Reason::DRAIN)));
         String::from_utf8(out.as_bytes().to_vec()).unwrap()
     }
 

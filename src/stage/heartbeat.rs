@@ -123,7 +123,7 @@ impl Stage for Heartbeat {
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
         // Another stage may have written just now, which serves as well.
         let due = self.deadline(times).is_some_and(|due| due <= times.now);
-        if due && out.as_bytes().is_empty() && out.end_reason().is_none() {
+        if due && out.as_bytes().is_empty() && out.ended().is_none() {
             self.write(out);
         }
     }

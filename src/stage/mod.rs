@@ -62,6 +62,8 @@ use crate::wire::Event;
 mod compose;
 pub mod drain;
 mod end;
+mod end_note;
+mod ends;
 pub mod event_ids;
 mod farewell;
 mod head;
@@ -81,6 +83,9 @@ pub use compose::CloneStage;
 #[doc(inline)]
 pub use drain::{Drain, DrainHandle};
 pub use end::{Bypass, End, Reason};
+pub(crate) use end_note::EndNote;
+pub(crate) use ends::LAST_WORDS;
+pub use ends::{BrokenEnds, CleanEnds, Ends, StreamError};
 #[doc(inline)]
 pub use event_ids::EventIds;
 pub use farewell::Farewell;

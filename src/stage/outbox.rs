@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Reason;
+use super::{End, Reason};
 use crate::wire::{Event, EventBuilder, LineEnding, millis, split_lines, write_line};
 
 /// Where a stage writes events and lines, and ends the stream.
@@ -13,20 +13,22 @@ use crate::wire::{Event, EventBuilder, LineEnding, millis, split_lines, write_li
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::stage::{Outbox, Reason};
+/// use tower_sse::stage::{End, Outbox, Reason};
 ///
 /// let mut out = Outbox::new();
 /// out.comment("see you");
 /// out.retry(Duration::from_secs(5));
 /// out.end(Reason::DRAIN);
 /// assert_eq!(out.as_bytes(), b": see you\nretry: 5000\n");
-/// assert_eq!(out.end_reason(), Some(Reason::DRAIN));
+/// assert_eq!(out.ended(), Some(End::Closed(Reason::DRAIN)));
 /// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub(super) bytes: Vec<u8>,
     pub(super) ending: LineEnding,
-    pub(super) end: Option<Reason>,
+    pub(super) end: Option<End>,
+    /// Of a client that does not come back by itself.
+    pub(super) is_finite: bool,
     pub(super) heartbeats: u64,
     /// In the middle of an event that is too large: nothing may be written.
     pub(super) muted: bool,
@@ -74,15 +76,32 @@ impl Outbox {
         }
     }
 
-    /// Ends the stream cleanly, behind what was written. Of an event that has not come whole from
-    /// upstream nothing was sent, unless it was too large to be held back, and nothing will be.
+    /// Ends the stream behind what was written: a client that comes back by itself, as after a GET, goes on from here.
+    /// That of a request with another method is [broken off](Self::break_off), or its client would take half an answer
+    /// for a whole one.
+    ///
+    /// Of an event that has not come whole from upstream nothing was sent, unless it was too large to be held back, and
+    /// nothing will be.
     pub fn end(&mut self, reason: Reason) {
-        self.end.get_or_insert(reason);
+        match self.is_finite {
+            true => self.break_off(reason),
+            false => self.end_as(End::Closed(reason)),
+        }
     }
 
-    /// Why the stream was ended, if it was.
-    pub fn end_reason(&self) -> Option<Reason> {
+    /// Ends the stream as one that is not whole, behind what was written. Its body fails, where the user has asked for
+    /// [`BrokenEnds`](super::BrokenEnds).
+    pub fn break_off(&mut self, reason: Reason) {
+        self.end_as(End::Broken(reason));
+    }
+
+    /// How the stream was ended, if it was.
+    pub fn ended(&self) -> Option<End> {
         self.end
+    }
+
+    fn end_as(&mut self, end: End) {
+        self.end.get_or_insert(end);
     }
 
     /// What was written and has not been sent.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, header, response};
 use tokio::time::Instant;
 
-use super::{End, Outbox, Stage, Times};
+use super::{End, EndNote, Outbox, Stage, Times};
 use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, write_line};
 
 /// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
@@ -54,7 +54,8 @@ pub struct Pipeline<S: Stage> {
     times: Times,
     /// When the stages were last told the time.
     ticked: Option<Instant>,
-    ended: bool,
+    end: Option<End>,
+    note: Option<EndNote>,
 }
 
 /// So much later the stages are told the time again when a deadline was not moved.
@@ -77,14 +78,33 @@ pub(crate) const ABOUT_THE_BYTES: [HeaderName; 4] = [
 ];
 
 impl<S: Stage> Pipeline<S> {
-    /// Opens the stream to which this is the head. The stage has seen its request already.
+    /// Opens the stream to which this is the head, for a client that comes back by itself when it ends, as after a GET. The
+    /// stage has seen its request already.
     ///
     /// Header fields that say something about the bytes of the body are taken out.
-    pub fn open(mut stage: S, response: &mut response::Parts, times: Times) -> Self {
+    pub fn open(stage: S, response: &mut response::Parts, times: Times) -> Self {
+        Self::open_with(stage, response, times, false, None)
+    }
+
+    /// The same, for a client that does not come back: where a stage ends the stream it is [broken off](End::Broken).
+    pub fn open_finite(stage: S, response: &mut response::Parts, times: Times) -> Self {
+        Self::open_with(stage, response, times, true, None)
+    }
+
+    pub(crate) fn open_with(
+        mut stage: S,
+        response: &mut response::Parts,
+        times: Times,
+        is_finite: bool,
+        note: Option<EndNote>,
+    ) -> Self {
         for name in ABOUT_THE_BYTES {
             response.headers.remove(name);
         }
-        let mut out = Outbox::new();
+        let mut out = Outbox {
+            is_finite,
+            ..Outbox::new()
+        };
         stage.on_response(response, &times, &mut out);
         let mut pipeline = Pipeline {
             stage,
@@ -93,7 +113,8 @@ impl<S: Stage> Pipeline<S> {
             queued: None,
             times,
             ticked: None,
-            ended: false,
+            end: None,
+            note,
         };
         pipeline.settle();
         pipeline
@@ -111,7 +132,7 @@ impl<S: Stage> Pipeline<S> {
     /// Takes a chunk from upstream. After the end it is left out.
     #[inline]
     pub fn push(&mut self, chunk: Bytes, now: Instant) {
-        if self.ended || chunk.is_empty() {
+        if self.is_ended() || chunk.is_empty() {
             return;
         }
         self.times.now = now;
@@ -139,7 +160,7 @@ impl<S: Stage> Pipeline<S> {
         };
         self.times.sent = self.times.now;
         self.times.counts.sent_bytes += bytes.len() as u64;
-        if !self.ended {
+        if !self.is_ended() {
             self.stage.on_sent(&self.times);
         }
         Some(bytes)
@@ -167,7 +188,7 @@ impl<S: Stage> Pipeline<S> {
     /// That is the stage's deadline; 10 ms after the last tick, if that tick did not move it.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
-        if self.ended {
+        if self.is_ended() {
             return None;
         }
         let due = self.stage.deadline(&self.times)?;
@@ -180,7 +201,7 @@ impl<S: Stage> Pipeline<S> {
     /// Tells the stages the time. To be called when the deadline has come and [`next`](Self::next) has
     /// nothing left.
     pub fn tick(&mut self, now: Instant) {
-        if self.ended {
+        if self.is_ended() {
             return;
         }
         self.times.now = now;
@@ -200,7 +221,7 @@ impl<S: Stage> Pipeline<S> {
     /// The upstream has ended cleanly. What is left of an event is passed on as it is, unseen by the stages.
     /// To be called when [`next`](Self::next) has nothing left.
     pub fn finish(&mut self, now: Instant) {
-        if self.ended {
+        if self.is_ended() {
             return;
         }
         self.times.now = now;
@@ -208,14 +229,14 @@ impl<S: Stage> Pipeline<S> {
             self.times.counts.event_bytes += rest.len() as u64;
             self.send(rest);
         }
-        self.end(End::Finished);
+        self.end_as(End::Finished);
     }
 
     /// The upstream has failed. What is left of an event is dropped.
     pub fn fail(&mut self, now: Instant) {
-        if !self.ended {
+        if !self.is_ended() {
             self.times.now = now;
-            self.end(End::Failed);
+            self.end_as(End::Failed);
         }
     }
 
@@ -223,9 +244,9 @@ impl<S: Stage> Pipeline<S> {
     ///
     /// Dropping the pipeline does the same, but leaves [`Times::now`] at what it was last.
     pub fn abandon(&mut self, now: Instant) {
-        if !self.ended {
+        if !self.is_ended() {
             self.times.now = now;
-            self.end(End::Dropped);
+            self.end_as(End::Dropped);
         }
     }
 
@@ -233,7 +254,12 @@ impl<S: Stage> Pipeline<S> {
     /// [`next`](Self::next) chunk still.
     #[inline]
     pub fn is_ended(&self) -> bool {
-        self.ended
+        self.end.is_some()
+    }
+
+    /// How the stream has ended, if it has.
+    pub fn end(&self) -> Option<End> {
+        self.end
     }
 
     /// Whether [`next`](Self::next) has something.
@@ -244,7 +270,7 @@ impl<S: Stage> Pipeline<S> {
 
     /// Tells the stages how to wake the stream; see [`Stage::on_wait`].
     pub fn on_wait(&mut self, waker: &Waker) {
-        if !self.ended {
+        if !self.is_ended() {
             self.stage.on_wait(waker);
         }
     }
@@ -401,13 +427,16 @@ impl<S: Stage> Pipeline<S> {
     /// Draws the consequences of what the stages did with the outbox.
     fn settle(&mut self) {
         self.times.counts.heartbeats += std::mem::take(&mut self.out.heartbeats);
-        if let Some(reason) = self.out.end {
-            self.end(End::Closed(reason));
+        if let Some(end) = self.out.end {
+            self.end_as(end);
         }
     }
 
-    fn end(&mut self, end: End) {
-        self.ended = true;
+    fn end_as(&mut self, end: End) {
+        self.end = Some(end);
+        if let Some(note) = self.note.take() {
+            note.write(end);
+        }
         self.decoder = Decoder::new();
         self.stage.on_end(end, &self.times);
     }

@@ -144,15 +144,15 @@ async fn nothing_outside_of_the_key_reaches_the_upstream() {
         server.numbers([1]).await;
         assert_eq!(other.data(1).await, ["1"]);
         assert_eq!(upstream_requests(&gateway).await, "1");
+        // A lost stream would be asked for again, and taken for the next one's.
+        let mut servers = Vec::new();
         if host.is_some() {
             for (from, to) in [
                 ("session=s1", "session=s2"),
                 ("room=7", "room=8"),
                 ("rooms.example", "other.example"),
             ] {
-                let (_client, _, server) =
-                    led(&gateway, &upstream, &request.replace(from, to)).await;
-                drop(server);
+                servers.push(led(&gateway, &upstream, &request.replace(from, to)).await);
             }
         }
     }
@@ -278,10 +278,9 @@ async fn a_resumable_stream_is_found_again_whatever_became_of_the_cookies() {
         ("session", post(&[mine, "Cookie: session=t", &id], "q")),
         ("no session", post(&[mine, &id], "q")),
     ] {
-        let mut other = Client::open(&gateway, &request).await;
-        let told = other.take(1).await.remove(0);
-        assert_eq!((&*told.kind, &*told.data), ("stream-gap", "null"), "{what}");
-        assert_eq!(other.next().await, None, "{what}");
+        let other = Client::open(&gateway, &request).await;
+        let rest = other.broken().await;
+        assert!(rest.contains(": closing: gap\n"), "{what}: {rest:?}");
     }
     assert_eq!(upstream_requests(&gateway).await, "1");
 }

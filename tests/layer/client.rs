@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::stage::Stage;
+use tower_sse::stage::{Ends, Stage};
 use tower_sse::{EventBody, EventLayer};
 
 use crate::upstream::Upstream;
@@ -36,11 +36,11 @@ pub(crate) async fn open<St: Stage + Clone>(
 }
 
 /// What becomes of this response to a request with this method.
-pub(crate) async fn answer<St: Stage + Clone, B: Body>(
-    layer: &EventLayer<St>,
+pub(crate) async fn answer<St: Stage + Clone, X: Ends, B: Body>(
+    layer: &EventLayer<St, X>,
     method: Method,
     response: Response<B>,
-) -> Response<EventBody<B, St>> {
+) -> Response<EventBody<B, St, X>> {
     let mut response = Some(response);
     let service = service_fn(move |_: Request<()>| {
         let response = response.take().expect("one request is sent");

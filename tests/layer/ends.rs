@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{Method, Request, Response, response};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::EventLayer;
-use tower_sse::stage::{Lifetime, Outbox, Reason, Stage, Times};
+use tower_sse::stage::{Lifetime, Outbox, Reason, Stage, StreamError, Times};
 
 use crate::client::{answer, next, open, read, seen};
 use crate::probe::Log;
@@ -64,6 +64,56 @@ async fn a_stage_that_ends_it_ends_it_between_two_events() {
         ]
     );
     assert_eq!(log.ends(), ["p on_end lifetime 5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_come_back_is_not_told_that_it_was_all() {
+    let lifetime = Lifetime::at_most(Duration::from_secs(5)).with_jitter(0.0);
+    for (method, asks, expected, end) in [
+        (Method::GET, true, "(end)", "p on_end lifetime 5"),
+        (Method::POST, true, "(failed)", "p on_end lifetime 5"),
+        (Method::PUT, true, "(failed)", "p on_end lifetime 5"),
+        // It has not asked for an error.
+        (Method::POST, false, "(end)", "p on_end lifetime 5"),
+    ] {
+        let log = Log::default();
+        let layer = EventLayer::new((lifetime.clone(), log.probe("p")));
+        let upstream = upstream().chunk(1, "data: a\n\ndata: b").response();
+        let seen = match asks {
+            true => {
+                let layer = layer.with_broken_ends();
+                read(answer(&layer, method, upstream).await.into_body(), 20).await
+            }
+            false => read(answer(&layer, method, upstream).await.into_body(), 20).await,
+        };
+        assert_eq!(
+            seen[1..],
+            [
+                (1, "data: a\n\n"),
+                (5, ": closing: lifetime\n"),
+                (5, expected)
+            ]
+        );
+        assert_eq!(log.ends(), [end]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_fails_says_why() {
+    let layer = EventLayer::new(()).with_broken_ends();
+    let failing = upstream().fail(1).response();
+    let mut body = answer(&layer, Method::GET, failing).await.into_body();
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, StreamError::Inner(Broken)));
+
+    let lifetime = Lifetime::at_most(Duration::from_secs(5)).with_jitter(0.0);
+    let layer = EventLayer::new(lifetime).with_broken_ends();
+    let mut body = answer(&layer, Method::POST, upstream().response())
+        .await
+        .into_body();
+    body.frame().await.unwrap().unwrap();
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, StreamError::Broken(Reason::LIFETIME)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ mod client;
 #[cfg(feature = "metrics")]
 mod counts;
 mod edges;
+mod ends;
 mod history;
 mod policies;
 mod random;

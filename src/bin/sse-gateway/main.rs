@@ -31,7 +31,6 @@ mod router;
 mod server;
 mod shown_path;
 mod shutdown;
-mod silence;
 mod stack;
 mod stop;
 mod streams;

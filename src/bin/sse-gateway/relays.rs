@@ -4,8 +4,11 @@ use metrics::{Gauge, describe_gauge, gauge};
 use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
+use tower_sse::stage::BrokenEnds;
 
-use crate::config::{Ids, NoAnswer, RelaySettings, Relayed, Route};
+use crate::config::{GapEvent, Ids, NoAnswer, RelaySettings, Relayed, Route};
+
+pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
 
 /// The relays of all routes, under one budget.
 #[derive(Clone)]
@@ -14,7 +17,7 @@ pub(crate) struct Relays {
     reserved: Gauge,
     history: MemoryHistory,
     /// By the name of the route.
-    layers: Vec<(String, RelayLayer)>,
+    layers: Vec<(String, Layer)>,
 }
 
 impl Relays {
@@ -33,7 +36,7 @@ impl Relays {
     }
 
     /// The layer of a route, if it is to have one.
-    pub(crate) fn layer(&mut self, route: &Route) -> Option<RelayLayer> {
+    pub(crate) fn layer(&mut self, route: &Route) -> Option<Layer> {
         let settings = &route.stream.relay;
         let layer = match &settings.relayed {
             Relayed::No => return None,
@@ -43,7 +46,7 @@ impl Relays {
             }
         };
         let layer = self
-            .set(layer, settings)
+            .set(layer.with_broken_ends(), settings)
             .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_max_event_bytes(route.stream.max_event_bytes)
@@ -54,20 +57,26 @@ impl Relays {
         Some(layer)
     }
 
-    fn set(&self, layer: RelayLayer, settings: &RelaySettings) -> RelayLayer {
+    fn set(&self, layer: Layer, settings: &RelaySettings) -> Layer {
         let history = self.history.clone();
         let history = history
             .with_events(settings.history_events)
             .with_bytes(settings.history_bytes)
             .with_age(settings.history_age);
+        let layer = match &settings.gap_event {
+            GapEvent::Auto => layer,
+            GapEvent::Off => layer.with_gap_event(None),
+            GapEvent::Named(name) => layer.with_gap_event(Some(name)),
+        };
         layer
             .with_history(history)
+            .with_gap_data(settings.gap_data.clone())
+            .with_after_end(settings.after_end)
             .with_insistence(settings.share_private)
             .with_max_relays(settings.max_relays)
             .with_max_idle(settings.max_idle)
             .with_max_idle_for_client(settings.max_idle_for_client)
             .with_begin(settings.start)
-            .with_gap_event(settings.gap_event.as_deref())
             .with_slow_client(settings.slow_client)
             .with_on_leave(settings.on_leave)
             .with_hold(settings.hold)

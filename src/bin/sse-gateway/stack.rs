@@ -9,39 +9,41 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use tower_layer::Layer;
 use tower_service::Service;
-use tower_sse::relay::{RelayBody, RelayLayer, RelayService};
+use tower_sse::history::{MemoryHistory, MemoryLog};
+use tower_sse::relay::{RelayBody, RelayService};
 use tower_sse::stage::{
-    Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime, Metrics,
-    NoBuffering, Retry,
+    BrokenEnds, Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime,
+    Metrics, NoBuffering, Retry,
 };
 use tower_sse::{EventBody, EventLayer, EventService};
 
 use crate::client_body::ClientBody;
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, NoAnswer, Route, StreamSettings};
 use crate::hold::{Hold, HoldBody, HoldService};
+use crate::relays;
 use crate::response_body::ProxyBody;
-use crate::silence::{FailSilent, FailSilentBody, Silence};
 use crate::streams::{StreamLog, Streams};
 use crate::upstream_side::UpstreamSide;
 
 /// A route's proxy with all that is done to its event streams.
 pub(crate) enum Stack {
     /// Each client has its own.
-    Plain(EventService<HoldService<UpstreamSide>, Stages>),
+    Plain(EventService<HoldService<UpstreamSide>, Stages, BrokenEnds>),
     /// From the client to the upstream: what is done for each client, the relay, what is done for the upstream's stream.
-    Relayed(
-        EventService<RelayService<FailSilent<EventService<UpstreamSide, UpstreamStages>>>, Stages>,
-    ),
+    Relayed(EventService<Relaying, Stages, BrokenEnds>),
 }
 
+/// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
+type Upstream = EventService<UpstreamSide, Option<IdleTimeout>>;
+type UpstreamBody = EventBody<ProxyBody, Option<IdleTimeout>>;
+type Relaying = RelayService<Upstream, MemoryHistory, BrokenEnds>;
+
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
-pub(crate) type StackBody = Either<EventBody<HoldBody<ProxyBody>, Stages>, Pin<Box<RelayedBody>>>;
+pub(crate) type StackBody =
+    Either<EventBody<HoldBody<ProxyBody>, Stages, BrokenEnds>, Pin<Box<RelayedBody>>>;
 
 pub(crate) type RelayedBody =
-    EventBody<RelayBody<FailSilentBody<EventBody<ProxyBody, UpstreamStages>>>, Stages>;
-
-/// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
-pub(crate) type UpstreamStages = (Option<IdleTimeout>, Silence);
+    EventBody<RelayBody<UpstreamBody, MemoryLog, BrokenEnds>, Stages, BrokenEnds>;
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -68,7 +70,7 @@ pub(crate) type Stages = (
 pub(crate) fn build(
     route: &Route,
     upstream: UpstreamSide,
-    relay: Option<RelayLayer>,
+    relay: Option<relays::Layer>,
     drain: Drain,
     streams: &Streams,
 ) -> Result<Stack, Error> {
@@ -113,14 +115,15 @@ pub(crate) fn build(
             }
         }),
     );
-    let stages = EventLayer::new(stages).with_max_event_bytes(stream.max_event_bytes);
+    let stages = EventLayer::new(stages)
+        .with_max_event_bytes(stream.max_event_bytes)
+        .with_broken_ends();
     Ok(match relay {
         None => Stack::Plain(stages.layer(HoldService::new(upstream, hold(stream)))),
         Some(relay) => {
-            let upstream_stages = EventLayer::new((idle_timeout, Silence::default()))
-                .with_max_event_bytes(stream.max_event_bytes);
-            let relayed = relay.layer(FailSilent(upstream_stages.layer(upstream)));
-            Stack::Relayed(stages.layer(relayed))
+            let upstream_stages =
+                EventLayer::new(idle_timeout).with_max_event_bytes(stream.max_event_bytes);
+            Stack::Relayed(stages.layer(relay.layer(upstream_stages.layer(upstream))))
         }
     })
 }

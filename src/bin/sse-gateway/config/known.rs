@@ -10,7 +10,7 @@ use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 43] = [
+pub(crate) static ALL: [&dyn Known; 45] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
@@ -38,6 +38,7 @@ pub(crate) static ALL: [&dyn Known; 43] = [
     &HISTORY_BUDGET,
     &START,
     &GAP_EVENT,
+    &GAP_DATA,
     &SLOW_CLIENT,
     &ON_LEAVE,
     &NO_ANSWER,
@@ -45,6 +46,7 @@ pub(crate) static ALL: [&dyn Known; 43] = [
     &HOLD,
     &OPEN_AFTER,
     &GIVE_UP,
+    &AFTER_END,
     &KEEP_FINISHED,
     &IDLE_TIMEOUT,
     &IDLE_COUNTS,
@@ -163,7 +165,7 @@ pub(crate) static IDS: Setting<Ids> = Setting {
     heading: "Streams",
     form: "fill|replace|keep|off",
     default: Some("fill"),
-    about: "Give ids to events that have none, to all, or trust a shared upstream's (keep).",
+    about: "Give ids to events of GETs that have none, to all, or trust a shared upstream's (keep).",
     scope: Scope::Route,
     bare: Bare::Nothing,
     parse: value::ids,

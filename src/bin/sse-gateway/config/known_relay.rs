@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use tower_sse::relay::{Begin, Key, OnLeave, Secret, SlowClient};
+use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, Secret, SlowClient};
 
+use super::relay::GapEvent;
 use super::setting::{Bare, Scope, Setting};
 use super::value;
 
@@ -164,16 +165,28 @@ pub(crate) static START: Setting<Begin> = Setting {
     parse: value::start,
 };
 
-pub(crate) static GAP_EVENT: Setting<Option<String>> = Setting {
+pub(crate) static GAP_EVENT: Setting<GapEvent> = Setting {
     key: "gap_event",
     flag: "--gap-event",
     heading: "Sharing and resuming",
-    form: "NAME|off",
-    default: Some("stream-gap"),
-    about: "Tell of missed events by one of this type; its data is their number, or null.",
+    form: "auto|NAME|off",
+    default: Some("auto"),
+    about: "Tell of missed events by one of this type; auto: stream-gap, or for a POST by a cut.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::event_type_or_off,
+    parse: value::gap_event,
+};
+
+pub(crate) static GAP_DATA: Setting<String> = Setting {
+    key: "gap_data",
+    flag: "--gap-data",
+    heading: "Sharing and resuming",
+    form: "TEXT",
+    default: Some("{missed}"),
+    about: "The data of that event; {missed} in it is the number of missed events, or null.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::one_line,
 };
 
 pub(crate) static SLOW_CLIENT: Setting<SlowClient> = Setting {
@@ -234,6 +247,18 @@ pub(crate) static GIVE_UP: Setting<Duration> = Setting {
     scope: Scope::Route,
     bare: Bare::Nothing,
     parse: value::time,
+};
+
+pub(crate) static AFTER_END: Setting<AfterEnd> = Setting {
+    key: "after_end",
+    flag: "--after-end",
+    heading: "Sharing and resuming",
+    form: "again|204",
+    default: Some("again"),
+    about: "What a client gets that comes back for a GET it had whole: the upstream's answer or 204.",
+    scope: Scope::Route,
+    bare: Bare::Numbers,
+    parse: value::after_end,
 };
 
 pub(crate) static KEEP_FINISHED: Setting<Duration> = Setting {

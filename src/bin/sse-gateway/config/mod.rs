@@ -32,7 +32,7 @@ pub(crate) use error::Error;
 pub(crate) use file::File;
 pub(crate) use given::{Place, Values};
 pub(crate) use log_filter::LogFilter;
-pub(crate) use relay::{RelaySettings, Relayed};
+pub(crate) use relay::{GapEvent, RelaySettings, Relayed};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, SlowClient};
 
 use super::given::Layers;
 use super::{Error, known};
@@ -18,6 +18,16 @@ pub(crate) enum Relayed {
     Resumable(Vec<String>),
 }
 
+/// By what clients are told of what is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GapEvent {
+    /// By an event, unless they may take it for a part of an answer.
+    Auto,
+    Off,
+    /// One of this type: one line, not empty.
+    Named(String),
+}
+
 /// How events are kept and given to clients; of no meaning where nothing is relayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RelaySettings {
@@ -30,13 +40,14 @@ pub(crate) struct RelaySettings {
     pub(crate) history_bytes: usize,
     pub(crate) history_age: Duration,
     pub(crate) start: Begin,
-    /// An event type: one line, not empty.
-    pub(crate) gap_event: Option<String>,
+    pub(crate) gap_event: GapEvent,
+    pub(crate) gap_data: String,
     pub(crate) slow_client: SlowClient,
     pub(crate) on_leave: OnLeave,
     pub(crate) hold: bool,
     pub(crate) open_after: Option<Duration>,
     pub(crate) give_up: Duration,
+    pub(crate) after_end: AfterEnd,
     pub(crate) keep_finished: Duration,
 }
 
@@ -70,11 +81,13 @@ impl RelaySettings {
             history_age: layers.get(&known::HISTORY_AGE)?,
             start: layers.get(&known::START)?,
             gap_event: layers.get(&known::GAP_EVENT)?,
+            gap_data: layers.get(&known::GAP_DATA)?,
             slow_client: layers.get(&known::SLOW_CLIENT)?,
             on_leave: layers.get(&known::ON_LEAVE)?,
             hold: layers.get(&known::HOLD)?,
             open_after: layers.get(&known::OPEN_AFTER)?,
             give_up: layers.get(&known::GIVE_UP)?,
+            after_end: layers.get(&known::AFTER_END)?,
             keep_finished: layers.get(&known::KEEP_FINISHED)?,
         })
     }

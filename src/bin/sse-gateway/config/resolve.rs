@@ -198,10 +198,10 @@ mod tests {
     use std::time::Duration;
 
     use http::{HeaderName, Method, StatusCode};
-    use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+    use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, SlowClient};
 
     use super::*;
-    use crate::config::{HeartbeatFrame, IdleCounts, LogFormat, NoAnswer};
+    use crate::config::{GapEvent, HeartbeatFrame, IdleCounts, LogFormat, NoAnswer};
     use crate::trusted_proxies::TrustedProxies;
 
     fn resolve(text: &str) -> Config {
@@ -238,12 +238,14 @@ mod tests {
                 history_bytes: 1 << 20,
                 history_age: Duration::from_secs(300),
                 start: Begin::Live,
-                gap_event: Some("stream-gap".to_owned()),
+                gap_event: GapEvent::Auto,
+                gap_data: "{missed}".to_owned(),
                 slow_client: SlowClient::Disconnect,
                 on_leave: OnLeave::Linger(Duration::from_secs(10)),
                 hold: false,
                 open_after: None,
                 give_up: Duration::from_secs(300),
+                after_end: AfterEnd::Again,
                 keep_finished: Duration::from_secs(60),
             },
         }
@@ -309,6 +311,7 @@ mod tests {
             history_budget = '2MiB'
             start = 'last:5'
             gap_event = 'gap'
+            gap_data = '[{missed}]'
             slow_client = 'skip'
             on_leave = 'linger:2s'
             no_answer = 'hold'
@@ -316,6 +319,7 @@ mod tests {
             hold = true
             open_after = '3s'
             give_up = '4s'
+            after_end = 204
             keep_finished = '5s'
             idle_timeout = '1m'
             idle_counts = 'events'
@@ -355,12 +359,14 @@ mod tests {
                 history_bytes: 4096,
                 history_age: Duration::from_secs(60),
                 start: Begin::Last(5),
-                gap_event: Some("gap".to_owned()),
+                gap_event: GapEvent::Named("gap".to_owned()),
+                gap_data: "[{missed}]".to_owned(),
                 slow_client: SlowClient::Skip,
                 on_leave: OnLeave::Linger(Duration::from_secs(2)),
                 hold: true,
                 open_after: Some(Duration::from_secs(3)),
                 give_up: Duration::from_secs(4),
+                after_end: AfterEnd::NoContent,
                 keep_finished: Duration::from_secs(5),
             },
         };

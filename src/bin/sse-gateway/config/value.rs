@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use http::{HeaderName, StatusCode};
-use tower_sse::relay::{Begin, Key, OnLeave, Secret, SlowClient};
+use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, Secret, SlowClient};
 
+use super::relay::GapEvent;
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer};
 use crate::trust::{self, Authority, Host};
 use crate::trusted_proxies::TrustedProxies;
@@ -144,6 +145,30 @@ pub(crate) fn heartbeat_frame(text: &str) -> Parsed<HeartbeatFrame> {
 
 pub(crate) fn event_type_or_off(text: &str) -> Parsed<Option<String>> {
     or_off(text, event_type)
+}
+
+pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
+    match text {
+        "auto" => Ok(GapEvent::Auto),
+        "off" => Ok(GapEvent::Off),
+        name => event_type(name).map(GapEvent::Named),
+    }
+}
+
+pub(crate) fn one_line(text: &str) -> Parsed<String> {
+    match text.contains(['\r', '\n', '\0']) {
+        true => Err(format!(
+            "{text:?} has more than one line; use one line without NULL"
+        )),
+        false => Ok(text.to_owned()),
+    }
+}
+
+pub(crate) fn after_end(text: &str) -> Parsed<AfterEnd> {
+    choice(
+        text,
+        &[("again", AfterEnd::Again), ("204", AfterEnd::NoContent)],
+    )
 }
 
 pub(crate) fn ids(text: &str) -> Parsed<Ids> {
