@@ -23,107 +23,90 @@ pin_project! {
     ///
     /// Its data is [`Bytes`], its error that of the body inside. An event stream of a relay ends cleanly only.
     pub struct RelayBody<B, L: Log = MemoryLog> {
+        // What was read of a body already, and what is left of it.
+        before: Bytes,
+        rest: Option<Pin<Box<B>>>,
+        // None when it has ended, or is of a relay.
         #[pin]
-        content: Content<B, L>,
+        untouched: Option<B>,
+        // None when it has ended, or is of none.
+        relayed: Option<Box<Relayed<L>>>,
     }
-}
-
-pin_project! {
-    #[project = ContentProjection]
-    enum Content<B, L: Log> {
-        Untouched { #[pin] inner: B },
-        Begun { begun: Box<Begun<B>> },
-        Relayed { relayed: Box<Relayed<L>> },
-        Ended,
-    }
-}
-
-/// A body of which some was read already.
-struct Begun<B> {
-    before: Bytes,
-    rest: Option<Pin<Box<B>>>,
 }
 
 /// What a client of a relay reads.
 pub(super) struct Relayed<L: Log> {
     follower: Option<(L::Follower, Client<L>)>,
-    /// What goes in front of it. Boxed, since most who wait for the next event have nothing left of it.
-    ahead: Option<Box<Ahead>>,
-    /// Whether the client was given an event.
-    has_given: bool,
+    /// What goes in front of it.
+    first: Vec<u8>,
+    sent: bool,
+    /// While its place is not known.
+    catch_up: Option<Box<CatchUp>>,
+    /// The reconnection time that the upstream has set before the client came.
+    retry: Option<Duration>,
     /// Where its relay sees how far it has read, if its server can be asked to let it go.
     place: Option<Arc<Place>>,
 }
 
-/// What goes in front of what a follower reads, in this order.
-#[derive(Default)]
-struct Ahead {
-    /// The reconnection time that the upstream has set before the client came.
-    retry: Option<Duration>,
-    /// While its place is not known.
-    catch_up: Option<CatchUp>,
-    told: Vec<u8>,
-}
-
 impl<B, L: Log> RelayBody<B, L> {
     pub(super) fn untouched(inner: B) -> Self {
-        Content::Untouched { inner }.into()
+        RelayBody {
+            untouched: Some(inner),
+            ..Self::empty()
+        }
     }
 
     pub(super) fn empty() -> Self {
-        Content::Ended.into()
+        Self::behind(Bytes::new(), None)
     }
 
     /// These bytes, and then what is left of another body.
     pub(super) fn behind(before: Bytes, rest: Option<Pin<Box<B>>>) -> Self {
-        let begun = Box::new(Begun { before, rest });
-        Content::Begun { begun }.into()
+        RelayBody {
+            before,
+            rest,
+            untouched: None,
+            relayed: None,
+        }
     }
 
     /// These bytes, and then what the follower reads.
     pub(super) fn relayed(
-        told: Vec<u8>,
+        first: Vec<u8>,
         catch_up: Option<CatchUp>,
         follower: Option<(L::Follower, Client<L>)>,
     ) -> Self {
-        let has_ahead = catch_up.is_some() || !told.is_empty();
-        let ahead = has_ahead.then(|| {
-            Box::new(Ahead {
+        RelayBody {
+            before: Bytes::new(),
+            rest: None,
+            untouched: None,
+            relayed: Some(Box::new(Relayed {
+                follower,
+                first,
+                sent: false,
+                catch_up: catch_up.map(Box::new),
                 retry: None,
-                catch_up,
-                told,
-            })
-        });
-        let relayed = Box::new(Relayed {
-            follower,
-            ahead,
-            has_given: false,
-            place: None,
-        });
-        Content::Relayed { relayed }.into()
-    }
-}
-
-impl<B, L: Log> From<Content<B, L>> for RelayBody<B, L> {
-    fn from(content: Content<B, L>) -> Self {
-        RelayBody { content }
+                place: None,
+            })),
+        }
     }
 }
 
 impl<B, L: Log> RelayBody<B, L> {
     /// Begins with the reconnection time: a line without a blank line, which clients apply when they read it.
     pub(super) fn with_retry(mut self, retry: Option<Duration>) -> Self {
-        if let (Content::Relayed { relayed }, Some(_)) = (&mut self.content, retry) {
-            relayed.ahead.get_or_insert_default().retry = retry;
+        if let Some(relayed) = &mut self.relayed {
+            relayed.retry = retry;
         }
         self
     }
 
     /// Lets the relay ask for the end of the connection, should its client not read.
     pub(super) fn with_hangup(mut self, hangup: Option<Hangup>) -> Self {
-        if let (Content::Relayed { relayed }, Some(hangup)) = (&mut self.content, hangup) {
+        if let (Some(relayed), Some(hangup)) = (&mut self.relayed, hangup) {
             if let Some((follower, client)) = &relayed.follower {
-                let known = (!relayed.is_catching_up()).then(|| follower.read_up_to());
+                // Who waits for his place has none yet.
+                let known = relayed.catch_up.is_none().then(|| follower.read_up_to());
                 relayed.place = Some(client.places.enter(hangup, known.unwrap_or(u64::MAX)));
             }
         }
@@ -134,8 +117,8 @@ impl<B, L: Log> RelayBody<B, L> {
 impl<L: Log> Drop for Relayed<L> {
     /// Who does not read is not told, but counted.
     fn drop(&mut self) {
-        let is_catching_up = self.is_catching_up();
-        let Some((follower, client)) = self.follower.as_ref().filter(|_| !is_catching_up) else {
+        let Some((follower, client)) = self.follower.as_ref().filter(|_| self.catch_up.is_none())
+        else {
             return;
         };
         let Config {
@@ -143,9 +126,10 @@ impl<L: Log> Drop for Relayed<L> {
             slow_client,
             ..
         } = &*client.config;
+        let is_hung_up = || self.place.as_ref().is_some_and(|place| place.is_hung_up());
         if metrics.is_on()
             && *slow_client == SlowClient::Disconnect
-            && follower.read_up_to() < client.log.stats().dropped_up_to
+            && (is_hung_up() || follower.read_up_to() < client.log.stats().dropped_up_to)
         {
             metrics.slow(*slow_client);
         }
@@ -153,30 +137,47 @@ impl<L: Log> Drop for Relayed<L> {
 }
 
 impl<L: Log> Relayed<L> {
-    /// Who catches up has no place yet.
-    fn is_catching_up(&self) -> bool {
-        self.ahead
-            .as_ref()
-            .is_some_and(|ahead| ahead.catch_up.is_some())
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            if self.ahead.is_some() {
-                if let Some(bytes) = ready!(self.poll_ahead(cx)) {
-                    return Poll::Ready(Some(bytes));
+        if let Some(time) = self.retry.take() {
+            self.sent = true;
+            let line = format!("retry: {}\n", millis(time));
+            return Poll::Ready(Some(line.into()));
+        }
+        if let (Some(catch_up), Some((follower, client))) = (&mut self.catch_up, &mut self.follower)
+        {
+            match ready!(catch_up.poll(cx, client, follower)) {
+                Caught::Events(bytes) => {
+                    client.gives_ids();
+                    return Poll::Ready(Some(self.guarded(bytes)));
                 }
+                Caught::Up => self.first.clear(),
+                Caught::Not => {}
+                Caught::Past(gap) => self.first = gap::event(&client.config, &gap),
             }
+            self.catch_up = None;
+            if let Some(place) = &self.place {
+                place.set(follower.read_up_to());
+            }
+        }
+        if !self.first.is_empty() {
+            self.sent = true;
+            if let Some((_, client)) = &self.follower {
+                client.gives_ids();
+            }
+            return Poll::Ready(Some(std::mem::take(&mut self.first).into()));
+        }
+        loop {
             let Some((follower, client)) = &mut self.follower else {
                 return Poll::Ready(None);
             };
             let to = match ready!(follower.poll_read(cx)) {
                 Read::Events { bytes, replayed } => {
+                    client.gives_ids();
                     client.config.metrics.replayed(replayed);
                     if let Some(place) = &self.place {
                         place.set(follower.read_up_to());
                     }
-                    return Poll::Ready(Some(self.given(bytes)));
+                    return Poll::Ready(Some(self.guarded(bytes)));
                 }
                 Read::End => {
                     self.follower = None;
@@ -188,12 +189,11 @@ impl<L: Log> Relayed<L> {
                         if !client.is_asked_again {
                             // Its client may take the end for that of the answer.
                             let gap = follower.skip(Skip::ToOldest);
-                            let told = gap::event(&client.config, &gap);
-                            self.ahead.get_or_insert_default().told = told;
+                            self.first = gap::event(&client.config, &gap);
                         }
                         self.follower = None;
                         self.place = None;
-                        continue;
+                        return self.poll_read(cx);
                     }
                     SlowClient::Skip => Skip::ToOldest,
                     SlowClient::Latest => Skip::ToLatest,
@@ -203,54 +203,15 @@ impl<L: Log> Relayed<L> {
             let gap = follower.skip(to);
             let told = gap::event(&client.config, &gap);
             if !told.is_empty() {
-                return Poll::Ready(Some(self.given(told.into())));
+                self.sent = true;
+                return Poll::Ready(Some(told.into()));
             }
         }
     }
 
-    /// None when nothing goes in front any more.
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(ahead) = &mut self.ahead else {
-            return Poll::Ready(None);
-        };
-        if let Some(time) = ahead.retry.take() {
-            let line = format!("retry: {}\n", millis(time));
-            return Poll::Ready(Some(line.into()));
-        }
-        if let (Some(catch_up), Some((follower, client))) =
-            (&mut ahead.catch_up, &mut self.follower)
-        {
-            match ready!(catch_up.poll(cx, client, follower)) {
-                Caught::Events(bytes) => return Poll::Ready(Some(self.given(bytes))),
-                Caught::Up => ahead.told.clear(),
-                Caught::Not => {}
-                Caught::Past(gap) => ahead.told = gap::event(&client.config, &gap),
-            }
-            if let Some(place) = &self.place {
-                place.set(follower.read_up_to());
-            }
-        }
-        let told = std::mem::take(&mut ahead.told);
-        self.ahead = None;
-        Poll::Ready((!told.is_empty()).then(|| self.given(told.into())))
-    }
-
-    #[inline]
-    fn given(&mut self, bytes: Bytes) -> Bytes {
-        if self.has_given {
-            return bytes;
-        }
-        self.given_first(bytes)
-    }
-
-    /// Keeps a client from taking what its events begin with for a byte order mark.
-    #[cold]
-    fn given_first(&mut self, bytes: Bytes) -> Bytes {
-        self.has_given = true;
-        if let Some((_, client)) = &self.follower {
-            client.gives_ids();
-        }
-        if bytes.first() != Some(&0xef) {
+    /// Keeps a client from taking what its stream begins with for a byte order mark.
+    fn guarded(&mut self, bytes: Bytes) -> Bytes {
+        if std::mem::replace(&mut self.sent, true) || bytes.first() != Some(&0xef) {
             return bytes;
         }
         [b":\n", &bytes[..]].concat().into()
@@ -265,67 +226,60 @@ impl<B: Body, L: Log> Body for RelayBody<B, L> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut content = self.project().content;
-        let inner = match content.as_mut().project() {
-            ContentProjection::Relayed { relayed } => {
-                let bytes = ready!(relayed.poll_read(cx));
-                if bytes.is_none() {
-                    content.set(Content::Ended);
-                }
-                return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
+        let mut this = self.project();
+        if let Some(relayed) = this.relayed {
+            let bytes = ready!(relayed.poll_read(cx));
+            if bytes.is_none() {
+                *this.relayed = None;
             }
-            ContentProjection::Begun { begun } if !begun.before.is_empty() => {
-                let before = std::mem::take(&mut begun.before);
-                return Poll::Ready(Some(Ok(Frame::data(before))));
-            }
-            ContentProjection::Begun { begun } => begun.rest.as_mut().map(Pin::as_mut),
-            ContentProjection::Untouched { inner } => Some(inner),
-            ContentProjection::Ended => None,
-        };
-        let Some(inner) = inner else {
-            return Poll::Ready(None);
+            return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
+        }
+        if !this.before.is_empty() {
+            let before = std::mem::take(this.before);
+            return Poll::Ready(Some(Ok(Frame::data(before))));
+        }
+        let inner = match (this.untouched.as_mut().as_pin_mut(), this.rest.as_mut()) {
+            (Some(inner), _) => inner,
+            (None, Some(rest)) => rest.as_mut(),
+            (None, None) => return Poll::Ready(None),
         };
         let frame = ready!(inner.poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
-            content.set(Content::Ended);
+            this.untouched.set(None);
+            *this.rest = None;
         }
         let whole = |mut data: B::Data| data.copy_to_bytes(data.remaining());
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Untouched { inner } => inner.is_end_stream(),
-            Content::Begun { begun } => {
-                begun.before.is_empty()
-                    && begun.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
-            }
-            Content::Relayed { .. } => false,
-            Content::Ended => true,
-        }
+        self.before.is_empty()
+            && self.relayed.is_none()
+            && self.inner().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let nothing = SizeHint::with_exact(0);
-        match &self.content {
-            Content::Untouched { inner } => inner.size_hint(),
-            Content::Begun { begun } => {
-                let before = SizeHint::with_exact(begun.before.len() as u64);
-                before + begun.rest.as_ref().map_or(nothing, |rest| rest.size_hint())
-            }
-            Content::Relayed { .. } => SizeHint::default(),
-            Content::Ended => nothing,
+        if self.relayed.is_some() {
+            return SizeHint::default();
         }
+        let before = SizeHint::with_exact(self.before.len() as u64);
+        let rest = self
+            .inner()
+            .map_or(SizeHint::with_exact(0), Body::size_hint);
+        before + rest
+    }
+}
+
+impl<B, L: Log> RelayBody<B, L> {
+    fn inner(&self) -> Option<&B> {
+        self.untouched.as_ref().or(self.rest.as_deref())
     }
 }
 
 impl<B, L: Log> fmt::Debug for RelayBody<B, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayBody")
-            .field(
-                "is_relayed",
-                &matches!(self.content, Content::Relayed { .. }),
-            )
+            .field("is_relayed", &self.relayed.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -35,6 +35,15 @@ pub enum SlowClient {
     Latest,
 }
 
+/// What becomes of the upstream's stream when the history is full and no client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// It is read no further until a client is back, or for as long as a lost upstream is tried again.
+    Wait,
+    /// The oldest events are dropped, and who comes back is told of the gap.
+    Drop,
+}
+
 /// What becomes of the upstream's stream when the last client has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnLeave {
@@ -74,6 +83,8 @@ pub(super) struct Config {
     pub(super) begin: Begin,
     pub(super) gap_event: Option<String>,
     pub(super) slow_client: SlowClient,
+    pub(super) client_stall_timeout: Duration,
+    pub(super) on_full: OnFull,
     pub(super) on_leave: OnLeave,
     pub(super) clean_end: Option<CleanEnd>,
     pub(super) hold: bool,
@@ -97,11 +108,17 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn new(key: Option<Key>) -> Self {
+        let on_full = match key {
+            Some(_) => OnFull::Drop,
+            None => OnFull::Wait,
+        };
         Config {
             key,
             begin: Begin::Live,
             gap_event: Some("stream-gap".into()),
             slow_client: SlowClient::Disconnect,
+            client_stall_timeout: Duration::from_secs(30),
+            on_full,
             on_leave: OnLeave::Linger(Duration::from_secs(10)),
             clean_end: None,
             hold: false,

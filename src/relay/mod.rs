@@ -136,6 +136,7 @@ mod layer;
 mod metrics;
 mod neutral;
 mod own;
+mod pace;
 mod random;
 mod registry;
 mod request;
@@ -149,7 +150,7 @@ mod upstream;
 mod vary;
 
 pub use body::RelayBody;
-pub use config::{Begin, CleanEnd, OnLeave, SlowClient};
+pub use config::{Begin, CleanEnd, OnFull, OnLeave, SlowClient};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use layer::RelayLayer;

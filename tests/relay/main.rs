@@ -6,6 +6,7 @@ mod client;
 mod counts;
 mod edges;
 mod history;
+mod pace;
 mod policies;
 mod random;
 mod reconnect;
