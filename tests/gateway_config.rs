@@ -57,13 +57,15 @@ fn every_setting_has_the_documented_default() {
         ["max_relays", "10000"],
         ["max_idle_relays", "2000"],
         ["max_idle_relays_per_client", "200"],
-        ["history_events", "1000"],
-        ["history_bytes", "1MiB"],
+        ["history_events", "auto"],
+        ["history_bytes", "auto"],
         ["history_age", "5m"],
         ["history_budget", "256MiB"],
         ["start", "live"],
         ["gap_event", "stream-gap"],
         ["slow_client", "disconnect"],
+        ["client_stall_timeout", "30s"],
+        ["on_full", "auto"],
         ["on_leave", "linger:10s"],
         ["hold", "off"],
         ["open_after", "off"],
@@ -446,7 +448,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 41] = [
+const SETTINGS: [(&str, &str, &str, &str); 43] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -480,6 +482,8 @@ const SETTINGS: [(&str, &str, &str, &str); 41] = [
     ("start", "'live'", "all", "last:5"),
     ("gap_event", "'gap'", "missed", "off"),
     ("slow_client", "'disconnect'", "skip", "latest"),
+    ("client_stall_timeout", "'1s'", "2s", "3s"),
+    ("on_full", "'wait'", "drop", "auto"),
     ("on_leave", "'cancel'", "linger:1s", "finish"),
     ("hold", "true", "off", "on"),
     ("open_after", "'1s'", "2s", "off"),
@@ -620,7 +624,7 @@ const BAD_VALUES: [(&str, &str, &str); 33] = [
     (
         "history_events",
         "0",
-        "\"0\" is not a number of events; use one from 1 to 10000000, such as 1000",
+        "\"0\" is not a number of events; use one from 1 to 10000000, such as 1000, or auto",
     ),
     (
         "history_budget",
@@ -690,7 +694,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, slow_client, client_stall_timeout, on_full, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),
     (
@@ -758,7 +762,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
-         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, slow_client, on_leave, hold, open_after, give_up, keep_finished, \
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, slow_client, client_stall_timeout, on_full, on_leave, hold, open_after, give_up, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout",
     ),
     (

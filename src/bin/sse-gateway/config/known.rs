@@ -9,7 +9,7 @@ use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 41] = [
+pub(crate) static ALL: [&dyn Known; 43] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
@@ -38,6 +38,8 @@ pub(crate) static ALL: [&dyn Known; 41] = [
     &START,
     &GAP_EVENT,
     &SLOW_CLIENT,
+    &CLIENT_STALL_TIMEOUT,
+    &ON_FULL,
     &ON_LEAVE,
     &HOLD,
     &OPEN_AFTER,

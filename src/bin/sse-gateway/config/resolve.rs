@@ -196,7 +196,7 @@ mod tests {
     use std::time::Duration;
 
     use http::{HeaderName, Method};
-    use tower_sse::relay::{Begin, Key, OnLeave, SlowClient};
+    use tower_sse::relay::{Begin, Key, OnFull, OnLeave, SlowClient};
 
     use super::*;
     use crate::config::{HeartbeatFrame, IdleCounts, LogFormat};
@@ -236,6 +236,8 @@ mod tests {
                 start: Begin::Live,
                 gap_event: Some("stream-gap".to_owned()),
                 slow_client: SlowClient::Disconnect,
+                client_stall_timeout: Duration::from_secs(30),
+                on_full: OnFull::Drop,
                 on_leave: OnLeave::Linger(Duration::from_secs(10)),
                 hold: false,
                 open_after: None,
@@ -277,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_of_its_own_is_bound_by_bytes_and_waited_for_unless_it_is_said_otherwise() {
+        let relay = |text: &str| {
+            let config = resolve(&format!("upstream = 'http://app:5000'\n{text}"));
+            let relay = config.fallback.expect("there is an upstream").stream.relay;
+            (relay.history_events, relay.history_bytes, relay.on_full)
+        };
+        assert_eq!(relay("resume = 'on'"), (usize::MAX, 4 << 20, OnFull::Wait));
+        assert_eq!(relay("share = 'on'"), (1000, 1 << 20, OnFull::Drop));
+        let given = "resume = 'on'\nhistory_events = 7\nhistory_bytes = '4KiB'\non_full = 'drop'";
+        assert_eq!(relay(given), (7, 4 << 10, OnFull::Drop));
+    }
+
+    #[test]
     fn every_setting_reaches_its_field() {
         let config = resolve(
             "upstream = 'http://app:5000'
@@ -306,6 +321,8 @@ mod tests {
             start = 'last:5'
             gap_event = 'gap'
             slow_client = 'skip'
+            client_stall_timeout = '6s'
+            on_full = 'wait'
             on_leave = 'linger:2s'
             hold = true
             open_after = '3s'
@@ -349,6 +366,8 @@ mod tests {
                 start: Begin::Last(5),
                 gap_event: Some("gap".to_owned()),
                 slow_client: SlowClient::Skip,
+                client_stall_timeout: Duration::from_secs(6),
+                on_full: OnFull::Wait,
                 on_leave: OnLeave::Linger(Duration::from_secs(2)),
                 hold: true,
                 open_after: Some(Duration::from_secs(3)),
