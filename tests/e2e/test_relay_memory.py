@@ -14,7 +14,7 @@ from harness.wait import until
 MIB = 1024 * 1024
 RELAYS = 1000
 # Some events for each, so that who reads a moment late finds its next one, and what the relays hold beside these.
-BUDGET = 8 * MIB
+BUDGET = 24 * MIB
 # Rounds after the first one, and bytes a relay that would show as a leak: one that stays is larger by far.
 ROUNDS = 8
 LEAK = 500
@@ -62,7 +62,7 @@ def settled(own, before=None):
 @pytest.mark.timeout(300)
 def test_a_thousand_full_histories_stay_within_the_budget_and_leave_nothing_behind(gateway, started):
     upstream = started(processes.script("numbers_upstream", 0.5, "forgets", 0, 0, 4000))
-    flags = ["--share", "path", "--history-budget", "8MiB", "--on-leave", "cancel", "--heartbeat", "20s"]
+    flags = ["--share", "path", "--history-budget", "24MiB", "--on-leave", "cancel", "--heartbeat", "20s"]
     own = gateway(upstream, *flags)
 
     async def one_round(check):
