@@ -126,6 +126,7 @@ impl Follow for MemoryFollower {
 }
 
 /// Gives the log free, and wakes its writer if that waits.
+#[inline]
 fn move_to(mut state: MutexGuard<'_, State>, slot: usize, position: u64) {
     let writer = state.readers.move_to(slot, position);
     drop(state);

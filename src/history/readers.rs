@@ -9,6 +9,8 @@ use super::{Hold, Keep};
 pub(super) struct Readers {
     slots: Vec<Slot>,
     free: Vec<usize>,
+    /// Whether any of what is below says something.
+    is_watched: bool,
     /// What is said of each slot; empty until somebody was waited for, or looked for its place.
     marks: Vec<Mark>,
     /// Of a log that is full.
@@ -78,8 +80,17 @@ impl Readers {
     /// A follower reads on at this position. The writer is to be woken, if it waits.
     pub(super) fn move_to(&mut self, slot: usize, position: u64) -> Option<Waker> {
         self.slots[slot].position = position;
+        if !self.is_watched {
+            return None;
+        }
+        self.moved(slot)
+    }
+
+    #[cold]
+    fn moved(&mut self, slot: usize) -> Option<Waker> {
         self.has_given_up = false;
         self.unmark(slot);
+        self.is_watched = !self.marks.is_empty();
         self.writer.take()
     }
 
@@ -180,7 +191,10 @@ impl Readers {
     pub(super) fn pass_over(&mut self, hold: Hold) {
         match hold {
             Hold::Free => {}
-            Hold::Absent => self.has_given_up = true,
+            Hold::Absent => {
+                self.is_watched = true;
+                self.has_given_up = true;
+            }
             Hold::Reader => {
                 self.begin_to_mark();
                 for mark in &mut self.marks {
@@ -201,11 +215,13 @@ impl Readers {
         if hold != known {
             return Poll::Ready(hold);
         }
+        self.is_watched = true;
         self.writer = Some(cx.waker().clone());
         Poll::Pending
     }
 
     fn begin_to_mark(&mut self) {
+        self.is_watched = true;
         self.marks.resize_with(self.slots.len(), Mark::default);
     }
 
