@@ -57,14 +57,16 @@ fn every_setting_has_the_documented_default() {
         ["max_relays", "10000"],
         ["max_idle_relays", "2000"],
         ["max_idle_relays_per_client", "200"],
-        ["history_events", "1000"],
-        ["history_bytes", "1MiB"],
+        ["history_events", "auto"],
+        ["history_bytes", "auto"],
         ["history_age", "5m"],
         ["history_budget", "256MiB"],
         ["start", "live"],
         ["gap_event", "auto"],
         ["gap_data", "{missed}"],
         ["slow_client", "disconnect"],
+        ["client_stall_timeout", "30s"],
+        ["on_full", "auto"],
         ["on_leave", "linger:10s"],
         ["no_answer", "close"],
         ["retry_statuses", "off"],
@@ -450,7 +452,7 @@ fn the_version_is_that_of_the_package() {
 // ===== tables =====
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 45] = [
+const SETTINGS: [(&str, &str, &str, &str); 47] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -485,6 +487,8 @@ const SETTINGS: [(&str, &str, &str, &str); 45] = [
     ("gap_event", "'gap'", "missed", "off"),
     ("gap_data", "'x'", "[{missed}]", "y"),
     ("slow_client", "'disconnect'", "skip", "latest"),
+    ("client_stall_timeout", "'1s'", "2s", "3s"),
+    ("on_full", "'wait'", "drop", "auto"),
     ("on_leave", "'cancel'", "linger:1s", "finish"),
     ("no_answer", "'close'", "answer", "hold"),
     ("retry_statuses", "'503'", "502,503", "off"),
@@ -628,7 +632,7 @@ const BAD_VALUES: [(&str, &str, &str); 33] = [
     (
         "history_events",
         "0",
-        "\"0\" is not a number of events; use one from 1 to 10000000, such as 1000",
+        "\"0\" is not a number of events; use one from 1 to 10000000, such as 1000, or auto",
     ),
     (
         "history_budget",
@@ -698,7 +702,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
     ),
     (
@@ -766,7 +770,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
-         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout",
     ),
     (

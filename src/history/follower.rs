@@ -1,7 +1,7 @@
 //! Reads a log of a memory history.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -13,8 +13,8 @@ use super::{Follow, Gap, Read, Skip};
 /// A place in a [`MemoryLog`](super::MemoryLog), and nothing else: no event is queued for it.
 pub struct MemoryFollower {
     log: Arc<Inner>,
+    /// Where it is, as its log knows.
     slot: usize,
-    position: u64,
     /// What is in front of this position was there before the follower.
     live: u64,
     /// The number of the last event with data that was read, or that the follower began behind. `u64::MAX` when it
@@ -26,17 +26,10 @@ pub struct MemoryFollower {
 const JOIN_UP_TO: usize = 64 * 1024;
 
 impl MemoryFollower {
-    pub(super) fn new(
-        log: Arc<Inner>,
-        slot: usize,
-        position: u64,
-        live: u64,
-        read_up_to: u64,
-    ) -> Self {
+    pub(super) fn new(log: Arc<Inner>, slot: usize, live: u64, read_up_to: u64) -> Self {
         MemoryFollower {
             log,
             slot,
-            position,
             live,
             read_up_to,
         }
@@ -45,29 +38,31 @@ impl MemoryFollower {
 
 impl Follow for MemoryFollower {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        let log = self.log.clone();
+        let log = &*self.log;
         let mut state = log.lock();
-        if self.position < state.ring.base() {
+        let before = state.readers.position(self.slot);
+        let mut begin = before;
+        if begin < state.ring.base() {
             if state.ring.sequence_before(state.ring.base()) != self.read_up_to {
                 return Poll::Ready(Read::Lost);
             }
             // Comments alone have gone.
-            self.position = state.ring.base();
+            begin = state.ring.base();
         }
         // Comments and the like were for those who were there.
-        while self.position < self.live
-            && state.ring.entry(self.position).is_some_and(|e| !e.has_data)
-        {
-            self.position += 1;
+        while begin < self.live && state.ring.entry(begin).is_some_and(|e| !e.has_data) {
+            begin += 1;
         }
-        let Some(first) = state.ring.entry(self.position) else {
+        let Some(first) = state.ring.entry(begin) else {
             if state.closed {
                 return Poll::Ready(Read::End);
             }
-            state.wait(self.slot, cx.waker());
+            state.readers.wait(self.slot, cx.waker());
+            if begin != before {
+                move_to(state, self.slot, begin);
+            }
             return Poll::Pending;
         };
-        let begin = self.position;
         let until = if begin < self.live {
             self.live
         } else {
@@ -83,22 +78,22 @@ impl Follow for MemoryFollower {
             len += entry.bytes.len();
             end += 1;
         }
-        let bytes = read(&log, &mut state, begin, end, len);
-        self.position = end;
+        let bytes = read(log, &mut state, begin, end, len);
         self.read_up_to = state.ring.sequence_before(end);
+        move_to(state, self.slot, end);
         let replayed = if begin < self.live { end - begin } else { 0 };
         Poll::Ready(Read::Events { bytes, replayed })
     }
 
     fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()> {
-        let log = self.log.clone();
-        let mut state = log.lock();
+        let mut state = self.log.lock();
         let Ok(Place::At(position)) = state.ring.position_after(id) else {
-            state.wait(self.slot, cx.waker());
+            state.readers.wait(self.slot, cx.waker());
+            state.readers.seek(self.slot);
             return Poll::Pending;
         };
-        self.position = position;
         self.read_up_to = state.ring.sequence_before(position);
+        move_to(state, self.slot, position);
         Poll::Ready(())
     }
 
@@ -106,8 +101,8 @@ impl Follow for MemoryFollower {
         let state = self.log.lock();
         let position = state.ring.position_past(upstream)?;
         let gap = state.ring.gap(None, position);
-        self.position = position;
         self.read_up_to = state.ring.sequence_before(position);
+        move_to(state, self.slot, position);
         Some(gap)
     }
 
@@ -124,9 +119,19 @@ impl Follow for MemoryFollower {
         };
         let up_to = ring.sequence_before(position);
         let gap = ring.gap(up_to.checked_sub(self.read_up_to), position);
-        self.position = position;
         self.read_up_to = up_to;
+        move_to(state, self.slot, position);
         gap
+    }
+}
+
+/// Gives the log free, and wakes its writer if that waits.
+#[inline]
+fn move_to(mut state: MutexGuard<'_, State>, slot: usize, position: u64) {
+    let writer = state.readers.move_to(slot, position);
+    drop(state);
+    if let Some(writer) = writer {
+        writer.wake();
     }
 }
 
@@ -138,12 +143,6 @@ fn read(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> Byt
             .map(|e| e.bytes.clone())
             .unwrap_or_default();
     }
-    join(log, state, begin, end, len)
-}
-
-/// Apart from the reading of one event, which is what most clients do, and is faster alone.
-#[inline(never)]
-fn join(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
     if let Some((from, to, bytes)) = &state.joined {
         if (*from, *to) == (begin, end) {
             return bytes.clone();
@@ -157,7 +156,7 @@ fn join(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> Byt
     }
     let joined = joined.freeze();
     // For one alone it would only be kept, beside the budget.
-    if state.followers() > 1 {
+    if state.readers.len() > 1 {
         state.joined = Some((begin, end, joined.clone()));
         log.count(state);
     }
@@ -172,13 +171,18 @@ impl Drop for MemoryFollower {
         if had_joined {
             self.log.count(&state);
         }
+        let writer = state.readers.take_writer();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
     }
 }
 
 impl fmt::Debug for MemoryFollower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryFollower")
-            .field("position", &self.position)
+            .field("read_up_to", &self.read_up_to)
             .finish_non_exhaustive()
     }
 }

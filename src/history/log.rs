@@ -1,18 +1,21 @@
 //! One stream's events in memory, and those who wait for more.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::follower::MemoryFollower;
-use super::memory::{Cause, Limits, Store};
+use super::memory::{Cause, Limits, Spare, Store};
+use super::readers::Readers;
 use super::ring::{Place, Ring};
-use super::{Appended, Draft, Evictions, Found, Joined, Log, Seal, Start, Stats};
+use super::{Appended, Draft, Evictions, Found, Hold, Joined, Keep, Log, Seal, Start, Stats};
 use crate::wire::Epoch;
 
 /// A log of a [`MemoryHistory`](super::MemoryHistory).
@@ -32,9 +35,11 @@ pub(super) struct Inner {
 pub(super) struct State {
     pub(super) ring: Ring,
     pub(super) closed: bool,
-    /// One place a follower; a waker while it waits.
-    waiting: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    pub(super) readers: Readers,
+    /// Since when it is full and waits for somebody.
+    held_since: Option<Instant>,
+    /// How long it was so before. Events grow no older meanwhile.
+    held_for: Duration,
     /// What was dropped.
     evicted: Evictions,
     /// What was joined last, and from where to where: those who are behind are so by the same events.
@@ -51,22 +56,29 @@ impl Log for MemoryLog {
     type Follower = MemoryFollower;
 
     fn append(&self, events: Vec<Draft>, now: Instant) -> impl Future<Output = Appended> + Send {
-        let (appended, wakers) = self.inner.change(|state, inner| {
-            let position = state.ring.next();
-            for event in events {
-                state.ring.push(event, now);
-            }
-            state.trim(inner, now);
-            let sequence = state.ring.sequence();
-            (Appended { position, sequence }, state.take_wakers())
-        });
-        if self.inner.store.is_over_budget() {
-            self.inner.store.enforce_budget();
-        }
-        for waker in wakers {
-            waker.wake();
-        }
-        ready(appended)
+        ready(self.write(&mut events.into(), Keep::Nothing, now))
+    }
+
+    fn append_within(
+        &self,
+        events: &mut VecDeque<Draft>,
+        keep: Keep,
+        now: Instant,
+    ) -> impl Future<Output = Appended> + Send {
+        ready(self.write(events, keep, now))
+    }
+
+    fn poll_hold(&self, cx: &mut Context<'_>, known: Hold) -> Poll<Hold> {
+        let mut state = self.inner.lock();
+        let hold = state.hold(&self.inner);
+        state.readers.poll_hold(cx, known, hold)
+    }
+
+    fn pass_over(&self) -> Hold {
+        let mut state = self.inner.lock();
+        let hold = state.hold(&self.inner);
+        state.readers.pass_over(hold);
+        state.hold(&self.inner)
     }
 
     fn follow(
@@ -74,8 +86,8 @@ impl Log for MemoryLog {
         start: Start,
         now: Instant,
     ) -> impl Future<Output = (MemoryFollower, Joined)> + Send {
-        let (slot, position, joined, live, read_up_to) = self.inner.change(|state, inner| {
-            state.trim(inner, now);
+        let (slot, joined, live, read_up_to) = self.inner.change(|state, inner| {
+            state.expire(inner, now);
             let ring = &state.ring;
             let (position, found) = match &start {
                 Start::After(id) => match ring.position_after(id) {
@@ -99,9 +111,11 @@ impl Log for MemoryLog {
                 position => ring.sequence_before(position),
             };
             let joined = Joined { found, ahead };
-            (state.enter(), position, joined, live, read_up_to)
+            let slot = state.readers.enter(position);
+            (slot, joined, live, read_up_to)
         });
-        let follower = MemoryFollower::new(self.inner.clone(), slot, position, live, read_up_to);
+        self.inner.wake_writer();
+        let follower = MemoryFollower::new(self.inner.clone(), slot, live, read_up_to);
         ready((follower, joined))
     }
 
@@ -117,7 +131,7 @@ impl Log for MemoryLog {
         let wakers = {
             let mut state = self.inner.lock();
             state.closed = true;
-            state.take_wakers()
+            state.readers.take_wakers()
         };
         for waker in wakers {
             waker.wake();
@@ -126,8 +140,9 @@ impl Log for MemoryLog {
 
     fn expire(&self, now: Instant) -> Option<Instant> {
         self.inner.change(|state, inner| {
-            state.trim(inner, now);
-            state.ring.oldest_until(inner.limits.age)
+            state.expire(inner, now);
+            let until = state.ring.oldest_until(inner.limits.age)?;
+            until.checked_add(state.held_for)
         })
     }
 
@@ -141,6 +156,51 @@ impl Log for MemoryLog {
             dropped_up_to: state.ring.sequence_before(state.ring.base()),
             appended: state.ring.next(),
         }
+    }
+}
+
+impl MemoryLog {
+    fn write(&self, events: &mut VecDeque<Draft>, keep: Keep, now: Instant) -> Appended {
+        let (appended, wakers) = self.inner.change(|state, inner| {
+            if let Some(since) = state.held_since.take() {
+                state.held_for += now.saturating_duration_since(since);
+            }
+            state.readers.set_keep(keep);
+            state.expire(inner, now);
+            let position = state.ring.next();
+            let at = state.clock(now);
+            let mut last_id = None;
+            let mut hold = state.trim(inner);
+            while hold == Hold::Free {
+                let Some(event) = events.pop_front() else {
+                    break;
+                };
+                if event.sets_id {
+                    last_id = Some(state.ring.next());
+                }
+                state.ring.push(event, at);
+                // The one that was too much stays, until there is room for it.
+                hold = state.trim(inner);
+            }
+            if hold != Hold::Free {
+                state.held_since = Some(now);
+                state.readers.begin_to_wait();
+            }
+            let appended = Appended {
+                position,
+                sequence: state.ring.sequence(),
+                last_id,
+                hold,
+            };
+            (appended, state.readers.take_wakers())
+        });
+        if self.inner.store.is_over_budget() {
+            self.inner.store.enforce_budget();
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+        appended
     }
 }
 
@@ -160,8 +220,9 @@ impl Inner {
             state: Mutex::new(State {
                 ring: Ring::new(epoch, seal, behind),
                 closed: false,
-                waiting: Vec::new(),
-                free: Vec::new(),
+                readers: Readers::default(),
+                held_since: None,
+                held_for: Duration::ZERO,
                 evicted: Evictions::default(),
                 joined: None,
             }),
@@ -177,16 +238,35 @@ impl Inner {
     }
 
     /// Drops the oldest events until they cost at most this.
-    pub(super) fn evict_to(&self, most: usize) {
-        self.change(|state, inner| {
+    pub(super) fn evict_to(&self, most: usize, spare: Spare) {
+        let dropped = self.change(|state, inner| {
             if state.cost() > most {
                 state.joined = None;
             }
-            while state.ring.cost() > most && state.ring.pop() {
-                state.evicted.count(Cause::Budget);
-                inner.store.count(Cause::Budget);
+            let before = state.ring.base();
+            while state.ring.cost() > most {
+                let oldest = state.ring.base();
+                let is_spared =
+                    spare == Spare::Unread && state.readers.is_unread(oldest) == Some(true);
+                if is_spared || !state.ring.pop() {
+                    break;
+                }
             }
+            let dropped = state.ring.base() - before;
+            state.count(inner, Cause::Budget, dropped);
+            dropped
         });
+        if dropped > 0 {
+            self.wake_writer();
+        }
+    }
+
+    /// To be called behind what may have made room, or brought a reader.
+    fn wake_writer(&self) {
+        let writer = self.lock().readers.take_writer();
+        if let Some(writer) = writer {
+            writer.wake();
+        }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State, &Inner) -> T) -> T {
@@ -210,23 +290,56 @@ impl Inner {
 }
 
 impl State {
-    fn trim(&mut self, inner: &Inner, now: Instant) {
-        let State { ring, evicted, .. } = self;
-        ring.trim(&inner.limits, now, |cause| {
-            evicted.count(cause);
-            inner.store.count(cause);
-        });
+    /// Drops what is too old.
+    fn expire(&mut self, inner: &Inner, now: Instant) {
+        let now = self.clock(now);
+        let dropped = self.ring.expire(inner.limits.age, now);
+        self.count(inner, Cause::Age, dropped);
     }
 
-    fn take_wakers(&mut self) -> Vec<Waker> {
-        self.waiting.iter_mut().filter_map(Option::take).collect()
+    /// Drops what is too much, as far as it may. Says for whom the rest is kept.
+    fn trim(&mut self, inner: &Inner) -> Hold {
+        while let Some(cause) = self.ring.is_over(&inner.limits) {
+            let hold = self.readers.hold(self.ring.base());
+            if hold != Hold::Free {
+                return hold;
+            }
+            self.ring.pop();
+            self.count(inner, cause, 1);
+        }
+        self.hold(inner)
     }
 
-    fn enter(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            self.waiting.push(None);
-            self.waiting.len() - 1
+    /// What keeps the next event from being appended.
+    fn hold(&self, inner: &Inner) -> Hold {
+        let oldest = self.ring.base();
+        if self.ring.is_over(&inner.limits).is_some() {
+            return self.readers.hold(oldest);
+        }
+        // What was appended since it was counted is not in the store's sum yet.
+        let more = self.cost().saturating_sub(inner.size());
+        let left = inner.store.left(more);
+        if self.ring.cost() <= left {
+            return Hold::Free;
+        }
+        // No more may be unread than is left for all, and what was read gives way to it.
+        self.readers.hold_if(oldest, |from| {
+            let unread = self.ring.cost_from(from);
+            unread > left + (self.ring.cost() - unread)
         })
+    }
+
+    /// The time by which events grow old: it stands still while somebody is waited for.
+    fn clock(&self, now: Instant) -> Instant {
+        let now = self.held_since.unwrap_or(now);
+        now.checked_sub(self.held_for).unwrap_or(now)
+    }
+
+    fn count(&mut self, inner: &Inner, cause: Cause, events: u64) {
+        if events > 0 {
+            self.evicted.count(cause, events);
+            inner.store.count(cause, events);
+        }
     }
 
     fn cost(&self) -> usize {
@@ -234,26 +347,10 @@ impl State {
         self.ring.cost() + joined
     }
 
-    pub(super) fn followers(&self) -> usize {
-        self.waiting.len() - self.free.len()
-    }
-
     pub(super) fn leave(&mut self, slot: usize) {
-        self.waiting[slot] = None;
-        self.free.push(slot);
-        if self.followers() <= 1 {
+        self.readers.leave(slot);
+        if self.readers.len() <= 1 {
             self.joined = None;
-        }
-        if self.free.len() == self.waiting.len() {
-            self.free = Vec::new();
-            self.waiting = Vec::new();
-        }
-    }
-
-    pub(super) fn wait(&mut self, slot: usize, waker: &Waker) {
-        match &mut self.waiting[slot] {
-            Some(known) => known.clone_from(waker),
-            empty => *empty = Some(waker.clone()),
         }
     }
 }

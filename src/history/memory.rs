@@ -16,7 +16,7 @@ use crate::wire::Epoch;
 /// and may have other bounds for the logs that they open.
 ///
 /// What it costs to keep an event counts beside its bytes. When all logs together are over the budget, the largest
-/// gives way first.
+/// gives way first, and what nobody has yet to read before what somebody has.
 #[derive(Clone)]
 pub struct MemoryHistory {
     store: Arc<Store>,
@@ -37,13 +37,13 @@ pub struct Evictions {
 }
 
 impl Evictions {
-    pub(super) fn count(&mut self, cause: Cause) {
+    pub(super) fn count(&mut self, cause: Cause, events: u64) {
         *match cause {
             Cause::Events => &mut self.events,
             Cause::Bytes => &mut self.bytes,
             Cause::Age => &mut self.age,
             Cause::Budget => &mut self.budget,
-        } += 1;
+        } += events;
     }
 }
 
@@ -60,6 +60,14 @@ pub(super) enum Cause {
     Bytes,
     Age,
     Budget,
+}
+
+/// What is not dropped for the budget.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spare {
+    Nothing,
+    /// What the reader that is furthest ahead has yet to read.
+    Unread,
 }
 
 /// What the logs of one history share.
@@ -202,8 +210,15 @@ impl Store {
         }
     }
 
-    pub(super) fn count(&self, cause: Cause) {
-        self.evictions[cause as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count(&self, cause: Cause, events: u64) {
+        self.evictions[cause as usize].fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// How many bytes are left for one log to be ahead of its reader by, when so many more are kept than was told. As in the
+    /// buffer of a switch, what is left for each falls while others fill it; a part stays for one event of each log.
+    pub(super) fn left(&self, more: usize) -> usize {
+        let total = self.total.load(Ordering::Relaxed) + more;
+        (self.budget - self.budget / 16).saturating_sub(total)
     }
 
     /// A log's size has changed.
@@ -229,30 +244,47 @@ impl Store {
         self.total.load(Ordering::Relaxed) > self.budget
     }
 
-    /// Drops events of the largest logs until all are within the budget. No log may be locked by the caller.
+    /// Drops events until all logs are within the budget: first those of the largest that nobody has yet to read, then any
+    /// log's, and only then those of the largest that somebody has yet to read. No log may be locked by the caller.
     #[cold]
     pub(super) fn enforce_budget(&self) {
         // Somewhat more than needed, so that the logs are not looked through for each event.
         let goal = self.budget - self.budget / 64;
         let logs = self.lock();
-        let mut logs: Vec<Arc<Inner>> = {
+        let logs: Vec<Arc<Inner>> = {
             // To be dropped behind the lock: the last of its kind wants the lock as well.
             let all = logs.values().filter_map(Weak::upgrade).collect();
             drop(logs);
             all
         };
+        let logs = self.level(logs, goal, Spare::Unread);
+        for log in &logs {
+            match self.over(goal) {
+                0 => return,
+                over => log.evict_to(log.size().saturating_sub(over), Spare::Unread),
+            }
+        }
+        self.level(logs, goal, Spare::Nothing);
+    }
+
+    /// Makes the largest as small as the others, until it is enough. Gives the logs, the largest first.
+    fn level(&self, mut logs: Vec<Arc<Inner>>, goal: usize, spare: Spare) -> Vec<Arc<Inner>> {
         logs.retain(|log| log.size() > 0);
         // Not sorted by what changes meanwhile.
         logs.sort_by_cached_key(|log| std::cmp::Reverse(log.size()));
         let sizes: Vec<usize> = logs.iter().map(|log| log.size()).collect();
-        let over = self.total.load(Ordering::Relaxed).saturating_sub(goal);
-        let (count, level) = level(&sizes, over);
+        let (count, level) = level(&sizes, self.over(goal));
         for log in &logs[..count] {
-            if self.total.load(Ordering::Relaxed) <= goal {
+            if self.over(goal) == 0 {
                 break;
             }
-            log.evict_to(level);
+            log.evict_to(level, spare);
         }
+        logs
+    }
+
+    fn over(&self, goal: usize) -> usize {
+        self.total.load(Ordering::Relaxed).saturating_sub(goal)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Weak<Inner>>> {

@@ -13,6 +13,7 @@
 //! the log's to give and comes back from [`Log::append`]; a read begins behind an id or at a position; a follower
 //! is polled and wakes its task when there is more.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::task::{Context, Poll};
 
@@ -25,6 +26,7 @@ mod follower;
 mod log;
 mod memory;
 mod order;
+mod readers;
 mod reserved;
 mod ring;
 mod seal;
@@ -66,6 +68,31 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// What could not be kept is the store's to drop: followers then find a gap.
     fn append(&self, events: Vec<Draft>, now: Instant) -> impl Future<Output = Appended> + Send;
+
+    /// Appends events, the first of these first, as long as that drops nothing that is to be kept. Those that were not
+    /// appended stay in `events`, and [`Appended::hold`] says why.
+    ///
+    /// A log has one writer that appends in this way. One that cannot tell who has read what appends all.
+    fn append_within(
+        &self,
+        events: &mut VecDeque<Draft>,
+        keep: Keep,
+        now: Instant,
+    ) -> impl Future<Output = Appended> + Send {
+        let _ = keep;
+        self.append(std::mem::take(events).into(), now)
+    }
+
+    /// Waits until the log is full for another reason than this one, or has room.
+    fn poll_hold(&self, _cx: &mut Context<'_>, _known: Hold) -> Poll<Hold> {
+        Poll::Ready(Hold::Free)
+    }
+
+    /// Gives up waiting: for readers that have not read since they were found to hold the log, until they do; or, where
+    /// there are none, for one to come, until one has. Says what holds the log then.
+    fn pass_over(&self) -> Hold {
+        Hold::Free
+    }
 
     /// Begins to read. What is appended afterwards is never missed.
     fn follow(
@@ -132,6 +159,33 @@ pub struct Appended {
     pub position: u64,
     /// The number of the last event with data.
     pub sequence: u64,
+    /// The position of the last of these events that has set an id.
+    pub last_id: Option<u64>,
+    /// What keeps the log from appending more.
+    pub hold: Hold,
+}
+
+/// What a full log does not drop to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// It drops the oldest, whoever has not read it.
+    #[default]
+    Nothing,
+    /// What the reader that is furthest ahead has yet to read. Where there is none, as `Nothing`.
+    Unread,
+    /// The same; and everything where there is no reader.
+    All,
+}
+
+/// For whom a log waits that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// For nobody: there is room, or what is the oldest may be dropped.
+    Free,
+    /// For the reader that is furthest ahead: it has yet to read the oldest.
+    Reader,
+    /// For a reader to come: there is none.
+    Absent,
 }
 
 /// Where to begin to read.

@@ -24,6 +24,8 @@ pub(super) struct Entry {
     sets_id: bool,
     pub(super) has_data: bool,
     at: Instant,
+    /// What all events up to this one have cost.
+    spent: u64,
 }
 
 /// See the [module docs](self). Positions count entries, and never begin anew.
@@ -42,6 +44,8 @@ pub(super) struct Ring {
     /// From the ids that the upstream set to the position of the last entry that did.
     index: HashMap<Bytes, u64>,
     cost: usize,
+    /// What all events have cost so far, also those that were dropped.
+    spent: u64,
     ending: LineEnding,
     last_id: Option<EventId>,
 }
@@ -64,6 +68,7 @@ impl Ring {
             behind,
             index: HashMap::new(),
             cost: 0,
+            spent: 0,
             ending: LineEnding::default(),
             last_id: None,
         }
@@ -83,6 +88,12 @@ impl Ring {
 
     pub(super) fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// What is kept from this position on costs so much.
+    pub(super) fn cost_from(&self, position: u64) -> usize {
+        let before = position.checked_sub(1).and_then(|last| self.entry(last));
+        before.map_or(self.cost, |last| (self.spent - last.spent) as usize)
     }
 
     pub(super) fn last_id(&self) -> Option<EventId> {
@@ -113,7 +124,7 @@ impl Ring {
             let body = bytes.len() - event.block().len();
             (bytes, body)
         };
-        let entry = Entry {
+        let mut entry = Entry {
             sequence,
             bytes: Bytes::copy_from_slice(&bytes),
             body,
@@ -121,8 +132,11 @@ impl Ring {
             sets_id: draft.sets_id,
             has_data,
             at: now,
+            spent: 0,
         };
         self.cost += entry.cost();
+        self.spent += entry.cost() as u64;
+        entry.spent = self.spent;
         if let (true, Some(id)) = (entry.sets_id, &entry.upstream) {
             self.index.insert(id.clone(), self.next());
         }
@@ -150,23 +164,27 @@ impl Ring {
         true
     }
 
-    /// Drops what the limits do not allow. The newest stays, whatever its size, for those who wait for it.
-    pub(super) fn trim(&mut self, limits: &Limits, now: Instant, mut dropped: impl FnMut(Cause)) {
-        while let Some(oldest) = self.entries.front() {
-            let cause = if now.saturating_duration_since(oldest.at) >= limits.age {
-                Cause::Age
-            } else if self.entries.len() <= 1 {
-                break;
-            } else if self.entries.len() > limits.events {
-                Cause::Events
-            } else if self.cost > limits.bytes {
-                Cause::Bytes
-            } else {
-                break;
-            };
-            self.pop();
-            dropped(cause);
+    /// Why the oldest is to be dropped, but for its age. The newest stays, whatever its size, for those who wait for it.
+    pub(super) fn is_over(&self, limits: &Limits) -> Option<Cause> {
+        if self.entries.len() <= 1 {
+            None
+        } else if self.entries.len() > limits.events {
+            Some(Cause::Events)
+        } else {
+            (self.cost > limits.bytes).then_some(Cause::Bytes)
         }
+    }
+
+    /// Drops what is too old, and tells how much that was.
+    pub(super) fn expire(&mut self, age: Duration, now: Instant) -> u64 {
+        let before = self.base;
+        while let Some(oldest) = self.entries.front() {
+            if now.saturating_duration_since(oldest.at) < age {
+                break;
+            }
+            self.pop();
+        }
+        self.base - before
     }
 
     pub(super) fn oldest_until(&self, age: Duration) -> Option<Instant> {

@@ -172,9 +172,10 @@ impl<L: Log> Drop for Relayed<L> {
             slow_client,
             ..
         } = &*client.config;
+        let is_hung_up = || self.place.as_ref().is_some_and(|place| place.is_hung_up());
         if metrics.is_on()
             && *slow_client == SlowClient::Disconnect
-            && follower.read_up_to() < client.log.stats().dropped_up_to
+            && (is_hung_up() || follower.read_up_to() < client.log.stats().dropped_up_to)
         {
             metrics.slow(*slow_client);
         }

@@ -35,6 +35,15 @@ pub enum SlowClient {
     Latest,
 }
 
+/// What becomes of the upstream's stream when the history is full and no client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// It is read no further until a client is back, or for as long as a lost upstream is tried again.
+    Wait,
+    /// The oldest events are dropped, and who comes back is told of the gap.
+    Drop,
+}
+
 /// What becomes of the upstream's stream when the last client has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnLeave {
@@ -98,6 +107,8 @@ pub(super) struct Config {
     /// Whether the body of a stream that broke fails.
     pub(super) breaks: bool,
     pub(super) slow_client: SlowClient,
+    pub(super) client_stall_timeout: Duration,
+    pub(super) on_full: OnFull,
     pub(super) on_leave: OnLeave,
     pub(super) clean_end: Option<CleanEnd>,
     pub(super) after_end: AfterEnd,
@@ -135,6 +146,10 @@ impl Config {
     }
 
     pub(super) fn new(key: Option<Key>) -> Self {
+        let on_full = match key {
+            Some(_) => OnFull::Drop,
+            None => OnFull::Wait,
+        };
         Config {
             key,
             begin: Begin::Live,
@@ -142,6 +157,8 @@ impl Config {
             gap_data: None,
             breaks: false,
             slow_client: SlowClient::Disconnect,
+            client_stall_timeout: Duration::from_secs(30),
+            on_full,
             on_leave: OnLeave::Linger(Duration::from_secs(10)),
             clean_end: None,
             after_end: AfterEnd::Again,

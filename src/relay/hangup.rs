@@ -12,8 +12,9 @@ use crate::history::Log;
 /// Asks a server to close the connection of a client that does not read.
 ///
 /// The body of such a client is not polled, so a relay cannot end it. A server that puts one of these into the extensions
-/// of a request is asked to close its connection one to two seconds after the client has fallen behind what is kept, if
-/// it is to be [disconnected](super::SlowClient::Disconnect). It is for connections that carry one response at a time, as
+/// of a request is asked to close its connection one to two seconds after the client has fallen behind what is kept, or when
+/// it has stopped and [holds up](super::RelayLayer::with_client_stall_timeout) the stream, if it is to be
+/// [disconnected](super::SlowClient::Disconnect). It is for connections that carry one response at a time, as
 /// those of HTTP/1.1 do.
 #[derive(Clone, Debug, Default)]
 pub struct Hangup {
@@ -38,12 +39,23 @@ pub(super) struct Place {
     read_up_to: AtomicU64,
     /// Whether it had fallen behind when it was last looked at.
     was_lost: AtomicBool,
+    /// What it had read up to when it was last found to hold up the stream, and one more.
+    held_at: AtomicU64,
     hangup: Hangup,
 }
 
 impl Place {
     pub(super) fn set(&self, read_up_to: u64) {
         self.read_up_to.store(read_up_to, Ordering::Relaxed);
+    }
+
+    fn hang_up(&self) {
+        let _ = self.hangup.asked.set(());
+    }
+
+    /// Whether its server was asked to let it go.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.hangup.asked.initialized()
     }
 }
 
@@ -62,6 +74,7 @@ impl Places {
         let place = Arc::new(Place {
             read_up_to: AtomicU64::new(read_up_to),
             was_lost: AtomicBool::new(false),
+            held_at: AtomicU64::new(0),
             hangup,
         });
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,17 +102,35 @@ impl Places {
     }
 
     fn look(&self, dropped_up_to: u64) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|place| {
-            let Some(place) = place.upgrade() else {
-                return false;
-            };
+        self.each(|place| {
             let is_lost = place.read_up_to.load(Ordering::Relaxed) < dropped_up_to;
             // One that reads learns it by itself in the meantime, and has a clean end.
             if place.was_lost.swap(is_lost, Ordering::Relaxed) && is_lost {
-                let _ = place.hangup.asked.set(());
+                place.hang_up();
             }
-            true
+        });
+    }
+
+    /// Looks at those who have yet to read what is behind this event, the oldest that is kept. Whoever is found there twice
+    /// has stopped.
+    pub(super) fn look_at_holders(&self, dropped_up_to: u64) {
+        self.each(|place| {
+            let is_held = place.read_up_to.load(Ordering::Relaxed) == dropped_up_to;
+            let held_at = if is_held { dropped_up_to + 1 } else { 0 };
+            if place.held_at.swap(held_at, Ordering::Relaxed) == held_at && is_held {
+                place.hang_up();
+            }
+        });
+    }
+
+    fn each(&self, look: impl Fn(&Place)) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|place| {
+            let place = place.upgrade();
+            if let Some(place) = &place {
+                look(place);
+            }
+            place.is_some()
         });
     }
 }

@@ -10,7 +10,9 @@ use tower_layer::Layer;
 
 use super::config::{Config, GapEvent, TargetOf};
 use super::registry::Registry;
-use super::{AfterEnd, Begin, CleanEnd, Key, OnLeave, RelayInfo, RelayService, Secret, SlowClient};
+use super::{
+    AfterEnd, Begin, CleanEnd, Key, OnFull, OnLeave, RelayInfo, RelayService, Secret, SlowClient,
+};
 use crate::history::{History, MemoryHistory};
 use crate::stage::{BrokenEnds, CleanEnds};
 use crate::wire::EventBuilder;
@@ -32,18 +34,21 @@ pub struct RelayLayer<H: History = MemoryHistory, X = CleanEnds> {
 impl RelayLayer {
     /// All requests with the same key share one upstream request.
     pub fn shared(key: Key) -> Self {
-        Self::new(Config::new(Some(key)))
+        Self::new(Config::new(Some(key)), MemoryHistory::new())
     }
 
     /// Each request has its own upstream request, which is found again by the ids that it gave.
+    ///
+    /// Its history keeps 4 MiB of each stream, however many events these are: more than any answer of a language model.
     pub fn resumable() -> Self {
-        Self::new(Config::new(None))
+        let history = MemoryHistory::new().with_events(usize::MAX);
+        Self::new(Config::new(None), history.with_bytes(4 * 1024 * 1024))
     }
 
-    fn new(config: Config) -> Self {
+    fn new(config: Config, history: MemoryHistory) -> Self {
         RelayLayer {
             config: Arc::new(config),
-            registry: Arc::new(Registry::new(MemoryHistory::new())),
+            registry: Arc::new(Registry::new(history)),
             ends: PhantomData,
         }
     }
@@ -131,6 +136,26 @@ impl<H: History, X> RelayLayer<H, X> {
         self.with(|config| config.slow_client = slow_client)
     }
 
+    /// Sets how long a client may read nothing while the history is full of what it has yet to read, and is waited for.
+    /// Default: 30 s.
+    ///
+    /// The upstream is read no further ahead of the fastest client than the history holds. After this time a client that
+    /// has stopped counts no more, until it reads on: one that is to be disconnected is, if its server can be asked by a
+    /// [`Hangup`](super::Hangup), and the stream goes on for the others. Where there are none, [`with_on_full`](Self::with_on_full)
+    /// holds as if it were away. One that is not to be disconnected is not waited for any longer, and told of the gap.
+    #[must_use]
+    pub fn with_client_stall_timeout(self, time: Duration) -> Self {
+        self.with(|config| config.client_stall_timeout = time)
+    }
+
+    /// Sets what becomes of the upstream's stream when the history is full and no client reads. Default: it waits for the
+    /// client where a stream is one client's alone, for at most the time of [`with_give_up`](Self::with_give_up); the oldest
+    /// events are dropped where it is shared.
+    #[must_use]
+    pub fn with_on_full(self, on_full: OnFull) -> Self {
+        self.with(|config| config.on_full = on_full)
+    }
+
     /// Sets what becomes of the upstream's stream when the last client has left. Default: it lingers for 10 s.
     #[must_use]
     pub fn with_on_leave(self, on_leave: OnLeave) -> Self {
@@ -167,7 +192,7 @@ impl<H: History, X> RelayLayer<H, X> {
         self.with(|config| config.open_after = time)
     }
 
-    /// Sets how long a lost upstream is tried again. Default: 5 min.
+    /// Sets how long a lost upstream is tried again, and how long one is held whose client is away. Default: 5 min.
     ///
     /// The last attempt is made at its end if the upstream asked for a longer wait.
     #[must_use]

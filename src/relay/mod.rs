@@ -105,10 +105,12 @@
 //!
 //! # What to know of its limits
 //!
-//! The upstream is read as fast as it sends. A client that is slower by more than the history holds is dealt with as
-//! [`SlowClient`] says, also when it is the only one: make the history as large as a finite stream is. What the upstream
+//! The upstream is read no further ahead of the fastest client than the history holds. A client that is slower by more than
+//! that is dealt with as [`SlowClient`] says. One that stops holds up the stream for
+//! [some time](RelayLayer::with_client_stall_timeout); what becomes of a stream when nobody reads is [`OnFull`]. What the upstream
 //! sends again after a reconnect is known again only while the history has it. A client whose body is not polled cannot be told
-//! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`].
+//! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`]. When all streams together
+//! are over the budget, a client may miss what it was about to read, and is told.
 //!
 //! A client that brings an id which the history does not know is served by an upstream request of its own until it meets the
 //! others: at most 64 clients at once, 100,000 events, 64 MiB and 120 s for each. Beyond that, and where it does not meet
@@ -151,6 +153,7 @@ mod metrics;
 mod neutral;
 mod no_upstream;
 mod own;
+mod pace;
 mod passed;
 mod random;
 mod registry;
@@ -166,7 +169,7 @@ mod upstream;
 mod vary;
 
 pub use body::RelayBody;
-pub use config::{AfterEnd, Begin, CleanEnd, OnLeave, SlowClient};
+pub use config::{AfterEnd, Begin, CleanEnd, OnFull, OnLeave, SlowClient};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use layer::RelayLayer;

@@ -18,6 +18,7 @@ use super::connect::{Connected, Source, Template, Upstream, header_value};
 use super::document;
 use super::head::Head;
 use super::inside::Inside;
+use super::pace;
 use super::registry::Registry;
 use super::shared::{How, Phase, Relay};
 use super::upstream::Reading;
@@ -26,7 +27,6 @@ use crate::history::{History, Log};
 /// So much is taken together when it is there.
 const BATCH_BYTES: usize = 64 * 1024;
 const BATCH_CHUNKS: usize = 64;
-const BATCH_EVENTS: usize = 128;
 
 /// Old events are dropped in no shorter steps.
 const LEAST_EXPIRY: Duration = Duration::from_secs(1);
@@ -247,29 +247,22 @@ where
                 if self.reading.events > 0 {
                     self.relay.saw_events(self.reading.has_ids());
                 }
-                let mut drafts = drafts.into_iter().peekable();
-                while drafts.peek().is_some() {
-                    let some: Vec<_> = drafts.by_ref().take(BATCH_EVENTS).collect();
-                    let last_id = some.iter().rposition(|draft| draft.sets_id);
-                    let appended = log.append(some, Instant::now()).await;
+                if !drafts.is_empty() {
+                    let written = pace::write(&self.relay, drafts).await;
                     if std::mem::take(&mut self.reading.has_begun_anew) {
-                        self.reading.counted_from = appended.position;
+                        self.reading.counted_from = written.first;
                     }
-                    if let Some(place) = last_id {
-                        self.reading.behind_last_id = Some(appended.position + place as u64 + 1);
-                    }
-                    if drafts.peek().is_some() {
-                        // Clients read what there is before it is too much for the history.
-                        tokio::task::yield_now().await;
+                    if let Some(position) = written.last_id {
+                        self.reading.behind_last_id = Some(position + 1);
                     }
                 }
             }
-            self.relay.places.appended();
             if let Some(loss) = loss {
                 self.relay.count(false);
                 return loss;
             }
             if full {
+                // An upstream that has always more would keep all others on this thread from their turn.
                 tokio::task::yield_now().await;
             }
         }
@@ -278,7 +271,7 @@ where
     /// Gives what is no event stream as one event: its clients were told that there would be some.
     async fn document(&mut self, status: StatusCode, body: R) -> How {
         if let Some(draft) = document::draft(body, &self.config).await {
-            self.relay.log.append(vec![draft], Instant::now()).await;
+            pace::write(&self.relay, vec![draft]).await;
             if status.is_success() {
                 return How::Finished;
             }
@@ -289,7 +282,7 @@ where
 
     async fn tell_gap(&mut self) {
         if let Some(gap) = self.reading.gap(&self.config, None) {
-            self.relay.log.append(vec![gap], Instant::now()).await;
+            pace::write(&self.relay, vec![gap]).await;
         }
     }
 

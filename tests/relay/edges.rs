@@ -16,7 +16,7 @@ use tower_sse::history::{
     Appended, Draft, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog, Seal, Start,
     Stats,
 };
-use tower_sse::relay::{Key, RelayLayer, SlowClient};
+use tower_sse::relay::{Key, OnFull, RelayLayer, SlowClient};
 use tower_sse::wire::Epoch;
 
 use crate::client::{Client, app, get, numbers, send};
@@ -185,7 +185,9 @@ async fn comments_that_went_are_no_gap() {
 async fn what_a_finished_stream_has_not_any_more_is_told() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_age(Duration::from_secs(10));
-    let layer = RelayLayer::resumable().with_history(history);
+    let layer = RelayLayer::resumable()
+        .with_history(history)
+        .with_on_full(OnFull::Drop);
     let app = app(&layer, &fake);
     let request = || Request::post("/tokens");
     let waiting = send(&app, request(), "prompt");
@@ -277,7 +279,9 @@ async fn an_upstream_that_was_stable_is_asked_again_soon() {
 async fn a_slow_reader_of_an_answer_is_told_before_its_stream_ends() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_events(10);
-    let layer = RelayLayer::resumable().with_history(history);
+    let layer = RelayLayer::resumable()
+        .with_history(history)
+        .with_on_full(OnFull::Drop);
     let app = app(&layer, &fake);
     let request = || Request::post("/tokens");
     let waiting = send(&app, request(), "prompt");
@@ -286,7 +290,8 @@ async fn a_slow_reader_of_an_answer_is_told_before_its_stream_ends() {
     stream.events([1], false).await;
     assert_eq!(client.text().await, "1");
     stream.events(2..=500, false).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // It has stopped.
+    tokio::time::sleep(Duration::from_secs(31)).await;
     // `fetch` takes a clean end for the end of the answer.
     assert_eq!(client.texts(2).await, ["stream-gap:489", "(end)"]);
     let again = request().header("last-event-id", &client.last_id);

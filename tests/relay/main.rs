@@ -7,6 +7,7 @@ mod counts;
 mod edges;
 mod ends;
 mod history;
+mod pace;
 mod policies;
 mod random;
 mod reconnect;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 use tower_sse::history::MemoryHistory;
-use tower_sse::relay::{Key, RelayLayer, SlowClient, UpstreamState};
+use tower_sse::relay::{Key, RelayInfo, RelayLayer, SlowClient, UpstreamState};
 
 use crate::client::{App, Client, app, get, send};
 use crate::random::Random;
@@ -226,20 +226,12 @@ impl World {
 
     /// When all is well again, everybody gets what comes.
     async fn settle(&mut self) {
-        for _ in 0..100 {
-            sleep(Duration::from_secs(1)).await;
-            self.answer().await;
-            let relays = self.layer.relays();
-            let is_up = relays
-                .iter()
-                .any(|relay| relay.upstream == UpstreamState::Connected);
-            for slot in 0..4 {
-                self.connect(slot).await;
-            }
-            for slot in 0..4 {
-                self.read(slot).await;
-            }
-            if is_up && self.clients.iter().all(|slot| slot.open.is_some()) {
+        // What was held up comes when it is read: also that the upstream has ended.
+        let mut calm = 0;
+        for _ in 0..300 {
+            let is_calm = self.round().await;
+            calm = if is_calm { calm + 1 } else { 0 };
+            if calm == 3 {
                 break;
             }
         }
@@ -248,11 +240,33 @@ impl World {
         for stream in &self.streams {
             stream.try_send(self.events(self.sent, self.sent)).await;
         }
+        // They read one after the other, and the fastest of them may leave the others behind.
+        for _ in 0..10 {
+            self.round().await;
+            if self.clients.iter().all(|slot| slot.seen == Some(self.sent)) {
+                return;
+            }
+        }
+        let seen: Vec<_> = self.clients.iter().map(|slot| slot.seen).collect();
+        panic!("seed {}: {seen:?} of {}", self.seed, self.sent);
+    }
+
+    /// Everybody comes back and reads. Whether all are there, and nothing waits to be read.
+    async fn round(&mut self) -> bool {
+        sleep(Duration::from_secs(1)).await;
+        self.answer().await;
+        for slot in 0..4 {
+            self.connect(slot).await;
+        }
         for slot in 0..4 {
             self.read(slot).await;
-            let (seen, sent) = (self.clients[slot].seen, self.sent);
-            assert_eq!(seen, Some(sent), "seed {}: client {slot}", self.seed);
         }
+        self.streams.retain(|stream| !stream.is_cancelled());
+        let relays = self.layer.relays();
+        let is_up = |relay: &RelayInfo| relay.upstream == UpstreamState::Connected;
+        relays.iter().any(is_up)
+            && self.streams.iter().all(|stream| stream.untaken() == 0)
+            && self.clients.iter().all(|slot| slot.open.is_some())
     }
 }
 

@@ -161,6 +161,11 @@ impl Stream {
         self.0.send(Err(Broken)).await.expect("the body is read");
     }
 
+    /// How many chunks were sent and are not read yet.
+    pub(crate) fn untaken(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
+
     /// Waits until nobody reads it any more.
     pub(crate) async fn cancelled(&self) {
         self.0.closed().await;

@@ -84,7 +84,12 @@ pub(crate) async fn serve(world: Arc<World>) -> turmoil::Result {
 }
 
 fn with_settings(layer: RelayLayer, plan: &Plan) -> RelayLayer {
+    let layer = match plan.on_full {
+        Some(on_full) => layer.with_on_full(on_full),
+        None => layer,
+    };
     layer
+        .with_client_stall_timeout(plan.client_stall_timeout)
         .with_slow_client(plan.slow_client)
         .with_begin(plan.begin)
         .with_on_leave(plan.on_leave)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::relay::{Begin, OnLeave, SlowClient};
+use tower_sse::relay::{Begin, OnFull, OnLeave, SlowClient};
 
 use crate::random::Random;
 
@@ -62,6 +62,9 @@ pub(crate) struct Plan {
     pub(crate) history_bytes: usize,
     pub(crate) max_event_bytes: usize,
     pub(crate) slow_client: SlowClient,
+    pub(crate) client_stall_timeout: Duration,
+    /// As it is by default if none.
+    pub(crate) on_full: Option<OnFull>,
     pub(crate) begin: Begin,
     pub(crate) on_leave: OnLeave,
     pub(crate) hold: bool,
@@ -136,6 +139,8 @@ impl Plan {
                 random,
                 &[SlowClient::Disconnect, SlowClient::Skip, SlowClient::Latest],
             ),
+            client_stall_timeout: Duration::from_secs(pick(random, &[1, 5, 30])),
+            on_full: pick(random, &[None, Some(OnFull::Wait), Some(OnFull::Drop)]),
             begin: pick(random, &[Begin::Live, Begin::Last(2), Begin::All]),
             on_leave: pick(
                 random,
@@ -180,7 +185,7 @@ fn actions(random: &mut Random) -> Vec<(u64, Action)> {
             break;
         }
         let events = match random.below(12) {
-            0 => 10 + random.below(40),
+            0 => pick(random, &[10, 10, 10, 300]) + random.below(40),
             _ => 1 + random.below(4),
         };
         actions.push((step, Action::Emit(events)));

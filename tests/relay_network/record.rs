@@ -1,7 +1,7 @@
 //! What each relay was given by the upstream, and what it has kept of it: a history in memory that writes down what
 //! is appended, and a body that writes down what is read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,8 +11,8 @@ use http_body::{Body, Frame};
 use tokio::task::Id;
 use tokio::time::Instant;
 use tower_sse::history::{
-    Appended, Draft, Evictions, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog,
-    Reserved, Seal, Start, Stats,
+    Appended, Draft, Evictions, History, Hold, Joined, Keep, Log, MemoryFollower, MemoryHistory,
+    MemoryLog, Reserved, Seal, Start, Stats,
 };
 use tower_sse::wire::Epoch;
 
@@ -143,6 +143,28 @@ impl Log for RecordedLog {
         let appended = self.inner.append(events, now).await;
         self.count_evicted();
         appended
+    }
+
+    async fn append_within(
+        &self,
+        events: &mut VecDeque<Draft>,
+        keep: Keep,
+        now: Instant,
+    ) -> Appended {
+        let before: Vec<Draft> = events.iter().cloned().collect();
+        let evicted = self.count_evicted();
+        let appended = self.inner.append_within(events, keep, now).await;
+        self.write_down(&before[..before.len() - events.len()], evicted);
+        self.count_evicted();
+        appended
+    }
+
+    fn poll_hold(&self, cx: &mut Context<'_>, known: Hold) -> Poll<Hold> {
+        self.inner.poll_hold(cx, known)
+    }
+
+    fn pass_over(&self) -> Hold {
+        self.inner.pass_over()
     }
 
     async fn follow(&self, start: Start, now: Instant) -> (MemoryFollower, Joined) {

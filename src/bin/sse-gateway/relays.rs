@@ -78,6 +78,8 @@ impl Relays {
             .with_max_idle_for_client(settings.max_idle_for_client)
             .with_begin(settings.start)
             .with_slow_client(settings.slow_client)
+            .with_client_stall_timeout(settings.client_stall_timeout)
+            .with_on_full(settings.on_full)
             .with_on_leave(settings.on_leave)
             .with_hold(settings.hold)
             .with_open_after(settings.open_after)

@@ -10,7 +10,7 @@ use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
 use crate::trusted_proxies::TrustedProxies;
 
 /// All settings.
-pub(crate) static ALL: [&dyn Known; 45] = [
+pub(crate) static ALL: [&dyn Known; 47] = [
     &UPSTREAM,
     &LISTEN,
     &ADMIN_LISTEN,
@@ -40,6 +40,8 @@ pub(crate) static ALL: [&dyn Known; 45] = [
     &GAP_EVENT,
     &GAP_DATA,
     &SLOW_CLIENT,
+    &CLIENT_STALL_TIMEOUT,
+    &ON_FULL,
     &ON_LEAVE,
     &NO_ANSWER,
     &RETRY_STATUSES,

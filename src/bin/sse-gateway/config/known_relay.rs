@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, Secret, SlowClient};
+use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, Secret, SlowClient};
 
 use super::relay::GapEvent;
 use super::setting::{Bare, Scope, Setting};
@@ -105,28 +105,28 @@ pub(crate) static MAX_IDLE_RELAYS_PER_CLIENT: Setting<usize> = Setting {
     parse: value::relays,
 };
 
-pub(crate) static HISTORY_EVENTS: Setting<usize> = Setting {
+pub(crate) static HISTORY_EVENTS: Setting<Option<usize>> = Setting {
     key: "history_events",
     flag: "--history-events",
     heading: "Sharing and resuming",
-    form: "NUMBER",
-    default: Some("1000"),
-    about: "How many events of a stream are kept for those who come late or back.",
+    form: "NUMBER|auto",
+    default: Some("auto"),
+    about: "How many events of a stream are kept; auto: 1000 if shared, any number if resumable.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::events,
+    parse: value::events_or_auto,
 };
 
-pub(crate) static HISTORY_BYTES: Setting<usize> = Setting {
+pub(crate) static HISTORY_BYTES: Setting<Option<usize>> = Setting {
     key: "history_bytes",
     flag: "--history-bytes",
     heading: "Sharing and resuming",
-    form: "SIZE",
-    default: Some("1MiB"),
-    about: "How many bytes of a stream are kept, with what it costs to keep them.",
+    form: "SIZE|auto",
+    default: Some("auto"),
+    about: "How many bytes of a stream are kept, with overhead; auto: 1MiB if shared, 4MiB if resumable.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::size,
+    parse: value::size_or_auto,
 };
 
 pub(crate) static HISTORY_AGE: Setting<Duration> = Setting {
@@ -201,6 +201,30 @@ pub(crate) static SLOW_CLIENT: Setting<SlowClient> = Setting {
     parse: value::slow_client,
 };
 
+pub(crate) static CLIENT_STALL_TIMEOUT: Setting<Duration> = Setting {
+    key: "client_stall_timeout",
+    flag: "--client-stall-timeout",
+    heading: "Sharing and resuming",
+    form: "TIME",
+    default: Some("30s"),
+    about: "How long the upstream is held for a client that has stopped reading.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::time,
+};
+
+pub(crate) static ON_FULL: Setting<Option<OnFull>> = Setting {
+    key: "on_full",
+    flag: "--on-full",
+    heading: "Sharing and resuming",
+    form: "auto|wait|drop",
+    default: Some("auto"),
+    about: "With a full history and no client: hold the upstream, or drop; auto: wait if resumable.",
+    scope: Scope::Route,
+    bare: Bare::Nothing,
+    parse: value::on_full,
+};
+
 pub(crate) static ON_LEAVE: Setting<OnLeave> = Setting {
     key: "on_leave",
     flag: "--on-leave",
@@ -243,7 +267,7 @@ pub(crate) static GIVE_UP: Setting<Duration> = Setting {
     heading: "No answer from upstream",
     form: "TIME",
     default: Some("5m"),
-    about: "How long an upstream that was lost, or does not answer, is tried again.",
+    about: "How long a lost upstream is tried again, and one held whose client is away.",
     scope: Scope::Route,
     bare: Bare::Nothing,
     parse: value::time,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, SlowClient};
+use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, SlowClient};
 
 use super::given::Layers;
 use super::{Error, known};
@@ -43,6 +43,8 @@ pub(crate) struct RelaySettings {
     pub(crate) gap_event: GapEvent,
     pub(crate) gap_data: String,
     pub(crate) slow_client: SlowClient,
+    pub(crate) client_stall_timeout: Duration,
+    pub(crate) on_full: OnFull,
     pub(crate) on_leave: OnLeave,
     pub(crate) hold: bool,
     pub(crate) open_after: Option<Duration>,
@@ -70,19 +72,26 @@ impl RelaySettings {
                 ));
             }
         };
+        // One client's own stream is bound by its bytes: they hold any answer of a language model.
+        let (events, bytes, on_full) = match relayed {
+            Relayed::Resumable(_) => (usize::MAX, 4 << 20, OnFull::Wait),
+            Relayed::Shared(_) | Relayed::No => (1000, 1 << 20, OnFull::Drop),
+        };
         Ok(RelaySettings {
             relayed,
             share_private: layers.get(&known::SHARE_PRIVATE)?,
             max_relays: layers.get(&known::MAX_RELAYS)?,
             max_idle: layers.get(&known::MAX_IDLE_RELAYS)?,
             max_idle_for_client: layers.get(&known::MAX_IDLE_RELAYS_PER_CLIENT)?,
-            history_events: layers.get(&known::HISTORY_EVENTS)?,
-            history_bytes: layers.get(&known::HISTORY_BYTES)?,
+            history_events: layers.get(&known::HISTORY_EVENTS)?.unwrap_or(events),
+            history_bytes: layers.get(&known::HISTORY_BYTES)?.unwrap_or(bytes),
             history_age: layers.get(&known::HISTORY_AGE)?,
             start: layers.get(&known::START)?,
             gap_event: layers.get(&known::GAP_EVENT)?,
             gap_data: layers.get(&known::GAP_DATA)?,
             slow_client: layers.get(&known::SLOW_CLIENT)?,
+            client_stall_timeout: layers.get(&known::CLIENT_STALL_TIMEOUT)?,
+            on_full: layers.get(&known::ON_FULL)?.unwrap_or(on_full),
             on_leave: layers.get(&known::ON_LEAVE)?,
             hold: layers.get(&known::HOLD)?,
             open_after: layers.get(&known::OPEN_AFTER)?,

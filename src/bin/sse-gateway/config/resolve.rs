@@ -198,7 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use http::{HeaderName, Method, StatusCode};
-    use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, SlowClient};
+    use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, SlowClient};
 
     use super::*;
     use crate::config::{GapEvent, HeartbeatFrame, IdleCounts, LogFormat, NoAnswer};
@@ -241,6 +241,8 @@ mod tests {
                 gap_event: GapEvent::Auto,
                 gap_data: "{missed}".to_owned(),
                 slow_client: SlowClient::Disconnect,
+                client_stall_timeout: Duration::from_secs(30),
+                on_full: OnFull::Drop,
                 on_leave: OnLeave::Linger(Duration::from_secs(10)),
                 hold: false,
                 open_after: None,
@@ -283,6 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_of_its_own_is_bound_by_bytes_and_waited_for_unless_it_is_said_otherwise() {
+        let relay = |text: &str| {
+            let config = resolve(&format!("upstream = 'http://app:5000'\n{text}"));
+            let relay = config.fallback.expect("there is an upstream").stream.relay;
+            (relay.history_events, relay.history_bytes, relay.on_full)
+        };
+        assert_eq!(relay("resume = 'on'"), (usize::MAX, 4 << 20, OnFull::Wait));
+        assert_eq!(relay("share = 'on'"), (1000, 1 << 20, OnFull::Drop));
+        let given = "resume = 'on'\nhistory_events = 7\nhistory_bytes = '4KiB'\non_full = 'drop'";
+        assert_eq!(relay(given), (7, 4 << 10, OnFull::Drop));
+    }
+
+    #[test]
     fn every_setting_reaches_its_field() {
         let config = resolve(
             "upstream = 'http://app:5000'
@@ -313,6 +328,8 @@ mod tests {
             gap_event = 'gap'
             gap_data = '[{missed}]'
             slow_client = 'skip'
+            client_stall_timeout = '6s'
+            on_full = 'wait'
             on_leave = 'linger:2s'
             no_answer = 'hold'
             retry_statuses = '502, 503'
@@ -362,6 +379,8 @@ mod tests {
                 gap_event: GapEvent::Named("gap".to_owned()),
                 gap_data: "[{missed}]".to_owned(),
                 slow_client: SlowClient::Skip,
+                client_stall_timeout: Duration::from_secs(6),
+                on_full: OnFull::Wait,
                 on_leave: OnLeave::Linger(Duration::from_secs(2)),
                 hold: true,
                 open_after: Some(Duration::from_secs(3)),

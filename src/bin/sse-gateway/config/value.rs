@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use http::{HeaderName, StatusCode};
-use tower_sse::relay::{AfterEnd, Begin, Key, OnLeave, Secret, SlowClient};
+use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, Secret, SlowClient};
 
 use super::relay::GapEvent;
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer};
@@ -266,6 +266,25 @@ pub(crate) fn events(text: &str) -> Parsed<usize> {
 
 const MOST_EVENTS: usize = 10_000_000;
 
+pub(crate) fn events_or_auto(text: &str) -> Parsed<Option<usize>> {
+    or_auto(text, events)
+}
+
+pub(crate) fn size_or_auto(text: &str) -> Parsed<Option<usize>> {
+    or_auto(text, size)
+}
+
+pub(crate) fn on_full(text: &str) -> Parsed<Option<OnFull>> {
+    choice(
+        text,
+        &[
+            ("auto", None),
+            ("wait", Some(OnFull::Wait)),
+            ("drop", Some(OnFull::Drop)),
+        ],
+    )
+}
+
 pub(crate) fn start(text: &str) -> Parsed<Begin> {
     match text {
         "live" => Ok(Begin::Live),
@@ -353,6 +372,15 @@ fn or_off<T>(text: &str, parse: fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
         _ => parse(text)
             .map(Some)
             .map_err(|error| format!("{error}, or off")),
+    }
+}
+
+fn or_auto<T>(text: &str, parse: fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
+    match text {
+        "auto" => Ok(None),
+        _ => parse(text)
+            .map(Some)
+            .map_err(|error| format!("{error}, or auto")),
     }
 }
 
