@@ -17,16 +17,16 @@ pin_project! {
     /// Its data is [`Bytes`], its error that of the body inside. It is fused, and no chunk of an event stream
     /// is ever empty.
     #[derive(Debug)]
-    pub struct EventBody<B, St: Stage> {
+    pub struct EventBody<B: Body, St: Stage> {
         // None when it has ended.
         #[pin]
         inner: Option<B>,
         // None when the response is no event stream, or when it has ended.
-        driver: Option<Box<Driver<St>>>,
+        driver: Option<Box<Driver<St, B::Error>>>,
     }
 }
 
-impl<B, St: Stage> EventBody<B, St> {
+impl<B: Body, St: Stage> EventBody<B, St> {
     /// A body through which everything passes as it is.
     pub(super) fn untouched(inner: B) -> Self {
         EventBody {
@@ -46,6 +46,16 @@ impl<B, St: Stage> EventBody<B, St> {
     /// The body inside, until it has ended.
     pub fn get_ref(&self) -> Option<&B> {
         self.inner.as_ref()
+    }
+}
+
+impl<B: Body, St: Stage> Default for EventBody<B, St> {
+    /// A body that has ended, for layers outside of this one that answer by themselves.
+    fn default() -> Self {
+        EventBody {
+            inner: None,
+            driver: None,
+        }
     }
 }
 
@@ -76,6 +86,15 @@ where
             if let Some(bytes) = driver.pipeline.next() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+            if driver.failed.is_some() {
+                if driver.lets_send_first(cx) {
+                    return Poll::Pending;
+                }
+                let error = driver.failed.take();
+                this.inner.set(None);
+                *this.driver = None;
+                return Poll::Ready(error.map(Err));
+            }
             if driver.pipeline.is_ended() {
                 let trailers = driver.trailers.take();
                 this.inner.set(None);
@@ -102,12 +121,7 @@ where
                         Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(whole)))),
                     },
                 },
-                Poll::Ready(Some(Err(error))) => {
-                    driver.pipeline.fail(Instant::now());
-                    this.inner.set(None);
-                    *this.driver = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
+                Poll::Ready(Some(Err(error))) => driver.fail(error),
                 Poll::Ready(None) => driver.pipeline.finish(Instant::now()),
                 Poll::Pending => ready!(driver.poll_deadline(cx)),
             }

@@ -12,7 +12,7 @@ use crate::stage::{Pipeline, Stage};
 
 /// All that a body needs which is an event stream. Boxed, so that other bodies stay small.
 #[derive(Debug)]
-pub(super) struct Driver<St: Stage> {
+pub(super) struct Driver<St: Stage, E> {
     pub(super) pipeline: Pipeline<St>,
     /// Made at the first wait, since it needs a runtime. Moved when it fires, or for an earlier deadline.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -21,12 +21,16 @@ pub(super) struct Driver<St: Stage> {
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event.
     pub(super) trailers: Option<HeaderMap>,
+    /// Why the upstream failed, to be told behind what is left to be sent.
+    pub(super) failed: Option<E>,
+    /// Something is to be sent before that.
+    sends_first: bool,
 }
 
 /// An upstream that always has a chunk ready lets other tasks run after so many.
 const READY_AT_MOST: u32 = 64;
 
-impl<St: Stage> Driver<St> {
+impl<St: Stage, E> Driver<St, E> {
     pub(super) fn new(pipeline: Pipeline<St>) -> Self {
         Driver {
             pipeline,
@@ -34,6 +38,8 @@ impl<St: Stage> Driver<St> {
             waker: None,
             ready: 0,
             trailers: None,
+            failed: None,
+            sends_first: false,
         }
     }
 
@@ -42,6 +48,23 @@ impl<St: Stage> Driver<St> {
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.ready += 1;
         self.pipeline.push(chunk, Instant::now());
+    }
+
+    /// The upstream has failed.
+    pub(super) fn fail(&mut self, error: E) {
+        self.pipeline.fail(Instant::now());
+        self.sends_first = self.pipeline.has_output();
+        self.failed = Some(error);
+    }
+
+    /// Whether the failure is to wait for a turn, with the waker called: a server that is told of it at once drops
+    /// what it was given just before.
+    pub(super) fn lets_send_first(&mut self, cx: &mut Context<'_>) -> bool {
+        let waits = std::mem::take(&mut self.sends_first);
+        if waits {
+            cx.waker().wake_by_ref();
+        }
+        waits
     }
 
     /// Looks after the deadlines of an upstream that never lets anybody wait for the timer. Whether
@@ -110,7 +133,7 @@ impl<St: Stage> Driver<St> {
     }
 }
 
-impl<St: Stage> Drop for Driver<St> {
+impl<St: Stage, E> Drop for Driver<St, E> {
     fn drop(&mut self) {
         if !self.pipeline.is_ended() {
             self.pipeline.abandon(Instant::now());

@@ -269,6 +269,13 @@ impl<B: Body, L: Log> Body for RelayBody<B, L> {
     }
 }
 
+impl<B, L: Log> Default for RelayBody<B, L> {
+    /// A body that has ended, for layers outside of this one that answer by themselves.
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl<B, L: Log> RelayBody<B, L> {
     fn inner(&self) -> Option<&B> {
         self.untouched.as_ref().or(self.rest.as_deref())

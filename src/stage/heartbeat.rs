@@ -8,9 +8,10 @@
 //! # Which frame
 //!
 //! A comment line without a blank line ([`Frame::CommentLine`], the default) was invisible to all of 14
-//! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse,
-//! sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand needs the blank line. So
-//! it can be chosen.
+//! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse, the
+//! SDK of OpenAI for Python, sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand
+//! needs the blank line. So it can be chosen, and [`Frame::CommentBlock`] leaves the upstream's comment blocks as they
+//! are too; see [`Outbox::keep_comment_blocks`].
 //!
 //! # Example
 //!
@@ -45,7 +46,7 @@ pub enum Frame {
     /// `:` as a line, without a blank line.
     #[default]
     CommentLine,
-    /// `:` as a line, and a blank line.
+    /// `:` as a line, and a blank line. Blank lines of the upstream's comment blocks stay as well.
     CommentBlock,
     /// An event, which reaches the application.
     Event(Box<EventBuilder>),
@@ -111,6 +112,9 @@ impl Heartbeat {
 
 impl Stage for Heartbeat {
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, out: &mut Outbox) {
+        if matches!(self.frame, Frame::CommentBlock) {
+            out.keep_comment_blocks();
+        }
         if self.at_open {
             self.write(out);
         }
