@@ -16,7 +16,7 @@ use super::hangup::Place;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
-use crate::wire::millis;
+use crate::wire::{Kinds, LineEnding, first_block, millis, write_line};
 
 pin_project! {
     /// The body of a response that went through a [`RelayService`](super::RelayService).
@@ -137,17 +137,12 @@ impl<L: Log> Drop for Relayed<L> {
 
 impl<L: Log> Relayed<L> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(time) = self.retry.take() {
-            self.sent = true;
-            let line = format!("retry: {}\n", millis(time));
-            return Poll::Ready(Some(line.into()));
-        }
         if let (Some(catch_up), Some((follower, client))) = (&mut self.catch_up, &mut self.follower)
         {
             match ready!(catch_up.poll(cx, client, follower)) {
                 Caught::Events(bytes) => {
                     client.gives_ids();
-                    return Poll::Ready(Some(self.guarded(bytes)));
+                    return Poll::Ready(Some(self.begun(bytes)));
                 }
                 Caught::Up => self.first.clear(),
                 Caught::Not => {}
@@ -159,15 +154,16 @@ impl<L: Log> Relayed<L> {
             }
         }
         if !self.first.is_empty() {
-            self.sent = true;
             if let Some((_, client)) = &self.follower {
                 client.gives_ids();
             }
-            return Poll::Ready(Some(std::mem::take(&mut self.first).into()));
+            let first = std::mem::take(&mut self.first);
+            return Poll::Ready(Some(self.begun(first.into())));
         }
         loop {
             let Some((follower, client)) = &mut self.follower else {
-                return Poll::Ready(None);
+                let retry = self.retry.take();
+                return Poll::Ready(retry.map(|time| retry_line(time, LineEnding::Lf).into()));
             };
             let to = match ready!(follower.poll_read(cx)) {
                 Read::Events { bytes, replayed } => {
@@ -176,7 +172,7 @@ impl<L: Log> Relayed<L> {
                     if let Some(place) = &self.place {
                         place.set(follower.read_up_to());
                     }
-                    return Poll::Ready(Some(self.guarded(bytes)));
+                    return Poll::Ready(Some(self.begun(bytes)));
                 }
                 Read::End => {
                     self.follower = None;
@@ -202,19 +198,44 @@ impl<L: Log> Relayed<L> {
             let gap = follower.skip(to);
             let told = gap::event(&client.config, &gap);
             if !told.is_empty() {
-                self.sent = true;
-                return Poll::Ready(Some(told.into()));
+                return Poll::Ready(Some(self.begun(told.into())));
             }
         }
     }
 
+    /// Puts in front of the first block with data what stands at the beginning.
+    fn begun(&mut self, bytes: Bytes) -> Bytes {
+        let Some(time) = self.retry else {
+            return self.guarded(bytes);
+        };
+        // A reconnection time that has come since is to be read behind ours.
+        let Some((place, ending)) = first_block(&bytes, Kinds::DATA.or(Kinds::RETRY)) else {
+            return self.guarded(bytes);
+        };
+        self.retry = None;
+        let before = self.guarded(bytes.slice(..place));
+        self.sent = true;
+        [&before[..], &retry_line(time, ending), &bytes[place..]]
+            .concat()
+            .into()
+    }
+
     /// Keeps a client from taking what its stream begins with for a byte order mark.
     fn guarded(&mut self, bytes: Bytes) -> Bytes {
-        if std::mem::replace(&mut self.sent, true) || bytes.first() != Some(&0xef) {
+        if bytes.is_empty()
+            || std::mem::replace(&mut self.sent, true)
+            || bytes.first() != Some(&0xef)
+        {
             return bytes;
         }
         [b":\n", &bytes[..]].concat().into()
     }
+}
+
+fn retry_line(time: Duration, ending: LineEnding) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_line(b"retry", millis(time).as_bytes(), ending, &mut line);
+    line
 }
 
 impl<B: Body, L: Log> Body for RelayBody<B, L> {

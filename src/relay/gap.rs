@@ -43,12 +43,13 @@ pub(super) fn found(config: &Config, found: &Found) -> Vec<u8> {
     gap.map_or_else(Vec::new, |gap| event(config, gap))
 }
 
-/// The same without an id, for a log to give it one.
+/// The same without an id.
 pub(super) fn without_id(config: &Config, missed: Option<u64>) -> Option<Event> {
     Some(builder(config, missed)?.build())
 }
 
-fn builder(config: &Config, missed: Option<u64>) -> Option<EventBuilder> {
+/// What such an event is made of, for a log to give it an id.
+pub(super) fn builder(config: &Config, missed: Option<u64>) -> Option<EventBuilder> {
     let name = config.gap_event.as_deref()?;
     let data = missed.map_or_else(|| "null".to_owned(), |missed| missed.to_string());
     // The name was checked when it was given.

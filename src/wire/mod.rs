@@ -56,4 +56,6 @@ pub use event::Event;
 pub use id::{EventId, InvalidEventId};
 pub use large::LargeEvent;
 pub use line::LineEnding;
+#[cfg(feature = "relay")]
+pub(crate) use line::{Kinds, first_block};
 pub use sequential_id::{Epoch, IdCheck, SequentialId};
