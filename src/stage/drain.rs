@@ -26,7 +26,7 @@
 //! # }
 //! ```
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -57,10 +57,12 @@ pub struct DrainHandle {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    /// Read without the lock, each time a stream is asked for its deadline.
-    draining: AtomicBool,
+    made: Instant,
+    /// When the drain was started: so many nanoseconds and one after `made`; zero while it is not. Read without the lock,
+    /// each time a stream is asked for its deadline.
+    started: AtomicU64,
     state: Mutex<State>,
     /// Told when no stream is left.
     empty: Notify,
@@ -68,7 +70,6 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    started: Option<Instant>,
     /// One place a stream; a waker once the stream has waited.
     places: Vec<Option<Waker>>,
     free: Vec<usize>,
@@ -135,15 +136,13 @@ impl Stage for Drain {
     }
 
     fn deadline(&self, _: &Times) -> Option<Instant> {
-        if !self.handle.is_draining() {
-            return None;
-        }
+        let started = self.handle.shared.started()?;
         let after = if self.finite {
             self.deadline
         } else {
             self.window.mul_f64(self.turn).min(self.deadline)
         };
-        self.handle.shared.lock().started?.checked_add(after)
+        started.checked_add(after)
     }
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
@@ -183,9 +182,14 @@ impl DrainHandle {
     /// Starts the drain. Once started, it goes on; a second call changes nothing.
     pub fn start(&self) {
         let wakers: Vec<Waker> = {
-            let mut state = self.shared.lock();
-            state.started.get_or_insert_with(Instant::now);
-            self.shared.draining.store(true, Ordering::Release);
+            let state = self.shared.lock();
+            if !self.is_draining() {
+                let after = Instant::now().saturating_duration_since(self.shared.made);
+                let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+                self.shared
+                    .started
+                    .store(nanos.saturating_add(1), Ordering::Release);
+            }
             state.places.iter().flatten().cloned().collect()
         };
         for waker in wakers {
@@ -195,14 +199,12 @@ impl DrainHandle {
 
     /// Calls it off: streams that have not ended stay.
     pub fn cancel(&self) {
-        let mut state = self.shared.lock();
-        state.started = None;
-        self.shared.draining.store(false, Ordering::Release);
+        self.shared.started.store(0, Ordering::Release);
     }
 
     /// Whether it was started.
     pub fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Acquire)
+        self.shared.started().is_some()
     }
 
     /// How many streams are open: those that remain, once the drain was started.
@@ -224,7 +226,23 @@ impl DrainHandle {
 
 // ===== impl Shared =====
 
+impl Default for Shared {
+    fn default() -> Self {
+        Shared {
+            made: Instant::now(),
+            started: AtomicU64::new(0),
+            state: Mutex::default(),
+            empty: Notify::default(),
+        }
+    }
+}
+
 impl Shared {
+    fn started(&self) -> Option<Instant> {
+        let nanos = self.started.load(Ordering::Acquire).checked_sub(1)?;
+        self.made.checked_add(Duration::from_nanos(nanos))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here can be left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -243,10 +261,7 @@ impl State {
         self.places[place] = None;
         self.free.push(place);
         if self.open() == 0 {
-            *self = State {
-                started: self.started,
-                ..State::default()
-            };
+            *self = State::default();
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
 
-use crate::config::{Ids, RelaySettings, Relayed, Route};
+use crate::config::{HeartbeatFrame, Ids, RelaySettings, Relayed, Route};
 
 /// The relays of all routes, under one budget.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ impl Relays {
         let layer = self
             .set(layer, settings)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
+            .with_comment_blocks(route.stream.heartbeat_frame == HeartbeatFrame::Block)
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_request_timeout(route.head_timeout)
             .with_secret(self.secret.for_name(&route.name))
