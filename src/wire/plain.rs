@@ -16,12 +16,6 @@ pub(crate) fn plain_block(bytes: &[u8]) -> (usize, Kinds) {
     let mut kinds = Kinds::default();
     let mut rest = bytes;
     loop {
-        if let [b'\n', behind @ ..] = rest {
-            if !kinds.has(Kinds::DATA) {
-                break;
-            }
-            return (bytes.len() - behind.len(), kinds);
-        }
         let Some(word) = word(rest, 0) else {
             break;
         };
@@ -45,6 +39,12 @@ pub(crate) fn plain_block(bytes: &[u8]) -> (usize, Kinds) {
             break;
         }
         rest = &rest[end + 1..];
+        if let [b'\n', behind @ ..] = rest {
+            if !kinds.has(Kinds::DATA) {
+                break;
+            }
+            return (bytes.len() - behind.len(), kinds);
+        }
     }
     (0, Kinds::default())
 }
