@@ -338,3 +338,20 @@ async fn around_a_client_of_hyper() {
     assert!(log.ends()[0].starts_with("p on_end lifetime"));
     server.abort();
 }
+
+/// One that has no `Default` itself: bodies of streams seldom do.
+#[tokio::test(start_paused = true)]
+async fn cors_stands_outside_without_axum() {
+    let service = ServiceBuilder::new()
+        .layer(CorsLayer::permissive())
+        .layer(heartbeat())
+        .service(service_fn(|_: Request<()>| {
+            ready(Ok::<_, Infallible>(one_event().response()))
+        }));
+    let response = service.clone().oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    assert_eq!(read(response.into_body(), 100).await, WITH_HEARTBEAT);
+    let preflight = Request::options("/").body(()).unwrap();
+    let response = service.oneshot(preflight).await.unwrap();
+    assert_eq!(read(response.into_body(), 100).await, [(0, "(end)")]);
+}
