@@ -331,6 +331,110 @@ fn values_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn what_has_no_effect_is_told() {
+    let file = TomlFile::new(
+        "needless",
+        "upstream = 'http://127.0.0.1:5000'
+history_events = 5
+history_budget = '1MiB'
+[[route]]
+path = '/a'
+ids = 'replace'
+share = true
+[[route]]
+path = '/b'
+heartbeat = 'off'
+heartbeat_frame = 'block'
+start = 'all'
+[[route]]
+name = 'again'
+path = '/b/c'
+[[route]]
+name = '/a'
+path = '/d'
+[[route]]
+path = '/d'
+methods = ['POST']
+",
+    );
+    let found = stdout(
+        &check(&file)
+            .env("SSE_GATEWAY_RETRY", "off")
+            .args(["--retry-jitter", "1"])
+            .out(),
+    );
+    let warnings: Vec<&str> = found
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: "))
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            format!(
+                "{}: ids has no effect: shared and resumable streams always have ids of the gateway",
+                file.at(6)
+            ),
+            format!(
+                "{}: heartbeat_frame has no effect: heartbeat is off",
+                file.at(11)
+            ),
+            format!(
+                "{}: start has no effect: it is for shared streams, and share is off",
+                file.at(12)
+            ),
+            "--retry-jitter has no effect: retry is off".to_owned(),
+            format!(
+                "{}: route \"again\" takes nothing: route \"/b\" above it takes all of it",
+                file.at(13)
+            ),
+            format!(
+                "{}: two routes have the name \"/a\", and are one in metrics",
+                file.at(16)
+            ),
+            format!(
+                "{}: route \"/d\" takes nothing: route \"/a\" above it takes all of it",
+                file.at(19)
+            ),
+        ]
+    );
+    assert!(found.ends_with(": ok\n"), "{found}");
+}
+
+#[test]
+fn a_setting_that_has_an_effect_on_one_route_is_not_told() {
+    let file = TomlFile::new(
+        "of-use",
+        "upstream = 'http://127.0.0.1:5000'
+history_events = 5
+[[route]]
+path = '/a'
+resume = true
+",
+    );
+    let found = stdout(&check(&file).out());
+    assert!(!found.contains("warning"), "{found}");
+    let flag = stdout(
+        &check(&file)
+            .args(["--resume", "off"])
+            .args(["--start", "all"])
+            .out(),
+    );
+    assert!(
+        flag.contains("warning: --start has no effect: it is for shared streams, and share is off"),
+        "{flag}"
+    );
+}
+
+#[test]
+fn help_is_a_command_too() {
+    for arguments in [["help"].as_slice(), &["help", "check"], &["help", "demo"]] {
+        let output = gateway([]).args(arguments).out();
+        assert!(output.status.success());
+        assert!(stdout(&output).contains("Usage:"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn without_an_upstream_the_error_shows_how_to_start() {
     let expected = "no upstream is given; start with one, such as: sse-gateway --upstream http://127.0.0.1:5000";
     assert_eq!(refused(&mut gateway([])), expected);

@@ -18,17 +18,17 @@ pin_project! {
     /// Its data is [`Bytes`], its error that of the body inside, unless [`BrokenEnds`](crate::stage::BrokenEnds) were asked
     /// for. It is fused, and no chunk of an event stream is ever empty.
     #[derive(Debug)]
-    pub struct EventBody<B, St: Stage, X = CleanEnds> {
+    pub struct EventBody<B: Body, St: Stage, X = CleanEnds> {
         // None when it has ended.
         #[pin]
         inner: Option<B>,
         // None when the response is no event stream, or when it has ended.
-        driver: Option<Box<Driver<St>>>,
+        driver: Option<Box<Driver<St, B::Error>>>,
         ends: PhantomData<X>,
     }
 }
 
-impl<B, St: Stage, X> EventBody<B, St, X> {
+impl<B: Body, St: Stage, X> EventBody<B, St, X> {
     /// A body through which everything passes as it is.
     pub(super) fn untouched(inner: B) -> Self {
         EventBody {
@@ -50,6 +50,17 @@ impl<B, St: Stage, X> EventBody<B, St, X> {
     /// The body inside, until it has ended.
     pub fn get_ref(&self) -> Option<&B> {
         self.inner.as_ref()
+    }
+}
+
+impl<B: Body, St: Stage, X> Default for EventBody<B, St, X> {
+    /// A body that has ended, for layers outside of this one that answer by themselves.
+    fn default() -> Self {
+        EventBody {
+            inner: None,
+            driver: None,
+            ends: PhantomData,
+        }
     }
 }
 
@@ -83,11 +94,12 @@ where
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if let Some(end) = driver.pipeline.end() {
-                if let Some(error) = broken::<X, B::Error>(end) {
+                if driver.failed.is_some() || broken::<X, B::Error>(end).is_some() {
                     ready!(driver.poll_pause(cx));
+                    let failed = driver.failed.take().map(X::failed);
                     this.inner.set(None);
                     *this.driver = None;
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(failed.or_else(|| broken::<X, B::Error>(end)).map(Err));
                 }
                 let trailers = driver.trailers.take();
                 this.inner.set(None);
@@ -114,12 +126,7 @@ where
                         Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(whole)))),
                     },
                 },
-                Poll::Ready(Some(Err(error))) => {
-                    driver.pipeline.fail(Instant::now());
-                    this.inner.set(None);
-                    *this.driver = None;
-                    return Poll::Ready(Some(Err(X::failed(error))));
-                }
+                Poll::Ready(Some(Err(error))) => driver.fail(error),
                 Poll::Ready(None) => driver.pipeline.finish(Instant::now()),
                 Poll::Pending => ready!(driver.poll_deadline(cx)),
             }

@@ -12,7 +12,7 @@ use crate::stage::{LAST_WORDS, Pipeline, Stage};
 
 /// All that a body needs which is an event stream. Boxed, so that other bodies stay small.
 #[derive(Debug)]
-pub(super) struct Driver<St: Stage> {
+pub(super) struct Driver<St: Stage, E> {
     pub(super) pipeline: Pipeline<St>,
     /// Made at the first wait, since it needs a runtime. Moved when it fires, or for an earlier deadline.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -21,6 +21,8 @@ pub(super) struct Driver<St: Stage> {
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event.
     pub(super) trailers: Option<HeaderMap>,
+    /// Why the upstream failed, to be told behind what is left to be sent.
+    pub(super) failed: Option<E>,
     /// Since it waits for the server to write the last words.
     pauses: bool,
 }
@@ -28,7 +30,7 @@ pub(super) struct Driver<St: Stage> {
 /// An upstream that always has a chunk ready lets other tasks run after so many.
 const READY_AT_MOST: u32 = 64;
 
-impl<St: Stage> Driver<St> {
+impl<St: Stage, E> Driver<St, E> {
     pub(super) fn new(pipeline: Pipeline<St>) -> Self {
         Driver {
             pipeline,
@@ -36,6 +38,7 @@ impl<St: Stage> Driver<St> {
             waker: None,
             ready: 0,
             trailers: None,
+            failed: None,
             pauses: false,
         }
     }
@@ -56,6 +59,12 @@ impl<St: Stage> Driver<St> {
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.ready += 1;
         self.pipeline.push(chunk, Instant::now());
+    }
+
+    /// The upstream has failed.
+    pub(super) fn fail(&mut self, error: E) {
+        self.pipeline.fail(Instant::now());
+        self.failed = Some(error);
     }
 
     /// Looks after the deadlines of an upstream that never lets anybody wait for the timer. Whether
@@ -124,7 +133,7 @@ impl<St: Stage> Driver<St> {
     }
 }
 
-impl<St: Stage> Drop for Driver<St> {
+impl<St: Stage, E> Drop for Driver<St, E> {
     fn drop(&mut self) {
         if !self.pipeline.is_ended() {
             self.pipeline.abandon(Instant::now());

@@ -20,7 +20,7 @@ use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
 use crate::history::{Follow, Log, MemoryLog, Read, Skip};
 use crate::stage::{CleanEnds, Ends, LAST_WORDS, Reason};
-use crate::wire::millis;
+use crate::wire::{Kinds, LineEnding, first_block, millis, write_line};
 
 pin_project! {
     /// The body of a response that went through a [`RelayService`](super::RelayService).
@@ -56,8 +56,10 @@ pub(super) struct Relayed<L: Log> {
     follower: Option<(L::Follower, Client<L>)>,
     /// What goes in front of it. Boxed, since most who wait for the next event have nothing left of it.
     ahead: Option<Box<Ahead>>,
-    /// Whether the client was given an event.
+    /// Whether the client was given all that stands at the beginning.
     has_given: bool,
+    /// Whether it was given anything.
+    has_sent: bool,
     /// Where its relay sees how far it has read, if its server can be asked to let it go.
     place: Option<Arc<Place>>,
 }
@@ -108,6 +110,7 @@ impl<B, L: Log> RelayBody<B, L> {
             follower,
             ahead,
             has_given: false,
+            has_sent: false,
             place: None,
         });
         Content::Relayed { relayed }.into()
@@ -198,7 +201,8 @@ impl<L: Log> Relayed<L> {
                 }
             }
             let Some((follower, client)) = &mut self.follower else {
-                return Poll::Ready(None);
+                let retry = self.ahead.as_mut().and_then(|ahead| ahead.retry.take());
+                return Poll::Ready(retry.map(|time| retry_line(time, LineEnding::Lf).into()));
             };
             let to = match ready!(follower.poll_read(cx)) {
                 Read::Events { bytes, replayed } => {
@@ -265,10 +269,6 @@ impl<L: Log> Relayed<L> {
         let Some(ahead) = &mut self.ahead else {
             return Poll::Ready(None);
         };
-        if let Some(time) = ahead.retry.take() {
-            let line = format!("retry: {}\n", millis(time));
-            return Poll::Ready(Some(line.into()));
-        }
         if let (Some(catch_up), Some((follower, client))) =
             (&mut ahead.catch_up, &mut self.follower)
         {
@@ -284,7 +284,7 @@ impl<L: Log> Relayed<L> {
         }
         let told = std::mem::take(&mut ahead.told);
         ahead.catch_up = None;
-        if ahead.broken.is_none() {
+        if ahead.broken.is_none() && ahead.retry.is_none() {
             self.ahead = None;
         }
         Poll::Ready((!told.is_empty()).then(|| self.given(told.into())))
@@ -298,18 +298,47 @@ impl<L: Log> Relayed<L> {
         self.given_first(bytes)
     }
 
-    /// Keeps a client from taking what its events begin with for a byte order mark.
+    /// Puts in front of the first block with data what stands at the beginning.
     #[cold]
     fn given_first(&mut self, bytes: Bytes) -> Bytes {
-        self.has_given = true;
         if let Some((_, client)) = &self.follower {
             client.gives_ids();
         }
-        if bytes.first() != Some(&0xef) {
+        let retry = self.ahead.as_ref().and_then(|ahead| ahead.retry);
+        let Some(time) = retry else {
+            self.has_given = true;
+            return self.guarded(bytes);
+        };
+        // A reconnection time that has come since is to be read behind ours.
+        let Some((place, ending)) = first_block(&bytes, Kinds::DATA.or(Kinds::RETRY)) else {
+            return self.guarded(bytes);
+        };
+        if let Some(ahead) = &mut self.ahead {
+            ahead.retry = None;
+        }
+        self.has_given = true;
+        let before = self.guarded(bytes.slice(..place));
+        [&before[..], &retry_line(time, ending), &bytes[place..]]
+            .concat()
+            .into()
+    }
+
+    /// Keeps a client from taking what its stream begins with for a byte order mark.
+    fn guarded(&mut self, bytes: Bytes) -> Bytes {
+        if bytes.is_empty()
+            || std::mem::replace(&mut self.has_sent, true)
+            || bytes.first() != Some(&0xef)
+        {
             return bytes;
         }
         [b":\n", &bytes[..]].concat().into()
     }
+}
+
+fn retry_line(time: Duration, ending: LineEnding) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_line(b"retry", millis(time).as_bytes(), ending, &mut line);
+    line
 }
 
 impl<B: Body, L: Log, X: Ends> Body for RelayBody<B, L, X> {
@@ -387,6 +416,13 @@ impl<B: Body, L: Log, X: Ends> Body for RelayBody<B, L, X> {
             Content::Relayed { .. } | Content::Breaking { .. } => SizeHint::default(),
             Content::Ended => nothing,
         }
+    }
+}
+
+impl<B, L: Log, X> Default for RelayBody<B, L, X> {
+    /// A body that has ended, for layers outside of this one that answer by themselves.
+    fn default() -> Self {
+        RelayBody::empty().with_ends()
     }
 }
 

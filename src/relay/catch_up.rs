@@ -26,7 +26,7 @@ use super::shared::Relay;
 use super::task::either;
 use crate::history::{Draft, Follow, Gap, Log, MAX_UPSTREAM_ID, Skip, order};
 use crate::stage;
-use crate::wire::{Decoded, Decoder, Epoch, Event, SequentialId};
+use crate::wire::{Decoded, Decoder, Epoch, Event, LargeEvent, SequentialId};
 
 /// A client that is not yet where the relay is.
 pub(super) struct CatchUp {
@@ -237,7 +237,9 @@ impl<L: Log> Asking<L> {
         }
         let mut body = pin!(body);
         let max_event_bytes = self.relay.config.max_event_bytes;
-        let mut decoder = Decoder::new().with_max_event_bytes(max_event_bytes);
+        let mut decoder = Decoder::new()
+            .with_max_event_bytes(max_event_bytes)
+            .completing_cr();
         let mut last = None;
         let mut has_met_first = false;
         let epoch = Epoch::from_bits(random::bits() as u64);
@@ -255,9 +257,16 @@ impl<L: Log> Asking<L> {
             let mut met = false;
             let mut is_exact = false;
             while let Some(decoded) = decoder.next() {
-                let Decoded::Event(event) = decoded else {
-                    // One that is too large is missing.
-                    return;
+                let event = match decoded {
+                    Decoded::Event(event) => event,
+                    Decoded::Oversize { .. } => {
+                        if decoder.large_event().is_some_and(LargeEvent::has_effect) {
+                            // It is missing.
+                            return;
+                        }
+                        continue;
+                    }
+                    Decoded::LineFeed(_) => continue,
                 };
                 let sets_id = event.id().map(<[u8]>::to_vec);
                 if let Some(id) = &sets_id {

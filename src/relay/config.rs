@@ -118,6 +118,7 @@ pub(super) struct Config {
     pub(super) give_up: Duration,
     pub(super) keep_finished: Duration,
     pub(super) keep_ids: bool,
+    pub(super) keep_comment_blocks: bool,
     pub(super) target: Option<TargetOf>,
     pub(super) insist: bool,
     /// Cookies to which a resumable stream is bound.
@@ -168,6 +169,7 @@ impl Config {
             give_up: Duration::from_secs(300),
             keep_finished: Duration::from_secs(60),
             keep_ids: false,
+            keep_comment_blocks: false,
             target: None,
             insist: false,
             bound_cookies: Vec::new(),

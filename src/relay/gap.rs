@@ -43,7 +43,7 @@ pub(super) fn found<L>(relay: &Relay<L>, found: &Found) -> Vec<u8> {
     gap.map_or_else(Vec::new, |gap| event(relay, gap))
 }
 
-/// The same without an id, for a log to give it one.
+/// The same without an id.
 pub(super) fn without_id(config: &Config, missed: Option<u64>, is_finite: bool) -> Option<Event> {
     Some(builder(config, missed, is_finite)?.build())
 }
@@ -54,7 +54,12 @@ pub(super) fn breaks_off(config: &Config, is_finite: bool) -> bool {
     is_finite && config.breaks && config.gap_event == GapEvent::Default
 }
 
-fn builder(config: &Config, missed: Option<u64>, is_finite: bool) -> Option<EventBuilder> {
+/// What such an event is made of, for a log to give it an id.
+pub(super) fn builder(
+    config: &Config,
+    missed: Option<u64>,
+    is_finite: bool,
+) -> Option<EventBuilder> {
     let name = match &config.gap_event {
         _ if breaks_off(config, is_finite) => return None,
         GapEvent::Off => return None,

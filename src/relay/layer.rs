@@ -213,7 +213,15 @@ impl<H: History, X> RelayLayer<H, X> {
         self.with(|config| config.keep_ids = keep)
     }
 
-    /// Sets how large an event may be, in bytes. A larger one becomes a gap. Default: 1 MiB.
+    /// Keeps the blank lines of blocks that hold only comments, for clients that need them. Default: no, since others
+    /// take them for the end of an event once they have read an id; see
+    /// [`Outbox::keep_comment_blocks`](crate::stage::Outbox::keep_comment_blocks).
+    #[must_use]
+    pub fn with_comment_blocks(self, keep: bool) -> Self {
+        self.with(|config| config.keep_comment_blocks = keep)
+    }
+
+    /// Sets how large an event may be, in bytes. A larger one becomes a gap, if it has data. Default: 1 MiB.
     #[must_use]
     pub fn with_max_event_bytes(self, bytes: usize) -> Self {
         self.with(|config| config.max_event_bytes = bytes)

@@ -214,6 +214,10 @@ where
         if loss == Loss::Clean && self.ends_cleanly() && !self.reading.has_untold_gap {
             return Some(How::Finished);
         }
+        if let Some(retry) = self.reading.lost(&self.config) {
+            self.relay.set_retry(self.reading.retry);
+            self.relay.log.append(vec![retry], Instant::now()).await;
+        }
         if !self.upstream.can_be_repeated {
             self.tell_gap().await;
             return Some(How::Failed);

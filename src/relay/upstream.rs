@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::config::Config;
 use super::gap;
 use crate::history::{Draft, Log, order};
-use crate::wire::{Decoded, Decoder, Event};
+use crate::wire::{
+    Decoded, Decoder, Event, EventBuilder, EventId, LargeEvent, LineEnding, millis, write_line,
+};
 
 /// What is known of the upstream over all of its connections.
 pub(super) struct Reading {
@@ -17,6 +19,8 @@ pub(super) struct Reading {
     /// Something is missing of which clients are not told: they are not to be told either that they have all.
     pub(super) has_untold_gap: bool,
     decoder: Decoder,
+    /// How the last line ended that was read.
+    ending: LineEnding,
     /// The last event ID that it has set.
     pub(super) last_id: Option<Bytes>,
     /// Where what is behind it begins.
@@ -52,6 +56,7 @@ impl Reading {
             is_finite,
             has_untold_gap: false,
             decoder: Decoder::new(),
+            ending: LineEnding::default(),
             behind_last_id: last_id.as_ref().map(|_| 0),
             last_id,
             retry: None,
@@ -69,7 +74,10 @@ impl Reading {
 
     /// A new connection. What is in front of the position came over an earlier one.
     pub(super) fn begin(&mut self, config: &Config, before: Option<u64>, resumes: bool) {
-        self.decoder = Decoder::new().with_max_event_bytes(config.max_event_bytes);
+        // An event is kept apart from what follows it, so a LF to its CR must not come later.
+        self.decoder = Decoder::new()
+            .with_max_event_bytes(config.max_event_bytes)
+            .completing_cr();
         self.events = 0;
         self.again = before.map(|before| Again {
             before,
@@ -92,9 +100,15 @@ impl Reading {
             self.decoder.push(chunk);
             while let Some(decoded) = self.decoder.next() {
                 let draft = match decoded {
-                    Decoded::Event(event) => Some(self.draft(event, config)),
-                    Decoded::Oversize { last: true, .. } => self.gap(config, Some(1)),
-                    Decoded::Oversize { .. } => None,
+                    Decoded::Event(event) if event.has_effect() || config.keep_comment_blocks => {
+                        Some(self.draft(event, config))
+                    }
+                    // Clients that have read an id take the blank line for the end of an event.
+                    Decoded::Event(event) => {
+                        event.into_comments().map(|event| self.draft(event, config))
+                    }
+                    Decoded::Oversize { last: true, .. } => self.large(config),
+                    Decoded::Oversize { .. } | Decoded::LineFeed(_) => None,
                 };
                 let Some(draft) = draft else { continue };
                 let again = match &mut self.again {
@@ -121,19 +135,60 @@ impl Reading {
         drafts
     }
 
+    /// The reconnection times of an event whose end does not come, for those who would have read them by now.
+    pub(super) fn lost(&mut self, config: &Config) -> Option<Draft> {
+        let mut lines = self.decoder.unfinished_retries();
+        let large = self.decoder.large_event();
+        let large = large.filter(|_| !self.decoder.at_boundary());
+        if let Some(time) = large.and_then(LargeEvent::retry) {
+            write_line(b"retry", millis(time).as_bytes(), self.ending, &mut lines);
+        }
+        let lines = Event::unfinished(lines.into(), self.ending);
+        (lines.len() > 0).then(|| self.draft(lines, config))
+    }
+
     /// Tells all clients, also those who come later, that something is missing here.
     pub(super) fn gap(&mut self, config: &Config, missed: Option<u64>) -> Option<Draft> {
         self.has_untold_gap |= gap::breaks_off(config, self.is_finite);
+        let event = gap::builder(config, missed, self.is_finite)?.line_ending(self.ending);
         Some(Draft {
-            event: gap::without_id(config, missed, self.is_finite)?,
+            event: event.build(),
             upstream: self.last_id.clone(),
             sets_id: false,
             keep_id: false,
         })
     }
 
+    /// What is left of an event that was too large: its id, its reconnection time, and a gap where its data was.
+    fn large(&mut self, config: &Config) -> Option<Draft> {
+        self.ending = self.decoder.line_ending();
+        let large = self.decoder.large_event()?;
+        self.events += u64::from(large.has_data());
+        let mut event = EventBuilder::new();
+        if large.has_data() {
+            self.has_untold_gap |= gap::breaks_off(config, self.is_finite);
+            event = gap::builder(config, Some(1), self.is_finite).unwrap_or_default();
+        }
+        event = event.line_ending(self.ending);
+        if let Some(time) = large.retry() {
+            event = event.retry(time);
+        }
+        if let Some(id) = large.id() {
+            // With one that was cut off nobody can be asked to go on.
+            let is_whole = id.len() <= LargeEvent::MAX_ID_BYTES;
+            event = event.id(EventId::new(if is_whole { id } else { b"" }).ok()?);
+        }
+        let event = event.build();
+        event.has_effect().then(|| self.take_up(event, config))
+    }
+
     fn draft(&mut self, event: Event, config: &Config) -> Draft {
         self.events += u64::from(event.has_data());
+        self.ending = event.line_ending();
+        self.take_up(event, config)
+    }
+
+    fn take_up(&mut self, event: Event, config: &Config) -> Draft {
         self.retry = event.retry().or(self.retry);
         let id = event.id();
         let sets_id = id.is_some();

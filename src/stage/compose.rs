@@ -6,7 +6,7 @@ use http::{request, response};
 use tokio::time::Instant;
 
 use super::{Bypass, End, Outbox, Stage, Times};
-use crate::wire::Event;
+use crate::wire::{Event, LargeEvent};
 
 /// A stage that can be boxed and still be cloned for each request: `Box<dyn CloneStage>`.
 ///
@@ -77,6 +77,13 @@ impl<S: Stage> Stage for Option<S> {
     }
 
     #[inline]
+    fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
+        if let Some(stage) = self {
+            stage.on_large_event(event, times);
+        }
+    }
+
+    #[inline]
     fn deadline(&self, times: &Times) -> Option<Instant> {
         self.as_ref().and_then(|stage| stage.deadline(times))
     }
@@ -133,6 +140,11 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
     }
 
     #[inline]
+    fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
+        (**self).on_large_event(event, times);
+    }
+
+    #[inline]
     fn deadline(&self, times: &Times) -> Option<Instant> {
         (**self).deadline(times)
     }
@@ -182,6 +194,11 @@ macro_rules! tuple {
             fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
                 $(let event = self.$place.on_event(event, times)?;)+
                 Some(event)
+            }
+
+            #[inline]
+            fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
+                $(self.$place.on_large_event(event, times);)+
             }
 
             #[inline]

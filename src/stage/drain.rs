@@ -26,7 +26,7 @@
 //! # }
 //! ```
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -57,20 +57,24 @@ pub struct DrainHandle {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    /// Read without the lock, each time a stream is asked for its deadline.
-    draining: AtomicBool,
+    made: Instant,
+    started: Moment,
+    /// When all that is left was told to end.
+    hurried: Moment,
     state: Mutex<State>,
     /// Told when no stream is left.
     empty: Notify,
 }
 
+/// When something began, if it has: so many nanoseconds and one after the handle was made, or zero. Read without the lock, each
+/// time a stream is asked for its deadline.
+#[derive(Debug, Default)]
+struct Moment(AtomicU64);
+
 #[derive(Debug, Default)]
 struct State {
-    started: Option<Instant>,
-    /// When all that is left was told to end.
-    hurried: Option<Instant>,
     /// One place a stream; a waker once the stream has waited.
     places: Vec<Option<Waker>>,
     free: Vec<usize>,
@@ -137,17 +141,13 @@ impl Stage for Drain {
     }
 
     fn deadline(&self, _: &Times) -> Option<Instant> {
-        if !self.handle.is_draining() {
-            return None;
-        }
+        let started = self.handle.shared.started()?;
         let after = if self.finite {
             self.deadline
         } else {
             self.window.mul_f64(self.turn).min(self.deadline)
         };
-        let state = self.handle.shared.lock();
-        let due = state.started?.checked_add(after);
-        state.hurried.or(due)
+        self.handle.shared.hurried().or(started.checked_add(after))
     }
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
@@ -186,24 +186,21 @@ impl DrainHandle {
 
     /// Starts the drain. Once started, it goes on; a second call changes nothing.
     pub fn start(&self) {
-        self.change(|state, now| {
-            state.started.get_or_insert(now);
-        });
+        self.begin(&[&self.shared.started]);
     }
 
     /// Ends all streams at once, each with its last words, also those that are finite. Those that open later end as well.
     pub fn hurry(&self) {
-        self.change(|state, now| {
-            state.started.get_or_insert(now);
-            state.hurried.get_or_insert(now);
-        });
+        self.begin(&[&self.shared.started, &self.shared.hurried]);
     }
 
-    fn change(&self, change: impl FnOnce(&mut State, Instant)) {
+    /// Notes that something begins now, if it has not begun before, and wakes all streams.
+    fn begin(&self, moments: &[&Moment]) {
         let wakers: Vec<Waker> = {
-            let mut state = self.shared.lock();
-            change(&mut state, Instant::now());
-            self.shared.draining.store(true, Ordering::Release);
+            let state = self.shared.lock();
+            for moment in moments {
+                moment.set(self.shared.made);
+            }
             state.places.iter().flatten().cloned().collect()
         };
         for waker in wakers {
@@ -213,14 +210,14 @@ impl DrainHandle {
 
     /// Calls it off: streams that have not ended stay.
     pub fn cancel(&self) {
-        let mut state = self.shared.lock();
-        (state.started, state.hurried) = (None, None);
-        self.shared.draining.store(false, Ordering::Release);
+        let _state = self.shared.lock();
+        self.shared.started.clear();
+        self.shared.hurried.clear();
     }
 
     /// Whether it was started.
     pub fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Acquire)
+        self.shared.started().is_some()
     }
 
     /// How many streams are open: those that remain, once the drain was started.
@@ -242,10 +239,50 @@ impl DrainHandle {
 
 // ===== impl Shared =====
 
+impl Default for Shared {
+    fn default() -> Self {
+        Shared {
+            made: Instant::now(),
+            started: Moment::default(),
+            hurried: Moment::default(),
+            state: Mutex::default(),
+            empty: Notify::default(),
+        }
+    }
+}
+
 impl Shared {
+    fn started(&self) -> Option<Instant> {
+        self.started.get(self.made)
+    }
+
+    fn hurried(&self) -> Option<Instant> {
+        self.hurried.get(self.made)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here can be left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Moment {
+    fn get(&self, made: Instant) -> Option<Instant> {
+        let nanos = self.0.load(Ordering::Acquire).checked_sub(1)?;
+        made.checked_add(Duration::from_nanos(nanos))
+    }
+
+    /// Leaves it as it is if it has begun. The caller has the lock.
+    fn set(&self, made: Instant) {
+        if self.get(made).is_none() {
+            let nanos = Instant::now().saturating_duration_since(made).as_nanos();
+            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+            self.0.store(nanos.saturating_add(1), Ordering::Release);
+        }
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Release);
     }
 }
 
@@ -261,11 +298,7 @@ impl State {
         self.places[place] = None;
         self.free.push(place);
         if self.open() == 0 {
-            *self = State {
-                started: self.started,
-                hurried: self.hurried,
-                ..State::default()
-            };
+            *self = State::default();
         }
     }
 

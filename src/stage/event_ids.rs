@@ -18,7 +18,7 @@
 use http::{HeaderName, Method, request, response};
 
 use super::{Outbox, Stage, Times, jitter};
-use crate::wire::{Epoch, Event, EventId, SequentialId};
+use crate::wire::{Epoch, Event, EventId, LargeEvent, SequentialId};
 
 /// Gives an id to each event with data. See the [module docs](self).
 #[derive(Clone, Debug)]
@@ -144,6 +144,12 @@ impl Stage for EventIds {
             event.set_id(self.next_id());
         }
         Some(event)
+    }
+
+    fn on_large_event(&mut self, event: &LargeEvent, _: &Times) {
+        if let Some(id) = event.id() {
+            self.remember(id);
+        }
     }
 }
 

@@ -8,9 +8,10 @@
 //! # Which frame
 //!
 //! A comment line without a blank line ([`Frame::CommentLine`], the default) was invisible to all of 14
-//! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse,
-//! sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand needs the blank line. So
-//! it can be chosen.
+//! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse, the
+//! SDK of OpenAI for Python, sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand
+//! needs the blank line. So it can be chosen, and [`Frame::CommentBlock`] leaves the upstream's comment blocks as they
+//! are too; see [`Outbox::keep_comment_blocks`].
 //!
 //! # Example
 //!
@@ -27,7 +28,7 @@ use std::time::Duration;
 use http::response;
 use tokio::time::Instant;
 
-use super::{Outbox, Stage, Times};
+use super::{Outbox, Stage, Times, jitter};
 use crate::wire::{EventBuilder, InvalidEventType};
 
 /// Sends a comment when nothing was sent for a while. See the [module docs](self).
@@ -36,6 +37,9 @@ pub struct Heartbeat {
     interval: Duration,
     frame: Frame,
     at_open: bool,
+    jitter: f64,
+    /// The interval of this stream.
+    spread: Duration,
 }
 
 /// What a heartbeat looks like in the stream.
@@ -45,7 +49,7 @@ pub enum Frame {
     /// `:` as a line, without a blank line.
     #[default]
     CommentLine,
-    /// `:` as a line, and a blank line.
+    /// `:` as a line, and a blank line. Blank lines of the upstream's comment blocks stay as well.
     CommentBlock,
     /// An event, which reaches the application.
     Event(Box<EventBuilder>),
@@ -80,6 +84,8 @@ impl Heartbeat {
             interval,
             frame: Frame::default(),
             at_open: false,
+            jitter: 0.0,
+            spread: interval,
         }
     }
 
@@ -87,6 +93,18 @@ impl Heartbeat {
     #[must_use]
     pub fn with_frame(mut self, frame: Frame) -> Self {
         self.frame = frame;
+        self
+    }
+
+    /// Spreads the intervals of streams by this fraction, up and down, so that streams that are sent the same at the same
+    /// time are not due together. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// When it is not from 0 to 1.
+    #[must_use]
+    pub fn with_jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter::checked(jitter);
         self
     }
 
@@ -111,13 +129,17 @@ impl Heartbeat {
 
 impl Stage for Heartbeat {
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, out: &mut Outbox) {
+        self.spread = jitter::spread(self.interval, self.jitter);
+        if matches!(self.frame, Frame::CommentBlock) {
+            out.keep_comment_blocks();
+        }
         if self.at_open {
             self.write(out);
         }
     }
 
     fn deadline(&self, times: &Times) -> Option<Instant> {
-        times.sent.checked_add(self.interval)
+        times.sent.checked_add(self.spread)
     }
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
@@ -153,6 +175,23 @@ mod tests {
         assert_eq!(
             frame(Frame::Text("still\nhere".into())),
             ": still\n: here\n"
+        );
+    }
+
+    #[test]
+    fn intervals_are_spread_if_told_so() {
+        let times = Times::at(Instant::now());
+        let intervals: Vec<f64> = (0..1000)
+            .map(|_| {
+                let mut stage = Heartbeat::every(Duration::from_secs(10)).with_jitter(0.1);
+                let (mut head, ()) = http::Response::new(()).into_parts();
+                stage.on_response(&mut head, &times, &mut Outbox::new());
+                (stage.deadline(&times).unwrap() - times.now).as_secs_f64()
+            })
+            .collect();
+        assert!(intervals.iter().all(|time| (9.0..=11.0).contains(time)));
+        assert!(
+            intervals.iter().any(|time| *time < 9.5) && intervals.iter().any(|time| *time > 10.5)
         );
     }
 

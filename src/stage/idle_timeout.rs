@@ -95,6 +95,7 @@ impl Stage for IdleTimeout {
         self.last_event = None;
     }
 
+    #[inline]
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
         let counts = event.has_data()
             && (self.ignored.is_empty()

@@ -142,6 +142,7 @@ impl Stage for Metrics {
         }
     }
 
+    #[inline]
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
         if event.has_data() {
             match self.last_event.replace(times.now) {

@@ -57,7 +57,7 @@ use std::task::Waker;
 use http::{request, response};
 use tokio::time::Instant;
 
-use crate::wire::Event;
+use crate::wire::{Event, LargeEvent};
 
 mod compose;
 pub mod drain;
@@ -118,7 +118,8 @@ pub use times::{Counts, Times};
 /// 1. [`on_request`](Self::on_request), once.
 /// 2. [`on_response`](Self::on_response), once, if the response is an event stream. If it is none,
 ///    [`on_bypass`](Self::on_bypass) instead, and no other method after it. If no response comes, nothing.
-/// 3. [`on_event`](Self::on_event) for each event, [`on_deadline`](Self::on_deadline) at deadlines and
+/// 3. [`on_event`](Self::on_event) for each event, [`on_large_event`](Self::on_large_event) for one that was too large
+///    to be held back, [`on_deadline`](Self::on_deadline) at deadlines and
 ///    [`on_sent`](Self::on_sent) when something went out, in the order in which they happen.
 /// 4. [`on_end`](Self::on_end), exactly once if there was an `on_response`, however the stream ends,
 ///    also when its body is dropped without ever having been polled. No other method after it.
@@ -146,12 +147,18 @@ pub trait Stage {
     /// An event came from upstream: keep it by returning it, changed or not, or drop it with `None`.
     ///
     /// The event may be one without data ([`Event::has_data`]), or comment and `retry` lines without a
-    /// blank line ([`Event::has_blank_line`]). Bytes that stay the same are not copied.
+    /// blank line ([`Event::has_blank_line`]); so is a block that holds only comments, once anything was added to the
+    /// stream. Bytes that stay the same are not copied.
     ///
     /// In a tuple the event goes on to the next stage; what a stage dropped the next ones do not see.
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
         let _ = times;
         Some(event)
+    }
+
+    /// An event has passed that was too large to be seen; this is what is known of it.
+    fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
+        let _ = (event, times);
     }
 
     /// When [`on_deadline`](Self::on_deadline) should be called next, if nothing changes before.

@@ -9,6 +9,9 @@ use crate::wire::{Event, EventBuilder, LineEnding, millis, split_lines, write_li
 ///
 /// Lines end as those of the stream do. What is written after the end is left out.
 ///
+/// A reconnection time that is written when the stream opens waits, if nothing else is written then: it goes out in
+/// front of the first block with data, or of what is written next.
+///
 /// # Example
 ///
 /// ```
@@ -34,6 +37,13 @@ pub struct Outbox {
     pub(super) muted: bool,
     /// Something was left out since it was muted.
     pub(super) left_out: bool,
+    /// Reconnection times that wait for the first event with data. Their lines end in LF.
+    pub(super) opening: Vec<u8>,
+    /// The stream opens just now.
+    pub(super) opens: bool,
+    pub(super) keeps_comment_blocks: bool,
+    /// An event with data is among what was written.
+    pub(super) has_data: bool,
 }
 
 impl Outbox {
@@ -56,17 +66,32 @@ impl Outbox {
     /// Writes the reconnection time, in whole milliseconds: a line without a blank line, which clients
     /// apply when they read it.
     pub fn retry(&mut self, time: Duration) {
-        self.write(|bytes, ending| write_line(b"retry", millis(time).as_bytes(), ending, bytes));
+        let time = millis(time);
+        if self.opens {
+            write_line(b"retry", time.as_bytes(), LineEnding::Lf, &mut self.opening);
+        } else {
+            self.write(|bytes, ending| write_line(b"retry", time.as_bytes(), ending, bytes));
+        }
     }
 
     /// Writes an event, whatever line ending it was built with.
     pub fn event(&mut self, event: &EventBuilder) {
+        self.has_data |= event.has_data();
         self.write(|bytes, ending| event.write_to(ending, bytes));
     }
 
     /// Writes an event that came from upstream, as it is.
     pub fn forward(&mut self, event: &Event) {
+        self.has_data |= event.has_data();
         self.write(|bytes, _| event.write_to(bytes));
+    }
+
+    /// Keeps the blank lines of blocks that hold only comments, for clients that need them.
+    ///
+    /// Without it such a block is handed on without its blank line once anything was added to the stream: there are
+    /// clients that take the blank line for the end of an event when they have read an id or a reconnection time.
+    pub fn keep_comment_blocks(&mut self) {
+        self.keeps_comment_blocks = true;
     }
 
     /// Counts what was just written as a heartbeat.

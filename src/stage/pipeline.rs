@@ -9,7 +9,7 @@ use http::{HeaderName, header, response};
 use tokio::time::Instant;
 
 use super::{End, EndNote, Outbox, Stage, Times};
-use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, write_line};
+use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, LineEnding, write_line};
 
 /// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
 ///
@@ -32,10 +32,9 @@ use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, write_line};
 ///     Heartbeat::every(Duration::from_secs(15)),
 /// );
 /// let mut pipeline = Pipeline::open(stages, &mut head, Times::at(start));
-/// assert_eq!(pipeline.next().unwrap(), "retry: 3000\n");
 ///
 /// pipeline.push("data: a\n\ndata: b".into(), start + Duration::from_secs(1));
-/// assert_eq!(pipeline.next().unwrap(), "data: a\n\n");
+/// assert_eq!(pipeline.next().unwrap(), "retry: 3000\ndata: a\n\n");
 /// assert_eq!(pipeline.next(), None);
 ///
 /// let due = pipeline.deadline().unwrap();
@@ -51,6 +50,12 @@ pub struct Pipeline<S: Stage> {
     out: Outbox,
     /// What goes out behind `out`.
     queued: Option<Bytes>,
+    /// Nothing was sent yet, or there is an opening.
+    begins: bool,
+    /// Something other than an id was added to the stream.
+    added: bool,
+    /// What was sent last ends in a CR that a LF may still follow.
+    ends_in_cr: bool,
     times: Times,
     /// When the stages were last told the time.
     ticked: Option<Instant>,
@@ -103,19 +108,25 @@ impl<S: Stage> Pipeline<S> {
         }
         let mut out = Outbox {
             is_finite,
+            opens: true,
             ..Outbox::new()
         };
         stage.on_response(response, &times, &mut out);
+        out.opens = false;
         let mut pipeline = Pipeline {
             stage,
             decoder: Decoder::new().with_max_event_bytes(DEFAULT_MAX_EVENT_BYTES),
             out,
             queued: None,
+            begins: true,
+            added: false,
+            ends_in_cr: false,
             times,
             ticked: None,
             end: None,
             note,
         };
+        pipeline.complete_words();
         pipeline.settle();
         pipeline
     }
@@ -148,10 +159,11 @@ impl<S: Stage> Pipeline<S> {
             if self.decoder.is_drained() {
                 return None;
             }
-            self.work();
-        }
-        if self.times.counts.sent_bytes == 0 {
-            self.guard_first();
+            if self.begins {
+                self.begin();
+            } else {
+                self.work();
+            }
         }
         let bytes = if self.out.bytes.is_empty() {
             self.queued.take()?
@@ -169,18 +181,15 @@ impl<S: Stage> Pipeline<S> {
     /// Keeps the client from taking what the stream now begins with for its byte order mark, which was
     /// left out; it may have a second one, or what stood in front may have been dropped.
     #[cold]
-    fn guard_first(&mut self) {
+    fn guard_first(&mut self, ending: LineEnding) {
         let queued = self.queued.as_deref().unwrap_or_default();
         let first = self.out.bytes.first().or_else(|| queued.first());
-        if first != Some(&FIRST_OF_BYTE_ORDER_MARK) {
+        if self.times.counts.sent_bytes > 0 || first != Some(&FIRST_OF_BYTE_ORDER_MARK) {
             return;
         }
-        let mut guarded = Vec::new();
-        write_line(b"", b"", self.decoder.line_ending(), &mut guarded);
-        guarded.extend_from_slice(&self.out.bytes);
-        guarded.extend_from_slice(queued);
-        self.queued = None;
-        self.out.bytes = guarded;
+        let mut guard = Vec::new();
+        write_line(b"", b"", ending, &mut guard);
+        self.tail().splice(..0, guard);
     }
 
     /// When [`tick`](Self::tick) should be called, if nothing comes before.
@@ -214,8 +223,43 @@ impl<S: Stage> Pipeline<S> {
             // As if it had been sent, or its deadline would never move.
             self.times.sent = now;
         }
+        self.complete_words();
         self.out.muted = false;
         self.settle();
+    }
+
+    /// Puts in front of what the stages wrote what is due before it.
+    fn complete_words(&mut self) {
+        let ends = self.out.end.is_some();
+        if self.out.muted || self.out.bytes.is_empty() && !ends {
+            return;
+        }
+        // The blank line of a heartbeat must not be the first that a client finds behind it.
+        let has_data = std::mem::take(&mut self.out.has_data);
+        let opens = ends || has_data || !self.out.keeps_comment_blocks;
+        let ending = self.decoder.line_ending();
+        let mut words = match opens {
+            true => self.take_opening(ending),
+            false => Vec::new(),
+        };
+        if ends {
+            words.extend_from_slice(&self.decoder.unfinished_retries());
+        }
+        self.out.bytes.splice(..0, words);
+        self.added |= !self.out.bytes.is_empty();
+        self.ends_in_cr = false;
+        self.guard_first(ending);
+    }
+
+    /// The opening, with the line ending of the stream.
+    fn take_opening(&mut self, ending: LineEnding) -> Vec<u8> {
+        let opening = std::mem::take(&mut self.out.opening);
+        let lines = opening.split_inclusive(|byte| *byte == b'\n');
+        lines
+            .flat_map(|line| [&line[..line.len() - 1], ending.as_bytes()])
+            .flatten()
+            .copied()
+            .collect()
     }
 
     /// The upstream has ended cleanly. What is left of an event is passed on as it is, unseen by the stages.
@@ -225,19 +269,32 @@ impl<S: Stage> Pipeline<S> {
             return;
         }
         self.times.now = now;
+        let ending = self.decoder.line_ending();
+        let opening = self.take_opening(ending);
+        self.tail().extend_from_slice(&opening);
         if let Some(rest) = self.decoder.finish() {
             self.times.counts.event_bytes += rest.len() as u64;
             self.send(rest);
         }
+        self.guard_first(ending);
         self.end_as(End::Finished);
     }
 
-    /// The upstream has failed. What is left of an event is dropped.
+    /// The upstream has failed. What is left of an event is dropped, but for its reconnection times, which clients
+    /// apply as they read them: they are the [`next`](Self::next) chunk, in front of the failure.
     pub fn fail(&mut self, now: Instant) {
-        if !self.is_ended() {
-            self.times.now = now;
-            self.end_as(End::Failed);
+        if self.is_ended() {
+            return;
         }
+        self.times.now = now;
+        if self.decoder.at_boundary() {
+            let opening = self.take_opening(self.decoder.line_ending());
+            let retries = self.decoder.unfinished_retries();
+            let out = self.tail();
+            out.extend_from_slice(&opening);
+            out.extend_from_slice(&retries);
+        }
+        self.end_as(End::Failed);
     }
 
     /// The client has gone: nobody will ask for [`next`](Self::next) again.
@@ -306,26 +363,109 @@ impl<S: Stage> Pipeline<S> {
         }
     }
 
+    /// The same while nothing was sent, or there is an opening to be put in its place.
+    #[cold]
+    fn begin(&mut self) {
+        let mut run = 0..0;
+        while !self.decoder.is_drained() && self.pass_other(&mut run) {}
+        self.flush(&mut run);
+        if self.decoder.is_drained() {
+            self.decoder.release_chunk();
+        }
+        self.guard_first(self.decoder.line_ending());
+        self.begins = !self.has_output() || !self.out.opening.is_empty();
+    }
+
     /// What is not a block like most. False when there is nothing, or enough to send.
     #[inline(never)]
     fn pass_other(&mut self, run: &mut Range<usize>) -> bool {
-        match self.decoder.next_other() {
+        let goes_on = match self.decoder.next_other() {
             Some(Decoded::Event(event)) => {
-                let start = self.decoder.place_of(event.block());
-                if start.is_none() {
-                    self.flush(run);
+                // A reconnection time of the upstream is to be read behind ours.
+                if !self.out.opening.is_empty() && (event.has_data() || event.retry().is_some()) {
+                    self.write_opening(run);
                 }
-                self.pass(event, start, run)
+                self.pass_any(event, run)
             }
             Some(Decoded::Oversize { bytes, last }) => {
                 self.flush(run);
-                self.times.counts.oversize_events += u64::from(last);
+                self.write_opening(run);
+                self.pass_large(bytes, last)
+            }
+            Some(Decoded::LineFeed(bytes)) => {
                 self.times.counts.event_bytes += bytes.len() as u64;
-                self.send(bytes);
+                if std::mem::take(&mut self.ends_in_cr) {
+                    self.send(bytes);
+                }
                 !self.has_enough()
             }
-            None => false,
+            None => return false,
+        };
+        if self.decoder.ends_in_cr() {
+            self.flush(run);
+            let sent = self.queued.as_deref().unwrap_or(&self.out.bytes);
+            self.ends_in_cr = sent.ends_with(b"\r");
         }
+        goes_on
+    }
+
+    /// Passes an event that may have no data, and may be no slice of the chunk.
+    #[inline(never)]
+    fn pass_any(&mut self, event: Event, run: &mut Range<usize>) -> bool {
+        let Some(event) = self.without_needless_lines(event) else {
+            return !self.has_enough();
+        };
+        let start = self.decoder.place_of(event.block());
+        if start.is_none() {
+            self.flush(run);
+        }
+        self.pass(event, start, run)
+    }
+
+    /// Puts the opening behind what came before.
+    #[cold]
+    fn write_opening(&mut self, run: &mut Range<usize>) {
+        let opening = self.take_opening(self.decoder.line_ending());
+        self.added |= !opening.is_empty();
+        self.flush(run);
+        self.tail().extend_from_slice(&opening);
+    }
+
+    /// Takes the blank line off a block that has no effect, if a client may find something in front of it that was added.
+    fn without_needless_lines(&mut self, event: Event) -> Option<Event> {
+        if event.has_data() || !self.strips_blank_lines() || event.has_effect() {
+            return Some(event);
+        }
+        let len = event.len();
+        let event = event.into_comments();
+        let left = event.as_ref().map_or(0, Event::len);
+        self.times.counts.event_bytes += (len - left) as u64;
+        event
+    }
+
+    fn strips_blank_lines(&self) -> bool {
+        let added = self.added || self.times.counts.ids_added > 0;
+        added && !self.out.keeps_comment_blocks
+    }
+
+    /// A part of an event that is too large.
+    fn pass_large(&mut self, mut bytes: Bytes, last: bool) -> bool {
+        self.times.counts.event_bytes += bytes.len() as u64;
+        if last {
+            self.times.counts.oversize_events += 1;
+            let strips = self.strips_blank_lines();
+            if let Some(event) = self.decoder.large_event() {
+                if strips && !event.has_effect() {
+                    let ending = if bytes.ends_with(b"\r\n") { 2 } else { 1 };
+                    bytes.truncate(bytes.len() - ending);
+                }
+                self.stage.on_large_event(event, &self.times);
+            }
+        }
+        if !bytes.is_empty() {
+            self.send(bytes);
+        }
+        !self.has_enough()
     }
 
     /// Passes an event that starts here in the chunk; if it is no slice of it, there is no run. False when
@@ -362,7 +502,11 @@ impl<S: Stage> Pipeline<S> {
     /// An event that is not what came.
     #[inline(always)]
     fn write(&mut self, event: &Event, run: &mut Range<usize>) {
-        self.times.counts.ids_added += u64::from(event.added_id().is_some());
+        if event.added_id().is_some() {
+            self.times.counts.ids_added += 1;
+        } else {
+            self.added = true;
+        }
         self.flush(run);
         if self.queued.is_some() {
             self.tail();

@@ -2,8 +2,9 @@
 //!
 //! A browser whose stream breaks waits for its reconnection time, about three seconds unless told otherwise, and
 //! all browsers wait alike: after a restart they come back in the same moment. With jitter they do not.
-//! The line stands at the beginning of the stream, without a blank line: clients apply it when they read it. A
-//! `retry` of the upstream comes later and so wins.
+//! The line stands in front of the first event with data, without a blank line: clients apply it when they read it.
+//! What comes before that event, such as comments, stays in front of it, and if a heartbeat is due first, it goes out
+//! with that. A `retry` of the upstream comes later and so wins.
 //!
 //! # Example
 //!
@@ -21,7 +22,7 @@ use http::response;
 
 use super::{Outbox, Stage, Times, jitter};
 
-/// Sets the reconnection time when a stream opens. See the [module docs](self).
+/// Sets the reconnection time at the beginning of a stream. See the [module docs](self).
 #[derive(Clone, Debug)]
 pub struct Retry {
     time: Duration,

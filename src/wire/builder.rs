@@ -118,6 +118,10 @@ impl EventBuilder {
         Event::new(block.into(), kinds, self.ending)
     }
 
+    pub(crate) fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
     pub(crate) fn write_to(&self, ending: LineEnding, out: &mut Vec<u8>) {
         if let Some(comments) = &self.comments {
             for line in split_lines(comments) {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::line::{CutLine, Kinds, line_len};
+use super::line::{CutLine, Kinds, Lines, line_len, value_of};
 use super::plain::plain_block;
-use super::{Event, LineEnding};
+use super::{Event, LargeEvent, LineEnding, write_line};
 
 /// The largest event that is held back to be seen whole, unless set otherwise: 1 MiB.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 1024 * 1024;
@@ -18,6 +18,7 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 1024 * 1024;
 /// What comes out is what came in, but for three things that no client can tell: a byte order mark at
 /// the very beginning is left out; a CR that closes a chunk ends its line at once, and where the stream
 /// is not known to end lines in CR alone it comes out as CR LF; a LF that follows it is then left out.
+/// Where it came out alone, a LF that follows comes out as [`Decoded::LineFeed`].
 #[derive(Debug)]
 pub struct Decoder {
     /// What came last. What stands before `start` was handed on.
@@ -41,6 +42,14 @@ pub struct Decoder {
     max_event_bytes: usize,
     /// In the middle of an event that is too large.
     oversize: bool,
+    /// What the last one of these said, or has said so far.
+    large: Option<Box<LargeEvent>>,
+    /// A CR that closes a chunk is always completed.
+    completes_cr: bool,
+    /// What came out last ends in a CR that was not.
+    ends_in_cr: bool,
+    /// The chunk goes on with its LF.
+    line_feed: bool,
 }
 
 /// What is known of the block so far.
@@ -67,9 +76,12 @@ pub enum Decoded {
     Oversize {
         /// The part, as it came.
         bytes: Bytes,
-        /// Whether the event ends here.
+        /// Whether the event ends here. What it said is then in [`Decoder::large_event`].
         last: bool,
     },
+    /// The LF to a CR that what came last ended in. It belongs right behind that CR, for clients which wait
+    /// for it; if anything was written in between, it is to be left out.
+    LineFeed(Bytes),
 }
 
 impl Default for Decoder {
@@ -94,6 +106,10 @@ impl Decoder {
             ending: None,
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
             oversize: false,
+            large: None,
+            completes_cr: false,
+            ends_in_cr: false,
+            line_feed: false,
         }
     }
 
@@ -103,6 +119,15 @@ impl Decoder {
     #[must_use]
     pub fn with_max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
+        self
+    }
+
+    /// Completes every CR that closes a chunk, for events that are kept apart from what follows them: no
+    /// [`Decoded::LineFeed`] comes out.
+    #[cfg(feature = "relay")]
+    #[must_use]
+    pub(crate) fn completing_cr(mut self) -> Self {
+        self.completes_cr = true;
         self
     }
 
@@ -187,6 +212,11 @@ impl Decoder {
         if self.is_drained() {
             return None;
         }
+        if std::mem::take(&mut self.line_feed) {
+            self.scanned = self.start + 1;
+            return Some(Decoded::LineFeed(self.take_raw(self.start + 1)));
+        }
+        self.ends_in_cr = false;
         match self.scan() {
             Some(end) => Some(self.take_block(end)),
             None => self.take_unfinished(),
@@ -202,8 +232,11 @@ impl Decoder {
         if let Some(seen @ 1..) = self.byte_order_mark {
             rest.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
         }
-        let empty = Decoder::new().with_max_event_bytes(self.max_event_bytes);
-        *self = empty;
+        *self = Decoder {
+            max_event_bytes: self.max_event_bytes,
+            completes_cr: self.completes_cr,
+            ..Decoder::new()
+        };
         (!rest.is_empty()).then(|| rest.into())
     }
 
@@ -224,6 +257,30 @@ impl Decoder {
             None if self.after_cr => LineEnding::CrLf,
             None => LineEnding::default(),
         }
+    }
+
+    /// What the event that was too large said, all of it once its last part is out. `None` before there was one.
+    pub fn large_event(&self) -> Option<&LargeEvent> {
+        self.large.as_deref()
+    }
+
+    /// Whether what came out last ends in a CR to which a LF may follow.
+    #[inline]
+    pub(crate) fn ends_in_cr(&self) -> bool {
+        self.ends_in_cr
+    }
+
+    /// The `retry` lines of an event that is held back: clients apply them when they read them, so they are due
+    /// also when the rest of it never comes.
+    pub(crate) fn unfinished_retries(&self) -> Vec<u8> {
+        let mut retries = Vec::new();
+        for (line, whole) in Lines::new(&self.held) {
+            let is_whole = line.len() < whole.len();
+            if let Some(time) = value_of(b"retry", line).filter(|_| is_whole) {
+                write_line(b"retry", time, self.line_ending(), &mut retries);
+            }
+        }
+        retries
     }
 
     /// How many bytes of an unfinished event are held back.
@@ -297,6 +354,10 @@ impl Decoder {
         }
         self.ending = Some(LineEnding::CrLf);
         let handed_on = self.held.is_empty() && self.start == self.scanned && !self.oversize;
+        if handed_on && std::mem::take(&mut self.ends_in_cr) {
+            self.line_feed = true;
+            return;
+        }
         self.scanned += 1;
         if handed_on {
             self.start += 1;
@@ -359,6 +420,7 @@ impl Decoder {
         let too_large = self.oversize || block.too_large || block.len > self.max_event_bytes;
         let bytes = self.take(end);
         if too_large {
+            self.read_large(&bytes);
             self.oversize = false;
             return Decoded::Oversize { bytes, last: true };
         }
@@ -373,9 +435,10 @@ impl Decoder {
         let end = self.chunk.len();
         let too_large = self.block.too_large || self.block.len > self.max_event_bytes;
         if self.oversize || too_large {
-            self.oversize = true;
             self.block.lead = None;
             let bytes = self.take_raw(end);
+            self.read_large(&bytes);
+            self.oversize = true;
             return Some(Decoded::Oversize { bytes, last: false });
         }
         if let Some(lead) = self.block.lead.take() {
@@ -388,14 +451,24 @@ impl Decoder {
         None
     }
 
+    #[cold]
+    fn read_large(&mut self, part: &[u8]) {
+        if !self.oversize {
+            self.large = None;
+        }
+        self.large.get_or_insert_default().read(part);
+    }
+
     /// Takes the bytes up to here, which end a line. A CR that closes the chunk is completed.
     #[inline]
     fn take(&mut self, end: usize) -> Bytes {
-        if self.after_cr && end == self.chunk.len() && self.ending != Some(LineEnding::Cr) {
+        let at_cr = self.after_cr && end == self.chunk.len();
+        if at_cr && (self.completes_cr || self.ending != Some(LineEnding::Cr)) {
             let mut bytes = Vec::from(self.take_raw(end));
             bytes.push(b'\n');
             return bytes.into();
         }
+        self.ends_in_cr = at_cr;
         self.take_raw(end)
     }
 

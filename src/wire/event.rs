@@ -136,15 +136,40 @@ impl Event {
         if !self.kinds.has(Kinds::RETRY) {
             return None;
         }
-        self.values(b"retry")
-            .filter(|value| !value.is_empty() && value.iter().all(u8::is_ascii_digit))
-            .last()
-            .map(|digits| {
-                Duration::from_millis(digits.iter().fold(0_u64, |time, digit| {
-                    time.saturating_mul(10)
-                        .saturating_add(u64::from(digit - b'0'))
-                }))
-            })
+        self.values(b"retry").filter_map(millis_of).last()
+    }
+
+    /// Whether a client is other than before when it has read it: whether it has data, an event type, an id or a
+    /// reconnection time. Comments have none, and neither have fields that clients ignore.
+    pub(crate) fn has_effect(&self) -> bool {
+        let has_type = || {
+            self.values(b"event")
+                .last()
+                .is_some_and(|name| !name.is_empty())
+        };
+        self.has_data()
+            || self.id().is_some()
+            || self.retry().is_some()
+            || self.kinds.has(Kinds::EVENT) && has_type()
+    }
+
+    /// The comments of an event that has no effect, as lines without a blank line. `None` when there are none.
+    ///
+    /// Fields that clients ignore go: without their blank line they would stand in the next event.
+    pub(crate) fn into_comments(mut self) -> Option<Event> {
+        if self.kinds.without(Kinds::COMMENT).is_none() {
+            if self.has_blank_line() {
+                let ending = if self.block.ends_with(b"\r\n") { 2 } else { 1 };
+                self.block.truncate(self.block.len() - ending);
+            }
+        } else if self.has_blank_line() {
+            let lines = Lines::new(&self.block);
+            let comments = lines.filter(|(line, _)| Kinds::of_line(line).has(Kinds::COMMENT));
+            let comments: Vec<u8> = comments.flat_map(|(_, whole)| whole).copied().collect();
+            self.block = comments.into();
+            self.kinds = Kinds::COMMENT;
+        }
+        (!self.block.is_empty()).then_some(self)
     }
 
     /// The comments, each without its colon and the one space behind it.
@@ -251,3 +276,14 @@ impl Event {
 }
 
 const ID_FIELD: &[u8] = b"id: ";
+
+/// The reconnection time that these digits stand for, if they are nothing else.
+pub(super) fn millis_of(value: &[u8]) -> Option<Duration> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    is_number.then(|| {
+        Duration::from_millis(value.iter().fold(0_u64, |time, digit| {
+            time.saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        }))
+    })
+}

@@ -66,6 +66,11 @@ impl Kinds {
         self.0 |= other.0;
     }
 
+    #[cfg(feature = "relay")]
+    pub(crate) const fn or(self, other: Kinds) -> Self {
+        Kinds(self.0 | other.0)
+    }
+
     pub(crate) fn without(self, other: Kinds) -> Self {
         Kinds(self.0 & !other.0)
     }
@@ -150,6 +155,29 @@ impl<'a> Iterator for Lines<'a> {
             }
         }
     }
+}
+
+/// Where the first block with a line of one of these kinds begins, and how that line ends.
+#[cfg(feature = "relay")]
+pub(crate) fn first_block(bytes: &[u8], kinds: Kinds) -> Option<(usize, LineEnding)> {
+    let mut block = 0;
+    let mut at = 0;
+    while let Some(len) = line_len(&bytes[at..]) {
+        let (line, behind) = bytes[at..].split_at(len);
+        let ending = match behind {
+            [b'\r', b'\n', ..] => LineEnding::CrLf,
+            [b'\r', ..] => LineEnding::Cr,
+            _ => LineEnding::Lf,
+        };
+        if Kinds::of_line(line).has(kinds) {
+            return Some((block, ending));
+        }
+        at += len + ending.as_bytes().len();
+        if line.is_empty() {
+            block = at;
+        }
+    }
+    None
 }
 
 /// The value of the line's field if it has this name; a comment has an empty one.

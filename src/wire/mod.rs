@@ -44,6 +44,7 @@ mod builder;
 mod decoder;
 mod event;
 mod id;
+mod large;
 mod line;
 mod plain;
 mod sequential_id;
@@ -53,5 +54,8 @@ pub(crate) use builder::{millis, split_lines, write_line};
 pub use decoder::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder};
 pub use event::Event;
 pub use id::{EventId, InvalidEventId};
+pub use large::LargeEvent;
 pub use line::LineEnding;
+#[cfg(feature = "relay")]
+pub(crate) use line::{Kinds, first_block};
 pub use sequential_id::{Epoch, IdCheck, SequentialId};

@@ -7,7 +7,7 @@ use memchr::memchr2;
 
 use super::line::Kinds;
 
-/// A block that is all there and whose lines end in LF: its length with the blank line, and its kinds.
+/// A block that is all there, has data, and whose lines end in LF: its length with the blank line, and its kinds.
 ///
 /// Most blocks are so, and this is where most of the time goes. A length of zero says only that it takes a
 /// closer look.
@@ -16,9 +16,6 @@ pub(crate) fn plain_block(bytes: &[u8]) -> (usize, Kinds) {
     let mut kinds = Kinds::default();
     let mut rest = bytes;
     loop {
-        if let [b'\n', behind @ ..] = rest {
-            return (bytes.len() - behind.len(), kinds);
-        }
         let Some(word) = word(rest, 0) else {
             break;
         };
@@ -42,6 +39,12 @@ pub(crate) fn plain_block(bytes: &[u8]) -> (usize, Kinds) {
             break;
         }
         rest = &rest[end + 1..];
+        if let [b'\n', behind @ ..] = rest {
+            if !kinds.has(Kinds::DATA) {
+                break;
+            }
+            return (bytes.len() - behind.len(), kinds);
+        }
     }
     (0, Kinds::default())
 }

@@ -98,3 +98,73 @@ async fn an_upstream_that_fails_in_the_middle_is_told_now_and_then() {
     }
     assert_few(&gateway.log(), "failed in the middle", began);
 }
+
+#[tokio::test]
+async fn streams_that_come_encoded_are_told_once_a_route() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::start(&upstream.url);
+    for _ in 0..2 {
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send("GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+            .await;
+        let mut server = upstream.accept().await;
+        server.head().await;
+        server
+            .send(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\
+                 Connection: close\r\nContent-Length: 2\r\n\r\nab",
+            )
+            .await;
+        client.rest().await;
+    }
+    let told = "event streams pass untouched";
+    gateway.log_with(told);
+    let log = gateway.log();
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    assert!(log.contains("route=\"default\" coding=\"gzip\""), "{log}");
+}
+
+#[tokio::test]
+async fn times_are_numbers_in_json_and_the_first_line_says_what_starts() {
+    let upstream = WireUpstream::bind().await;
+    let flags = ["--log-format", "json", "--history-events", "5"];
+    let mut gateway = Gateway::with(&upstream.url, &flags, &[]);
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    server
+        .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: a\n\n")
+        .await;
+    client.until("data: a").await;
+    drop(server);
+    gateway.log_with("stream closed");
+    gateway.terminate();
+    assert!(gateway.exit().success());
+    gateway.log_with("drained, bye");
+    let log = gateway.log();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    let line = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("{message}: {log}"))
+    };
+    assert!(line("stream closed")["duration"].is_u64());
+    assert_eq!(line("draining")["window"], 10_000);
+    let start = line("sse-gateway starts");
+    assert_eq!(start["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(start["upstream"], upstream.url);
+    let settings = start["settings"].as_str().expect("a text");
+    assert!(
+        settings.contains("history_events 5, log_format json"),
+        "{settings}"
+    );
+    let warned = |line: &serde_json::Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "WARN" && message.starts_with("--history-events has no effect")
+    };
+    assert!(lines.iter().any(warned), "{log}");
+}

@@ -6,6 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tower_sse::EventLayer;
 use tower_sse::stage::{CloneStage, Outbox, Pipeline, Stage, Times};
+use tower_sse::wire::LargeEvent;
 
 use crate::client::{answer, read};
 use crate::probe::Log;
@@ -27,6 +28,7 @@ fn every_hook(mut stage: impl Stage) {
     let event = tower_sse::wire::Event::builder().data("a").build();
     let event = stage.on_event(event, &times).expect("a probe keeps it");
     assert_eq!(event.to_bytes(), "data: a\n\n");
+    stage.on_large_event(&LargeEvent::default(), &times);
     assert_eq!(
         stage.deadline(&times),
         Some(times.opened + Duration::from_secs(1)),
@@ -45,6 +47,7 @@ fn expected(names: &[&str]) -> Vec<String> {
         "on_response 200 OK",
         "on_bypass NotAnEventStream",
         "on_event data: a\\n\\n",
+        "on_large_event none",
         "deadline",
         "on_deadline 0",
         "on_wait",

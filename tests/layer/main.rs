@@ -1,5 +1,6 @@
 //! The stages and the layer, driven as users drive them: through a tower service, with the clock paused.
 
+mod added;
 mod bodies;
 mod client;
 mod compose;

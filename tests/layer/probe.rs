@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{request, response};
 use tokio::time::Instant;
 use tower_sse::stage::{Bypass, End, Outbox, Stage, Times};
-use tower_sse::wire::Event;
+use tower_sse::wire::{Event, LargeEvent};
 
 /// What the stages of one test were told, in order.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,11 @@ impl Stage for Probe {
     fn on_event(&mut self, event: Event, _: &Times) -> Option<Event> {
         self.log(&format!("on_event {}", event.to_bytes().escape_ascii()));
         Some(event)
+    }
+
+    fn on_large_event(&mut self, event: &LargeEvent, _: &Times) {
+        let id = event.id().unwrap_or(b"none").escape_ascii().to_string();
+        self.log(&format!("on_large_event {id}"));
     }
 
     fn deadline(&self, times: &Times) -> Option<Instant> {

@@ -1,5 +1,6 @@
 //! The history and the relay, driven as users drive them: through a tower service, with the clock paused.
 
+mod added;
 mod bounds;
 mod client;
 #[cfg(feature = "metrics")]

@@ -11,7 +11,7 @@ use tower_sse::relay::{Key, RelayLayer, UpstreamState};
 use crate::client::{App, Client, app, get, numbers, send};
 use crate::upstream::{Call, Stream, upstream};
 
-async fn opened(layer: &RelayLayer) -> (App, Receiver<Call>, Stream, Client) {
+pub(crate) async fn opened(layer: &RelayLayer) -> (App, Receiver<Call>, Stream, Client) {
     let (fake, mut calls) = upstream();
     let app = app(layer, &fake);
     let waiting = send(&app, get("/"), "");
@@ -349,7 +349,9 @@ async fn the_reconnection_time_of_the_upstream_is_waited_for() {
     stream.events([1], true).await;
     assert_eq!(client.text().await, "1");
     let mut late = send(&app, get("/"), "").client().await;
-    assert_eq!(late.chunk().await.unwrap(), "retry: 20000\n");
+    stream.events([2], true).await;
+    let chunk = late.chunk().await.unwrap();
+    assert!(chunk.starts_with(b"retry: 20000\nid: "), "{chunk:?}");
     stream.fail().await;
     let lost = Instant::now();
     calls.recv().await.unwrap();

@@ -1,7 +1,7 @@
 //! Runs a decoder over chunks and holds all that it says against the oracle.
 
 use bytes::Bytes;
-use tower_sse::wire::{Decoded, Decoder, Event, EventId};
+use tower_sse::wire::{Decoded, Decoder, Event, EventId, LargeEvent};
 
 use super::oracle::{self, Effect};
 
@@ -79,6 +79,7 @@ pub fn check(stream: &[u8], chunks: &[&[u8]], limit: usize) -> Decoding {
                     with_ids.extend_from_slice(&bytes);
                     large.extend_from_slice(&bytes);
                     if last {
+                        check_large(decoder.large_event().expect("there was one"), &large);
                         ahead.extend_from_slice(&with_lf(&std::mem::take(&mut large)));
                         decoding.blocks.push(Block {
                             bytes: std::mem::take(&mut ahead),
@@ -86,7 +87,13 @@ pub fn check(stream: &[u8], chunks: &[&[u8]], limit: usize) -> Decoding {
                         });
                     }
                 }
-                _ => unreachable!("no third kind is known"),
+                Decoded::LineFeed(bytes) => {
+                    assert!(large.is_empty() && decoder.at_boundary());
+                    assert_eq!((&bytes[..], out.last()), (&b"\n"[..], Some(&b'\r')));
+                    out.extend_from_slice(&bytes);
+                    with_ids.extend_from_slice(&bytes);
+                }
+                _ => unreachable!("no fourth kind is known"),
             }
         }
         assert!(decoder.is_drained());
@@ -175,6 +182,19 @@ pub fn check_accessors(event: &Event) {
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .collect();
     assert_eq!(comments, expected);
+}
+
+/// What is known of an event that was too large must be what the oracle reads in its bytes.
+fn check_large(event: &LargeEvent, block: &[u8]) {
+    let behind_another = [&b"id: before\n\n"[..], block].concat();
+    let seen = oracle::read_unmarked(&behind_another);
+    assert_eq!(event.has_data(), !seen.events().is_empty());
+    let id = event.id().map(String::from_utf8_lossy);
+    assert_eq!(id.as_deref().unwrap_or("before"), seen.last_event_id);
+    let retry = event
+        .retry()
+        .map(|time| u64::try_from(time.as_millis()).unwrap());
+    assert_eq!(retry, seen.reconnection_times().last().copied());
 }
 
 /// With an id for each event with data, a client sees the same but for the ids.

@@ -54,6 +54,39 @@ impl Seen {
     }
 }
 
+/// How often a client of another kind, of which there are many, hands something to its application: at each blank line, if
+/// there was data, or an event type or a reconnection time since the last one, or an id at any time before.
+///
+/// This is httpx-sse (and with it the SDKs of OpenAI, Anthropic and MCP for Python) word for word:
+/// `if not event and not data and not last_event_id and retry is None: return None`.
+pub fn eager_dispatches(stream: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(stream);
+    let (mut data, mut event_type, mut id, mut retry) = (false, false, false, false);
+    let mut dispatches = 0;
+    for line in lines(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
+        if line.is_empty() {
+            dispatches += usize::from(data || event_type || id || retry);
+            (data, event_type, retry) = (false, false, false);
+            continue;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "data" => data = true,
+            "event" => event_type = !value.is_empty(),
+            "id" if !value.contains('\0') => id = !value.is_empty(),
+            // It tries to read a number, and takes some that the standard does not.
+            "retry" => retry |= value.trim().parse::<i128>().is_ok() || is_number(value),
+            _ => {}
+        }
+    }
+    dispatches
+}
+
+fn is_number(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Reads a whole stream.
 pub fn read(stream: &[u8]) -> Seen {
     // "Streams must be decoded using the UTF-8 decode algorithm."
@@ -171,7 +204,7 @@ impl Reader {
             // integer in base ten, and set the event stream's reconnection time to that integer.
             // Otherwise, ignore the field."
             "retry" => {
-                if !value.is_empty() && value.chars().all(|c| c.is_ascii_digit()) {
+                if is_number(value) {
                     let mut time: u64 = 0;
                     for digit in value.bytes() {
                         time = time.saturating_mul(10);

@@ -4,6 +4,7 @@
 
 #[path = "../support/decoding.rs"]
 mod decoding;
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "../support/oracle.rs"]
 mod oracle;
 

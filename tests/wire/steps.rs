@@ -14,10 +14,15 @@ fn steps<const N: usize>(chunks: [&str; N]) -> [Vec<String>; N] {
 fn events(decoder: &mut Decoder) -> Vec<String> {
     std::iter::from_fn(|| decoder.next())
         .map(|decoded| match decoded {
-            Decoded::Event(event) => String::from_utf8(event.to_bytes().to_vec()).unwrap(),
+            Decoded::Event(event) => text(event.to_bytes()),
+            Decoded::LineFeed(bytes) => text(bytes),
             other => panic!("{other:?}"),
         })
         .collect()
+}
+
+fn text(bytes: bytes::Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 const NONE: &[&str] = &[];
@@ -224,6 +229,19 @@ fn chunks_may_come_before_events_are_taken_out() {
             assert_eq!(decoder.finish().as_deref(), Some(&b"rest"[..]));
         }
     }
+}
+
+#[test]
+fn the_lf_of_a_cr_that_came_out_alone_comes_out_too() {
+    assert_eq!(
+        steps(["data: a\r\r", "\ndata: b\r\r", "data: c\r\r", "\n"]),
+        [
+            &["data: a\r\r"][..],
+            &["\n", "data: b\r\r"],
+            &["data: c\r\r"],
+            &["\n"],
+        ]
+    );
 }
 
 #[test]

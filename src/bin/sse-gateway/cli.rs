@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::config::known::{self, Bare, Known};
-use crate::config::{Config, Error, File, LogFilter, Place, Sources, Values, report, variables};
+use crate::config::{
+    Config, Error, File, LogFilter, Opening, Place, Sources, Values, report, variables,
+};
 use crate::demo;
 
 /// What the gateway was asked to do.
 pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
-    Run(Config),
+    Run(Config, Opening),
     /// Serve the demo, whose upstream takes the place of the one given here.
-    Demo(Config),
+    Demo(Config, Opening),
     /// Print this: the settings and routes that the given file leads to.
     Check(String),
 }
@@ -38,14 +40,15 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
     match matches.subcommand() {
         Some(("demo", matches)) => {
             let flags = flags(matches)?;
-            let file = demo::settings()?;
-            Config::resolve(&Sources {
+            let sources = Sources {
                 flags,
                 variables,
-                file,
+                file: demo::settings()?,
                 log_filter,
-            })
-            .map(Command::Demo)
+            };
+            let config = Config::resolve(&sources)?;
+            let opening = Opening::of(&sources, &config);
+            Ok(Command::Demo(config, opening))
         }
         Some(("check", matches)) => {
             let flags = flags(matches)?;
@@ -69,13 +72,15 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
                 Some(path) => File::read(&path)?,
                 None => File::default(),
             };
-            Config::resolve(&Sources {
+            let sources = Sources {
                 flags,
                 variables,
                 file,
                 log_filter,
-            })
-            .map(Command::Run)
+            };
+            let config = Config::resolve(&sources)?;
+            let opening = Opening::of(&sources, &config);
+            Ok(Command::Run(config, opening))
         }
     }
 }
@@ -117,7 +122,6 @@ fn parser() -> clap::Command {
         .args(known::ALL.iter().map(|setting| flag(*setting)))
         .arg(config)
         .args_conflicts_with_subcommands(true)
-        .disable_help_subcommand(true)
         .subcommand(
             base("demo")
                 .about("Shows what the gateway does: an upstream, the gateway and a page to try it")
@@ -189,7 +193,7 @@ mod tests {
         let arguments = ["sse-gateway", "demo"].iter().chain(flags);
         let matches = parser().get_matches_from(arguments);
         match read(&matches, Vec::new()) {
-            Ok(Command::Demo(config)) => Ok(config),
+            Ok(Command::Demo(config, _)) => Ok(config),
             Ok(_) => panic!("no demo"),
             Err(error) => Err(error),
         }

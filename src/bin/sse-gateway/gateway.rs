@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
-use crate::config::{Config, Error, NoAnswer, Route};
+use crate::config::{Config, Error, NoAnswer, Opening, Route};
 use crate::demo::{self, Demo};
 use crate::descriptors::For;
 use crate::proxy::Proxy;
@@ -31,8 +31,8 @@ const DEMO_DRAIN: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// When it cannot start: an address in use, an upstream that cannot be.
-pub(crate) fn run(config: Config) -> Result<ExitCode, Error> {
-    runtime()?.block_on(serve(config, None))
+pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> {
+    runtime()?.block_on(serve(config, opening, None))
 }
 
 /// Serves the demo until told to stop.
@@ -40,7 +40,7 @@ pub(crate) fn run(config: Config) -> Result<ExitCode, Error> {
 /// # Errors
 ///
 /// As [`run`].
-pub(crate) fn run_demo(mut config: Config) -> Result<ExitCode, Error> {
+pub(crate) fn run_demo(mut config: Config, opening: &Opening) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
         let demo = Demo::start()
             .await
@@ -49,7 +49,11 @@ pub(crate) fn run_demo(mut config: Config) -> Result<ExitCode, Error> {
             route.upstream = format!("http://{}", demo.addr());
         }
         config.drain_window = config.drain_window.min(DEMO_DRAIN);
-        serve(config, Some(demo)).await
+        let opening = Opening {
+            upstream: format!("http://{}", demo.addr()),
+            ..opening.clone()
+        };
+        serve(config, &opening, Some(demo)).await
     })
 }
 
@@ -60,8 +64,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .map_err(|error| Error::at("runtime", error))
 }
 
-async fn serve(config: Config, demo: Option<Demo>) -> Result<ExitCode, Error> {
+async fn serve(config: Config, opening: &Opening, demo: Option<Demo>) -> Result<ExitCode, Error> {
     let _log = log::init(config.log_format, config.log_filter.clone())?;
+    opening.log();
     let open_files = descriptors::raise_limit();
     let metrics = recorder::install()?;
     let signals = Signals::listen()?;

@@ -5,9 +5,11 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tracing::{Level, Metadata};
+use tracing::field::debug;
+use tracing::{Level, Metadata, Value};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,6 +22,9 @@ use crate::log_queue::Queue;
 /// How long the end of the process waits for its last lines to be read.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// Whether lines are JSON.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
 static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::default);
 
 /// The log, which is written out when this is dropped, if somebody reads it.
@@ -31,6 +36,7 @@ pub(crate) struct Log(());
 ///
 /// When there can be no thread to write it.
 pub(crate) fn init(format: LogFormat, filter: LogFilter) -> Result<Log, Error> {
+    IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     let lines = match format {
         LogFormat::Text => fmt::layer()
             .with_writer(Lines)
@@ -57,6 +63,14 @@ pub(crate) fn init(format: LogFormat, filter: LogFilter) -> Result<Log, Error> {
         tracing::error!("{panic}; this is a bug");
     }));
     Ok(Log(()))
+}
+
+/// A time as the value of a field: with its unit for people, as a number of milliseconds for machines.
+pub(crate) fn time_value(time: Duration) -> Box<dyn Value> {
+    match IS_JSON.load(Ordering::Relaxed) {
+        true => Box::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        false => Box::new(debug(time)),
+    }
 }
 
 /// Lines that were left out since the start, because nobody read the log in time.

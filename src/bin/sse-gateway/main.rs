@@ -66,8 +66,8 @@ fn main() -> ExitCode {
 
 fn obey(command: Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Run(config) => gateway::run(config),
-        Command::Demo(config) => gateway::run_demo(config),
+        Command::Run(config, opening) => gateway::run(config, &opening),
+        Command::Demo(config, opening) => gateway::run_demo(config, &opening),
         Command::Check(report) => {
             // A reader that has seen enough (`| head`) is no failure.
             let _ = std::io::stdout().write_all(report.as_bytes());

@@ -6,7 +6,7 @@ use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
 use tower_sse::stage::BrokenEnds;
 
-use crate::config::{GapEvent, Ids, NoAnswer, RelaySettings, Relayed, Route};
+use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, RelaySettings, Relayed, Route};
 
 pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
 
@@ -49,6 +49,7 @@ impl Relays {
             .set(layer.with_broken_ends(), settings)
             .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
+            .with_comment_blocks(route.stream.heartbeat_frame == HeartbeatFrame::Block)
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_request_timeout(route.head_timeout)
             .with_secret(self.secret.for_name(&route.name))

@@ -51,7 +51,7 @@ pub(crate) type Stages = (
     Metrics,
     StreamLog,
     NoBuffering,
-    // Before the opening comment, so that a client which is cut off at once knows when to come back.
+    // Goes out with the opening comment, or in front of the first event with data.
     Option<Retry>,
     // None when the route is relayed: the history gives ids, and the relay looks for silence.
     Option<EventIds>,
@@ -108,7 +108,11 @@ pub(crate) fn build(
             .map(|time| Lifetime::at_most(time).with_farewell(farewell.clone())),
         drain.with_farewell(farewell.clone()),
         stream.heartbeat.map(|interval| {
-            let heartbeat = Heartbeat::every(interval).with_frame(frame.clone());
+            // The clients of one relay are given events at the same time, and must not all be due at once.
+            let jitter = if own { 0.0 } else { HEARTBEAT_JITTER };
+            let heartbeat = Heartbeat::every(interval)
+                .with_frame(frame.clone())
+                .with_jitter(jitter);
             match stream.opening_comment {
                 true => heartbeat.at_open(),
                 false => heartbeat,
@@ -127,6 +131,8 @@ pub(crate) fn build(
         }
     })
 }
+
+const HEARTBEAT_JITTER: f64 = 0.1;
 
 impl Stack {
     /// The response to a request. All of the stack is ready at any time, so a clone of it is too.

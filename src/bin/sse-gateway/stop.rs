@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tower_sse::stage::DrainHandle;
 
 use crate::config::{Config, Error};
+use crate::log::time_value;
 use crate::shutdown::{Phase, Shutdown};
 
 /// Last words written at the deadline get this long to reach their clients.
@@ -66,8 +67,8 @@ pub(crate) async fn when_told(
     tracing::info!(
         streams = drain.open_streams(),
         connections = shutdown.connections(),
-        window = ?config.drain_window,
-        deadline = ?config.drain_deadline,
+        window = time_value(config.drain_window),
+        deadline = time_value(config.drain_deadline),
         "draining"
     );
     drain.start();

@@ -1,15 +1,16 @@
 //! The streams that are open: a line in the log at both ends, and a list to look at.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use http::{Method, request, response};
+use http::{Method, header, request, response};
 use serde_json::{Value, json};
-use tower_sse::stage::{End, Outbox, Stage, Times};
+use tower_sse::stage::{Bypass, End, Outbox, Stage, Times};
 
 use crate::client_address::ClientAddress;
+use crate::log::time_value;
 use crate::shown_path::ShownPath;
 
 /// The streams that are open now. Clones are the same list.
@@ -53,6 +54,7 @@ impl Streams {
         StreamLog {
             streams: self.clone(),
             route: route.into(),
+            has_told: Arc::default(),
             client: None,
             open: None,
         }
@@ -103,6 +105,8 @@ impl Entry {
 pub(crate) struct StreamLog {
     streams: Streams,
     route: Arc<str>,
+    /// That an encoded stream passed; it is told once a route.
+    has_told: Arc<AtomicBool>,
     client: Option<Client>,
     open: Option<(u64, Arc<Entry>)>,
 }
@@ -113,6 +117,7 @@ impl Clone for StreamLog {
         StreamLog {
             streams: self.streams.clone(),
             route: self.route.clone(),
+            has_told: self.has_told.clone(),
             client: None,
             open: None,
         }
@@ -156,6 +161,18 @@ impl Stage for StreamLog {
         self.open = Some((number, entry));
     }
 
+    fn on_bypass(&mut self, response: &response::Parts, why: Bypass, _: &Times) {
+        if why != Bypass::Encoded || self.has_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let coding = response.headers.get(header::CONTENT_ENCODING);
+        tracing::warn!(
+            route = &*self.route,
+            coding = coding.and_then(|value| value.to_str().ok()),
+            "event streams pass untouched: the upstream encodes them, though it was not asked to"
+        );
+    }
+
     fn on_sent(&mut self, times: &Times) {
         if let Some((_, entry)) = &self.open {
             entry.events.store(times.counts.events, Ordering::Relaxed);
@@ -179,7 +196,7 @@ impl Stage for StreamLog {
         tracing::info!(
             route = &*entry.client.route,
             client = entry.client.address.map(tracing::field::display),
-            duration = ?(times.now.max(times.opened) - times.opened),
+            duration = time_value(times.now.max(times.opened) - times.opened),
             events = times.counts.events,
             bytes = times.counts.event_bytes,
             reason = end.as_str(),

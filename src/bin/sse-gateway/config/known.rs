@@ -179,7 +179,7 @@ pub(crate) static RETRY: Setting<Option<Duration>> = Setting {
     heading: "Streams",
     form: "TIME|off",
     default: Some("3s"),
-    about: "The reconnection time that clients are told when a stream opens.",
+    about: "The reconnection time that clients are told in front of the first event with data.",
     scope: Scope::Route,
     bare: Bare::Nothing,
     parse: value::time_or_off,

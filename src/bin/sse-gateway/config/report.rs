@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::given::{Layers, Place};
 use super::known::{self, Known as _};
-use super::{Config, Route, Sources};
+use super::{Config, Route, Sources, needless};
 
 /// The report on `path`, which `sources` hold and `config` was made from.
 pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
@@ -45,8 +45,14 @@ pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
             .map(str::to_owned)
             .to_vec(),
     });
+    let warnings = needless::warnings(sources, config);
+    let warnings: String = warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}\n"))
+        .collect();
+    let blank = if warnings.is_empty() { "" } else { "\n" };
     format!(
-        "{}\n{}\n{}: ok\n",
+        "{}\n{}\n{warnings}{blank}{}: ok\n",
         table(&settings),
         table(&routes),
         path.display()

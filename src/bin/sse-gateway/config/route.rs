@@ -50,6 +50,22 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether it is seen to take all that another takes. Not every pair of patterns tells.
+    pub(super) fn covers(&self, other: &Route) -> bool {
+        let methods = match (&self.methods, &other.methods) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(others)) => others.iter().all(|method| own.contains(method)),
+        };
+        let paths = match (&self.matcher, &other.matcher) {
+            (Matcher::Prefix(_), Matcher::Prefix(prefix)) => self.matcher.matches(prefix),
+            (one, other) => one == other,
+        };
+        methods && paths
+    }
+}
+
 impl Matcher {
     /// # Errors
     ///
