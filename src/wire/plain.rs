@@ -15,10 +15,7 @@ use super::line::Kinds;
 pub(crate) fn plain_block(bytes: &[u8]) -> (usize, Kinds) {
     let mut kinds = Kinds::default();
     let mut rest = bytes;
-    loop {
-        let Some(word) = word(rest, 0) else {
-            break;
-        };
+    while let Some(word) = word(rest, 0) {
         let near = if begins_with(word, b"data:") {
             kinds.add(Kinds::DATA);
             None

@@ -121,6 +121,11 @@ pub fn check(stream: &[u8], chunks: &[&[u8]], limit: usize) -> Decoding {
     assert_eq!(after, before, "a client sees something else");
 
     let unmarked = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
+    assert_eq!(
+        oracle::eager_dispatches(&out),
+        oracle::eager_dispatches(unmarked),
+        "a client of another kind sees something else"
+    );
     if decoding.blocks.iter().all(|block| !block.oversize) {
         check_ids(&with_ids, &before);
     }

@@ -59,11 +59,13 @@ impl Seen {
 ///
 /// This is httpx-sse (and with it the SDKs of OpenAI, Anthropic and MCP for Python) word for word:
 /// `if not event and not data and not last_event_id and retry is None: return None`.
+///
+/// A byte order mark at the beginning is to be taken off before.
 pub fn eager_dispatches(stream: &[u8]) -> usize {
     let text = String::from_utf8_lossy(stream);
     let (mut data, mut event_type, mut id, mut retry) = (false, false, false, false);
     let mut dispatches = 0;
-    for line in lines(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
+    for line in lines(&text) {
         if line.is_empty() {
             dispatches += usize::from(data || event_type || id || retry);
             (data, event_type, retry) = (false, false, false);
