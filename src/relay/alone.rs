@@ -8,6 +8,7 @@ use http::{Method, Request, Response, request};
 use http_body::Body;
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::connect::{Source, Template};
 use super::head::{Head, of_who_asked};
 use super::inside::Inside;
@@ -18,7 +19,7 @@ use super::shared::Phase;
 use super::vary::Vary;
 use super::{RelayBody, gap, task};
 use crate::history::{History, Log, Start};
-use crate::stage::{self, EndNote};
+use crate::stage;
 
 impl<H: History> Sharing<H> {
     /// Makes the request as it is, and a relay of the event stream that comes of it.
@@ -41,15 +42,15 @@ impl<H: History> Sharing<H> {
             true => Template::new(self.key.for_all(&self.parts, &[]), Bytes::new()),
             false => Template::copy(&self.parts),
         };
-        let note = EndNote::default();
-        self.parts.extensions.insert(note.clone());
+        let mut asked = Asked::of(&self.with.config, &mut self.parts);
         let sent = self.parts.headers.clone();
         let head = request_without_headers(&self.parts);
         let head = std::mem::replace(&mut self.parts, head);
         let mut service = services.take();
         poll_fn(|cx| service.poll_ready(cx)).await?;
         let response = service.call(Request::from_parts(head, body)).await?;
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        asked.answered(&mut head);
         if stage::bypass(&head, false).is_some() {
             return Ok(Response::from_parts(head, RelayBody::untouched(body)));
         }
@@ -70,7 +71,7 @@ impl<H: History> Sharing<H> {
         let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
         let relay = Arc::clone(&client);
         let registry = self.with.registry.clone();
-        let source = Source::Body(Box::new(body), note);
+        let source = Source::Body(Box::new(body), asked);
         let service = services.other;
         tokio::spawn(task::run(relay, registry, service, Some(template), source));
         let told = match &self.last {

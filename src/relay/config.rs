@@ -8,6 +8,7 @@ use http::{Extensions, HeaderMap, Uri, header};
 
 use super::metrics::Metrics;
 use super::{Key, Secret};
+use crate::stage::CloneStage;
 use crate::wire::DEFAULT_MAX_EVENT_BYTES;
 
 /// What a client without a last event ID is given.
@@ -97,8 +98,19 @@ impl fmt::Debug for TargetOf {
     }
 }
 
+/// What the stream of each request to the upstream goes through.
+#[derive(Clone)]
+pub(super) struct UpstreamStages(pub(super) Box<dyn CloneStage>);
+
+impl fmt::Debug for UpstreamStages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UpstreamStages")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Config {
+    pub(super) upstream_stages: Option<UpstreamStages>,
     /// `None` when each request has its own.
     pub(super) key: Option<Key>,
     pub(super) begin: Begin,
@@ -152,6 +164,7 @@ impl Config {
             None => OnFull::Wait,
         };
         Config {
+            upstream_stages: None,
             key,
             begin: Begin::Live,
             gap_event: GapEvent::Default,

@@ -11,6 +11,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::asked::Asked;
 use super::backoff::{Backoff, Lost};
 use super::config::Config;
 use super::document;
@@ -26,7 +27,7 @@ use super::shared::{How, Of, Phase, Refusal, Relay};
 use super::vary::Vary;
 use super::{Key, NoUpstream};
 use crate::history::{History, Reserved};
-use crate::stage::{self, EndNote};
+use crate::stage;
 
 /// So long the answer to an attempt is waited for at least, also when it is the last one.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -55,9 +56,9 @@ pub(super) enum Source<R, E> {
     /// The upstream is yet to be asked.
     Ask(oneshot::Sender<First<R, E>>, Leader),
     /// A client has asked for itself, and was given a stream before there is an answer.
-    Pending(Answer<R, E>, EndNote),
+    Pending(Answer<R, E>, Asked),
     /// A client has asked for itself, and this is the answer.
-    Body(Box<R>, EndNote),
+    Body(Box<R>, Asked),
 }
 
 /// The upstream request, to be made as often as it takes.
@@ -88,8 +89,8 @@ pub(super) struct Upstream<S, R, E, H: History> {
     pub(super) can_be_repeated: bool,
     pending: Option<Answer<R, E>>,
     body: Option<Box<R>>,
-    /// How the answer's stream ended, if a stage has ended it.
-    pub(super) note: EndNote,
+    /// The request that was made last.
+    pub(super) asked: Option<Asked>,
     /// Taken when the client that leads was answered.
     first: Option<oneshot::Sender<First<R, E>>>,
     /// Taken when it is known whom the answer is for.
@@ -114,18 +115,18 @@ where
         source: Source<R, E>,
     ) -> Self {
         let (mut pending, mut body, mut first, mut leader) = (None, None, None, None);
-        let note = match source {
+        let asked = match source {
             Source::Ask(sender, leads) => {
                 (first, leader) = (Some(sender), Some(leads));
-                EndNote::default()
+                None
             }
-            Source::Pending(answer, note) => {
+            Source::Pending(answer, asked) => {
                 pending = Some(answer);
-                note
+                Some(asked)
             }
-            Source::Body(inner, note) => {
+            Source::Body(inner, asked) => {
                 body = Some(inner);
-                note
+                Some(asked)
             }
         };
         Upstream {
@@ -140,7 +141,7 @@ where
             template,
             pending,
             body,
-            note,
+            asked,
             first,
             leader,
             backoff: Backoff::new(),
@@ -159,9 +160,9 @@ where
         let mut answer = match (self.pending.take(), &self.template) {
             (Some(pending), _) => pending,
             (None, Some(template)) => {
-                let mut request = template.request(last_id);
-                self.note = EndNote::default();
-                request.extensions_mut().insert(self.note.clone());
+                let (mut parts, body) = template.request(last_id).into_parts();
+                self.asked = Some(Asked::of(&self.config, &mut parts));
+                let request = Request::from_parts(parts, body);
                 let mut service = self.service.clone();
                 std::mem::swap(&mut service, &mut self.service);
                 let asking = async move {
@@ -192,7 +193,8 @@ where
         let Ok(response) = result else {
             return Connected::Retry(Lost::Unanswered);
         };
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        self.answered(&mut head);
         if stage::bypass(&head, false).is_none() {
             if !self.is_for_all_here(self.whom_for(&head.headers)) {
                 return Connected::End(How::NotForAll);
@@ -232,7 +234,8 @@ where
                 return Connected::End(How::Refused);
             }
         };
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        self.answered(&mut head);
         let template = self.template.as_ref().filter(|_| self.can_be_repeated);
         let is_held = template
             .is_some_and(|template| self.config.holds_without_upstream(&template.parts.headers));
@@ -271,6 +274,12 @@ where
         };
         self.refuse(refusal, First::Passed(head, bytes, rest));
         Connected::End(How::Refused)
+    }
+
+    fn answered(&mut self, head: &mut response::Parts) {
+        if let Some(asked) = &mut self.asked {
+            asked.answered(head);
+        }
     }
 
     /// What the head of an answer says of for whom else it is.

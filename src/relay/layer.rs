@@ -8,13 +8,13 @@ use std::time::Duration;
 use http::{Extensions, Uri};
 use tower_layer::Layer;
 
-use super::config::{Config, GapEvent, TargetOf};
+use super::config::{Config, GapEvent, TargetOf, UpstreamStages};
 use super::registry::Registry;
 use super::{
     AfterEnd, Begin, CleanEnd, Key, OnFull, OnLeave, RelayInfo, RelayService, Secret, SlowClient,
 };
 use crate::history::{History, MemoryHistory};
-use crate::stage::{BrokenEnds, CleanEnds};
+use crate::stage::{BrokenEnds, CleanEnds, CloneStage};
 use crate::wire::EventBuilder;
 
 /// Puts relays between the clients and the event streams of a service. See the [module docs](super).
@@ -106,6 +106,28 @@ impl<H: History, X> RelayLayer<H, X> {
     #[must_use]
     pub fn with_gap_data(self, data: impl Into<String>) -> Self {
         self.with(|config| config.gap_data = Some(data.into()))
+    }
+
+    /// Lets the events of the upstream go through these stages, once for all clients. Default: none.
+    ///
+    /// They see each stream of the upstream, and may change and drop events. Where one ends the stream, as
+    /// [`IdleTimeout`](crate::stage::IdleTimeout) does, the upstream counts as lost: it is asked again, or an answer that
+    /// cannot be asked for again is broken off. What they write is left out: heartbeats, the reconnection time and last words
+    /// are for the stages of a client, in an [`EventLayer`](crate::EventLayer) around this layer, and ids are the history's.
+    ///
+    /// # Example: an upstream that fell silent is asked again, and clients stay
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::relay::{Key, RelayLayer};
+    /// use tower_sse::stage::IdleTimeout;
+    ///
+    /// let relays = RelayLayer::shared(Key::default())
+    ///     .with_upstream_stages(IdleTimeout::after(Duration::from_secs(60)));
+    /// ```
+    #[must_use]
+    pub fn with_upstream_stages(self, stages: impl CloneStage + 'static) -> Self {
+        self.with(|config| config.upstream_stages = Some(UpstreamStages(Box::new(stages))))
     }
 
     /// Sets what a client gets that comes back for a resumable stream which it was given whole. Default: the upstream is

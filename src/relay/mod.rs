@@ -131,6 +131,7 @@ use crate::wire::EventId;
 
 mod alone;
 mod apart;
+mod asked;
 mod asks;
 mod backoff;
 mod body;

@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::time::{Instant, timeout};
 
+use super::asked::Asked;
 use super::asks::Asks;
 use super::config::{AfterEnd, Config};
 use super::connect::{Answer, Source, Template, is_none};
@@ -24,7 +25,7 @@ use super::share::Relayed;
 use super::shared::{Client, How, Phase};
 use super::{ClientAddress, Hangup, RelayBody, gap, task};
 use crate::history::{Found, History, Log, Start};
-use crate::stage::{self, EndNote, Reason};
+use crate::stage::{self, Reason};
 
 pub(super) async fn answer<S, B, R, H>(
     with: Relaying<H>,
@@ -72,8 +73,7 @@ where
     if let Some(hangup) = hangup.clone() {
         parts.extensions.insert(hangup);
     }
-    let note = EndNote::default();
-    parts.extensions.insert(note.clone());
+    let mut asked = Asked::of(config, &mut parts);
     let Services { ready, other } = services;
     let mut service = ready.unwrap_or_else(|| other.clone());
     let mut called: Answer<R, S::Error> = Box::pin(async move {
@@ -87,7 +87,7 @@ where
     };
     let (head, source) = match early {
         Some(response) => {
-            let (head, body) = response?.into_parts();
+            let (mut head, body) = response?.into_parts();
             let is_held = config.holds_without_upstream(&asking.request.headers)
                 && is_named
                 && asking.template.is_some();
@@ -95,15 +95,17 @@ where
                 let response = Response::from_parts(head, body);
                 (
                     None,
-                    Source::Pending(Box::pin(future::ready(Ok(response))), note),
+                    Source::Pending(Box::pin(future::ready(Ok(response))), asked),
                 )
             } else if stage::bypass(&head, false).is_some() {
+                asked.answered(&mut head);
                 return Ok(Response::from_parts(head, RelayBody::untouched(body)));
             } else {
-                (Some(head), Source::Body(Box::new(body), note))
+                asked.answered(&mut head);
+                (Some(head), Source::Body(Box::new(body), asked))
             }
         }
-        None => (None, Source::Pending(called, note)),
+        None => (None, Source::Pending(called, asked)),
     };
     let opened = registry.open_own(
         config,

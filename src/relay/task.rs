@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::UpstreamState;
+use super::asked::Asked;
 use super::backoff::Lost;
 use super::config::{CleanEnd, Config};
 use super::connect::{Connected, Source, Template, Upstream, header_value};
@@ -201,20 +202,25 @@ where
             before = Some(appended.position);
         }
         self.was_connected = true;
-        self.reading.begin(&self.config, before, resumes);
+        let asked = self.upstream.asked.as_mut();
+        let stages = asked.and_then(Asked::pipeline);
+        self.reading.begin(stages, before, resumes);
         let connected = ConnectedGauge::new(&self.config);
         let loss = match self.read(body).await {
             // To a client it would be that all was said.
-            Loss::Clean if self.upstream.note.is_by_stage() => Loss::Failed,
+            Loss::Clean if self.is_ended_by_stage() => Loss::Failed,
             loss => loss,
         };
         drop(connected);
 
         // What is left of an event is none (HTML standard, 9.2.6), and would be a whole one for who reads it from the log.
         if loss == Loss::Clean && self.ends_cleanly() && !self.reading.has_untold_gap {
+            self.reading.end(true);
             return Some(How::Finished);
         }
-        if let Some(retry) = self.reading.lost(&self.config) {
+        let retry = self.reading.lost(&self.config);
+        self.reading.end(loss == Loss::Clean);
+        if let Some(retry) = retry {
             self.relay.set_retry(self.reading.retry);
             self.relay.log.append(vec![retry], Instant::now()).await;
         }
@@ -233,15 +239,35 @@ where
             let mut chunks = Vec::new();
             let now = Instant::now();
             let expiry = self.relay.log.expire(now);
+            let expiry = expiry.map(|at| at.max(now + LEAST_EXPIRY));
             self.relay.count(false);
-            let batch = gather(body.as_mut(), &mut chunks);
-            let loss = match expiry {
+            let due = self.reading.deadline();
+            let reading = &mut self.reading;
+            let batch = poll_fn(|cx| {
+                let batch = poll_gather(body.as_mut(), &mut chunks, cx);
+                if batch.is_pending() {
+                    reading.on_wait(cx.waker());
+                    // What has woken this may have moved the deadline.
+                    if reading.deadline() != due {
+                        return Poll::Ready(Came::Due);
+                    }
+                }
+                batch.map(Came::Batch)
+            });
+            let until = [expiry, due].into_iter().flatten().min();
+            let came = match until {
                 // The batch is not lost with the future: what it has taken is ready at once.
-                Some(at) => match timeout_at(at.max(now + LEAST_EXPIRY), batch).await {
-                    Ok(loss) => loss,
-                    Err(_) => continue,
-                },
+                Some(at) => timeout_at(at, batch).await.unwrap_or(Came::Due),
                 None => batch.await,
+            };
+            let loss = match came {
+                Came::Batch(loss) => loss,
+                Came::Due
+                    if due.is_some_and(|due| due <= Instant::now()) && self.reading.tick() =>
+                {
+                    return Loss::Failed;
+                }
+                Came::Due => continue,
             };
             let full = is_full(&chunks);
             if !chunks.is_empty() {
@@ -272,6 +298,11 @@ where
         }
     }
 
+    fn is_ended_by_stage(&self) -> bool {
+        let asked = self.upstream.asked.as_ref();
+        asked.is_some_and(Asked::is_ended_by_stage)
+    }
+
     /// Gives what is no event stream as one event: its clients were told that there would be some.
     async fn document(&mut self, status: StatusCode, body: R) -> How {
         if let Some(draft) = document::draft(body, &self.config).await {
@@ -298,6 +329,14 @@ where
     }
 }
 
+/// What is to be looked after.
+enum Came {
+    /// Chunks, and how the body ended if it did.
+    Batch(Option<Loss>),
+    /// Some time is over.
+    Due,
+}
+
 /// Counts a connection for as long as it is there, also when the task is dropped.
 struct ConnectedGauge(Arc<Config>);
 
@@ -315,26 +354,27 @@ impl Drop for ConnectedGauge {
 }
 
 /// Takes all chunks that are there, and waits for one if there are none. Gives how the body ended, if it did.
-async fn gather<R: Body>(mut body: Pin<&mut R>, chunks: &mut Vec<Bytes>) -> Option<Loss> {
-    poll_fn(|cx| {
-        loop {
-            match body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(mut data) = frame.into_data() {
-                        chunks.push(data.copy_to_bytes(data.remaining()));
-                    }
-                    if is_full(chunks) {
-                        return Poll::Ready(None);
-                    }
+fn poll_gather<R: Body>(
+    mut body: Pin<&mut R>,
+    chunks: &mut Vec<Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Loss>> {
+    loop {
+        match body.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Ok(mut data) = frame.into_data() {
+                    chunks.push(data.copy_to_bytes(data.remaining()));
                 }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Loss::Failed)),
-                Poll::Ready(None) => return Poll::Ready(Some(Loss::Clean)),
-                Poll::Pending if chunks.is_empty() => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(None),
+                if is_full(chunks) {
+                    return Poll::Ready(None);
+                }
             }
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Loss::Failed)),
+            Poll::Ready(None) => return Poll::Ready(Some(Loss::Clean)),
+            Poll::Pending if chunks.is_empty() => return Poll::Pending,
+            Poll::Pending => return Poll::Ready(None),
         }
-    })
-    .await
+    }
 }
 
 /// Whether there may be more than was taken together.

@@ -1,15 +1,18 @@
 //! Reads the upstream's stream: chunks in, drafts for the history out.
 
 use std::cmp::Ordering;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
+use super::asked::Upstreams;
 use super::config::Config;
 use super::gap;
 use crate::history::{Draft, Log, order};
 use crate::wire::{
-    Decoded, Decoder, Event, EventBuilder, EventId, LargeEvent, LineEnding, millis, write_line,
+    Decoded, Event, EventBuilder, EventId, LargeEvent, LineEnding, millis, write_line,
 };
 
 /// What is known of the upstream over all of its connections.
@@ -18,7 +21,8 @@ pub(super) struct Reading {
     is_finite: bool,
     /// Something is missing of which clients are not told: they are not to be told either that they have all.
     pub(super) has_untold_gap: bool,
-    decoder: Decoder,
+    /// What the events of this connection go through.
+    stages: Option<Upstreams>,
     /// How the last line ended that was read.
     ending: LineEnding,
     /// The last event ID that it has set.
@@ -55,7 +59,7 @@ impl Reading {
         Reading {
             is_finite,
             has_untold_gap: false,
-            decoder: Decoder::new(),
+            stages: None,
             ending: LineEnding::default(),
             behind_last_id: last_id.as_ref().map(|_| 0),
             last_id,
@@ -73,11 +77,8 @@ impl Reading {
     }
 
     /// A new connection. What is in front of the position came over an earlier one.
-    pub(super) fn begin(&mut self, config: &Config, before: Option<u64>, resumes: bool) {
-        // An event is kept apart from what follows it, so a LF to its CR must not come later.
-        self.decoder = Decoder::new()
-            .with_max_event_bytes(config.max_event_bytes)
-            .completing_cr();
+    pub(super) fn begin(&mut self, stages: Option<Upstreams>, before: Option<u64>, resumes: bool) {
+        self.stages = stages;
         self.events = 0;
         self.again = before.map(|before| Again {
             before,
@@ -95,10 +96,13 @@ impl Reading {
         config: &Config,
         log: &L,
     ) -> Vec<Draft> {
+        let now = Instant::now();
         let mut drafts = Vec::new();
         for chunk in chunks {
-            self.decoder.push(chunk);
-            while let Some(decoded) = self.decoder.next() {
+            if let Some(stages) = &mut self.stages {
+                stages.push(chunk, now);
+            }
+            while let Some(decoded) = self.stages.as_mut().and_then(Upstreams::next_event) {
                 let draft = match decoded {
                     Decoded::Event(event) if event.has_effect() || config.keep_comment_blocks => {
                         Some(self.draft(event, config))
@@ -132,14 +136,50 @@ impl Reading {
                 drafts.push(draft);
             }
         }
+        if let Some(stages) = &mut self.stages {
+            stages.taken();
+        }
         drafts
+    }
+
+    /// When a stage is to be told the time.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.stages.as_ref()?.deadline()
+    }
+
+    /// Tells the stages the time. Whether one has ended the stream.
+    pub(super) fn tick(&mut self) -> bool {
+        let Some(stages) = &mut self.stages else {
+            return false;
+        };
+        stages.tick(Instant::now());
+        stages.taken();
+        stages.is_ended()
+    }
+
+    /// Tells the stages how to wake who reads.
+    pub(super) fn on_wait(&mut self, waker: &Waker) {
+        if let Some(stages) = &mut self.stages {
+            stages.on_wait(waker);
+        }
+    }
+
+    /// The upstream's stream has ended, cleanly or not.
+    pub(super) fn end(&mut self, is_clean: bool) {
+        let now = Instant::now();
+        if let Some(mut stages) = self.stages.take() {
+            match is_clean {
+                true => stages.finish(now),
+                false => stages.fail(now),
+            }
+        }
     }
 
     /// The reconnection times of an event whose end does not come, for those who would have read them by now.
     pub(super) fn lost(&mut self, config: &Config) -> Option<Draft> {
-        let mut lines = self.decoder.unfinished_retries();
-        let large = self.decoder.large_event();
-        let large = large.filter(|_| !self.decoder.at_boundary());
+        let decoder = self.stages.as_ref()?.decoder();
+        let mut lines = decoder.unfinished_retries();
+        let large = decoder.large_event().filter(|_| !decoder.at_boundary());
         if let Some(time) = large.and_then(LargeEvent::retry) {
             write_line(b"retry", millis(time).as_bytes(), self.ending, &mut lines);
         }
@@ -161,8 +201,9 @@ impl Reading {
 
     /// What is left of an event that was too large: its id, its reconnection time, and a gap where its data was.
     fn large(&mut self, config: &Config) -> Option<Draft> {
-        self.ending = self.decoder.line_ending();
-        let large = self.decoder.large_event()?;
+        let decoder = self.stages.as_ref()?.decoder();
+        self.ending = decoder.line_ending();
+        let large = decoder.large_event()?;
         self.events += u64::from(large.has_data());
         let mut event = EventBuilder::new();
         if large.has_data() {

@@ -319,6 +319,52 @@ impl<S: Stage> Pipeline<S> {
         self.end
     }
 
+    /// The next event as the stages leave it, for a reader that is no client. What they write is left out.
+    #[cfg(feature = "relay")]
+    pub(crate) fn next_event(&mut self) -> Option<Decoded> {
+        while let Some(decoded) = self.decoder.next() {
+            let event = match decoded {
+                Decoded::Event(event) => event,
+                Decoded::Oversize { bytes, last } => {
+                    self.times.counts.oversize_events += u64::from(last);
+                    self.times.counts.event_bytes += bytes.len() as u64;
+                    return Some(Decoded::Oversize { bytes, last });
+                }
+                other => return Some(other),
+            };
+            self.times.counts.events += u64::from(event.has_data());
+            self.times.counts.event_bytes += event.len() as u64;
+            if let Some(event) = self.stage.on_event(event, &self.times) {
+                return Some(Decoded::Event(event));
+            }
+        }
+        None
+    }
+
+    /// All that there was of a chunk was taken by [`next_event`](Self::next_event), or a deadline has come.
+    #[cfg(feature = "relay")]
+    pub(crate) fn taken(&mut self) {
+        self.out.bytes.clear();
+        self.queued = None;
+        self.times.sent = self.times.now;
+        if !self.is_ended() {
+            self.stage.on_sent(&self.times);
+        }
+    }
+
+    /// What reads the lines.
+    #[cfg(feature = "relay")]
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// See [`Decoder::completing_cr`]. To be set before the first chunk.
+    #[cfg(feature = "relay")]
+    pub(crate) fn completing_cr(mut self) -> Self {
+        self.decoder = std::mem::take(&mut self.decoder).completing_cr();
+        self
+    }
+
     /// Whether [`next`](Self::next) has something.
     #[inline]
     pub(crate) fn has_output(&self) -> bool {

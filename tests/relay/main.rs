@@ -17,4 +17,5 @@ mod rooms;
 mod schedules;
 mod shared;
 mod upstream;
+mod upstream_stages;
 mod which;

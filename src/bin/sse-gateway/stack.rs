@@ -33,17 +33,14 @@ pub(crate) enum Stack {
     Relayed(EventService<Relaying, Stages, BrokenEnds>),
 }
 
-/// In front of a relay the upstream's silence can be told from that of a relay which waits for it.
-type Upstream = EventService<UpstreamSide, Option<IdleTimeout>>;
-type UpstreamBody = EventBody<ProxyBody, Option<IdleTimeout>>;
-type Relaying = RelayService<Upstream, MemoryHistory, BrokenEnds>;
+type Relaying = RelayService<UpstreamSide, MemoryHistory, BrokenEnds>;
 
 /// The one of a relayed route lies elsewhere: the other is not to be larger for it.
 pub(crate) type StackBody =
     Either<EventBody<HoldBody<ProxyBody>, Stages, BrokenEnds>, Pin<Box<RelayedBody>>>;
 
 pub(crate) type RelayedBody =
-    EventBody<RelayBody<UpstreamBody, MemoryLog, BrokenEnds>, Stages, BrokenEnds>;
+    EventBody<RelayBody<ProxyBody, MemoryLog, BrokenEnds>, Stages, BrokenEnds>;
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (
@@ -125,9 +122,12 @@ pub(crate) fn build(
     Ok(match relay {
         None => Stack::Plain(stages.layer(HoldService::new(upstream, hold(stream)))),
         Some(relay) => {
-            let upstream_stages =
-                EventLayer::new(idle_timeout).with_max_event_bytes(stream.max_event_bytes);
-            Stack::Relayed(stages.layer(relay.layer(upstream_stages.layer(upstream))))
+            // In front of the relay the upstream's silence can be told from that of a relay which waits for it.
+            let relay = match idle_timeout {
+                Some(timeout) => relay.with_upstream_stages(timeout),
+                None => relay,
+            };
+            Stack::Relayed(stages.layer(relay.layer(upstream)))
         }
     })
 }
