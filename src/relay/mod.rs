@@ -18,10 +18,9 @@
 //!
 //! # Where stages run
 //!
-//! A relay has none of its own. What is to be done once for the upstream's stream, such as an idle timeout, is an
-//! [`EventLayer`](crate::EventLayer) *inside* of the relay; what is to be done for each client, such as heartbeats,
-//! is one outside. Ids are given by the history, since it alone knows the number of an event once it lies
-//! outside of the process.
+//! Those of the upstream's stream, which are driven once for all clients, are given to the relay itself, by
+//! [`RelayLayer::with_upstream_stages`]: an idle timeout there has a silent upstream asked again. Those of each client are in an
+//! [`EventLayer`](crate::EventLayer) around the relay.
 //!
 //! # What is relayed
 //!
