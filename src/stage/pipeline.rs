@@ -326,8 +326,13 @@ impl<S: Stage> Pipeline<S> {
             let event = match decoded {
                 Decoded::Event(event) => event,
                 Decoded::Oversize { bytes, last } => {
-                    self.times.counts.oversize_events += u64::from(last);
                     self.times.counts.event_bytes += bytes.len() as u64;
+                    if last {
+                        self.times.counts.oversize_events += 1;
+                        if let Some(event) = self.decoder.large_event() {
+                            self.stage.on_large_event(event, &self.times);
+                        }
+                    }
                     return Some(Decoded::Oversize { bytes, last });
                 }
                 other => return Some(other),

@@ -7,7 +7,7 @@ use http::{request, response};
 use tokio::time::Instant;
 use tower_sse::relay::{Key, RelayLayer};
 use tower_sse::stage::{Bypass, Drain, DrainHandle, End, IdleTimeout, Outbox, Stage, Times};
-use tower_sse::wire::Event;
+use tower_sse::wire::{Event, LargeEvent};
 
 use crate::client::{app, get, send};
 use crate::upstream::upstream;
@@ -46,6 +46,10 @@ impl Stage for Probe {
         (event.event_type() != b"debug").then_some(event)
     }
 
+    fn on_large_event(&mut self, event: &LargeEvent, _: &Times) {
+        self.note(format!("large event {:?}", event.id()));
+    }
+
     fn on_sent(&mut self, _: &Times) {
         self.note("sent");
     }
@@ -67,7 +71,9 @@ impl Stage for Probe {
 async fn they_see_each_stream_of_the_upstream_and_may_drop_events() {
     let probe = Probe::default();
     let (fake, mut calls) = upstream();
-    let layer = RelayLayer::shared(Key::default()).with_upstream_stages(probe.clone());
+    let layer = RelayLayer::shared(Key::default())
+        .with_max_event_bytes(100)
+        .with_upstream_stages(probe.clone());
     let app = app(&layer, &fake);
     let one = send(&app, get("/events"), "");
     let stream = calls.recv().await.unwrap().open();
@@ -88,6 +94,14 @@ async fn they_see_each_stream_of_the_upstream_and_may_drop_events() {
         "sent",
     ];
     assert_eq!(probe.take(), opened, "once for both");
+
+    stream
+        .send(format!("id: 2\ndata: {}\n\n", "x".repeat(200)))
+        .await;
+    for client in [&mut one, &mut other] {
+        assert_eq!(client.text().await, "stream-gap:1");
+    }
+    assert_eq!(probe.take(), ["large event Some([50])", "sent"]);
 
     stream.fail().await;
     let again = calls.recv().await.unwrap();
