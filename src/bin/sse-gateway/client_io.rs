@@ -37,11 +37,15 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        if !self.first.is_empty() {
-            self.first.give(buf);
-            return Poll::Ready(Ok(()));
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.first.give(buf);
+        // With what is there behind them: after a read of a few bytes hyper doubles its buffer, and keeps it.
+        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_read(cx, buf) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -81,5 +85,38 @@ impl AsyncWrite for ClientIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What the first read of a connection gives on which these bytes came at once.
+    async fn first_read(sent: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        client.write_all(sent.as_bytes()).await.expect("room");
+        let (mut server, _) = listener.accept().await.expect("accepts");
+        let first = FirstBytes::read(&mut server).await.expect("it is clear");
+        let mut io = ClientIo::new(server, first, Descriptor::new());
+        let mut bytes = [0; 64];
+        let read = io.read(&mut bytes).await.expect("reads");
+        String::from_utf8_lossy(&bytes[..read]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_come_with_those_behind_them() {
+        let head = "GET / HTTP/1.1\r\n\r\n";
+        assert_eq!(first_read(head).await, head);
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_do_not_wait_for_those_behind_them() {
+        assert_eq!(first_read("GET /").await, "GET /");
     }
 }
