@@ -43,7 +43,7 @@ where
     let (mut parts, body) = request.into_parts();
     let binding = registry.binding(config, &parts, &with.room(&parts));
     let is_named = Asks::names_event_streams(&parts.headers);
-    let last = LastEventId::take(&mut parts, is_named);
+    let last = LastEventId::take(&mut parts);
     let hangup: Option<Hangup> = parts.extensions.remove();
     let mut had_all = false;
     if let Some(last) = &last {

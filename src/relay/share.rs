@@ -53,7 +53,7 @@ where
     let (mut parts, body) = request.into_parts();
     let room = with.room(&parts);
     let is_named = asks != Asks::Anything;
-    let last = LastEventId::take(&mut parts, is_named);
+    let last = LastEventId::take(&mut parts);
     // The upstream request is not this connection's alone.
     let hangup: Option<Hangup> = parts.extensions.remove();
     let address = parts
