@@ -241,6 +241,7 @@ impl<L: Log> Asking<L> {
         let mut last = None;
         let mut has_met_first = false;
         let epoch = Epoch::from_bits(random::bits() as u64);
+        let epoch = self.relay.config.tagged(epoch);
         loop {
             let Ok(chunk) = timeout(QUIET, chunk(body.as_mut())).await else {
                 if self.relay.log.stats().appended == self.place {

@@ -5,7 +5,8 @@ use http::{HeaderName, Uri, request, uri};
 use super::LastEventIdTaken;
 use super::asks::Asks;
 use super::keyed::value;
-use crate::wire::{Epoch, SequentialId};
+use crate::history::Seal;
+use crate::wire::{Epoch, IdTag, SequentialId};
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -22,7 +23,9 @@ pub(super) struct LastEventId {
 
 impl LastEventId {
     /// Takes it out of the request, the header before the query. In the header stays what is the upstream's.
-    pub(super) fn take(request: &mut request::Parts) -> Option<Self> {
+    ///
+    /// An id with another tag is one: it was written by who stands behind us.
+    pub(super) fn take(request: &mut request::Parts, tag: Option<IdTag>) -> Option<Self> {
         request.extensions.insert(LastEventIdTaken(()));
         let in_query = take_from_query(request);
         let in_header = request.headers.remove(&LAST_EVENT_ID);
@@ -35,13 +38,25 @@ impl LastEventId {
             return Some(LastEventId { id, upstream: None });
         }
         let upstream = match SequentialId::parse(&id) {
-            Some(ours) => ours.upstream.map(<[u8]>::to_vec),
-            None => Some(id.clone()),
+            Some(ours) if IdTag::is_of(tag, &ours) => ours.upstream.map(<[u8]>::to_vec),
+            _ => Some(id.clone()),
         };
         if let Some(value) = upstream.as_deref().and_then(value) {
             request.headers.insert(LAST_EVENT_ID, value);
         }
         Some(LastEventId { id, upstream })
+    }
+
+    /// An id that this seal proves is one of ours, whatever its tag: of somebody with our secret, in front of an upstream
+    /// that has another name.
+    pub(super) fn prove(&mut self, seal: &Seal, request: &mut request::Parts) {
+        let Some(upstream) = seal.proven(&self.id).map(<[u8]>::to_vec) else {
+            return;
+        };
+        if let Some(value) = value(&upstream) {
+            request.headers.insert(LAST_EVENT_ID, value);
+        }
+        self.upstream = Some(upstream);
     }
 
     /// Where the count of the id began, if it is one of ours.
@@ -141,7 +156,7 @@ mod tests {
             request = request.header(LAST_EVENT_ID, id);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let id = LastEventId::take(&mut parts);
+        let id = LastEventId::take(&mut parts, None);
         let sent = parts.headers.get(&LAST_EVENT_ID);
         (
             id.map(|id| String::from_utf8(id.id).unwrap()),
@@ -198,8 +213,39 @@ mod tests {
         ] {
             let request = Request::get(format!("/json?{query}")).body(()).unwrap();
             let (mut parts, ()) = request.into_parts();
-            assert_eq!(LastEventId::take(&mut parts).is_some(), found);
+            assert_eq!(LastEventId::take(&mut parts, None).is_some(), found);
             assert_eq!(parts.uri.query(), Some(left));
+        }
+    }
+
+    #[test]
+    fn an_id_of_who_stands_behind_us_is_the_upstreams_unless_our_secret_proves_it() {
+        let [own, other] = ["own", "other"].map(IdTag::new);
+        let seal = Seal::new([7; 32]);
+        let id = |tag, upstream| SequentialId {
+            epoch: Epoch::from_bits(7).with_tag(tag),
+            sequence: 3,
+            upstream,
+        };
+        let inner = id(other, None).to_event_id();
+        let inner = inner.as_bytes();
+        let row = Some(&b"row-7"[..]);
+        let unproven = id(other, row).to_event_id();
+        for (came_with, sent) in [
+            (id(own, None).to_event_id(), None),
+            (id(own, row).to_event_id(), row),
+            (id(own, Some(inner)).to_event_id(), Some(inner)),
+            (id(other, None).to_event_id(), Some(inner)),
+            (unproven.clone(), Some(unproven.as_bytes())),
+            (seal.write(&id(other, row)), row),
+        ] {
+            let request = Request::get("/").header(LAST_EVENT_ID, came_with.as_bytes());
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let mut last = LastEventId::take(&mut parts, Some(own)).unwrap();
+            last.prove(&seal, &mut parts);
+            assert_eq!(last.upstream.as_deref(), sent);
+            let header = parts.headers.get(&LAST_EVENT_ID);
+            assert_eq!(header.map(|id| id.as_bytes()), sent);
         }
     }
 

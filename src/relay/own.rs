@@ -43,7 +43,10 @@ where
     let (mut parts, body) = request.into_parts();
     let binding = registry.binding(config, &parts, &with.room(&parts));
     let is_named = Asks::names_event_streams(&parts.headers);
-    let last = LastEventId::take(&mut parts);
+    let mut last = LastEventId::take(&mut parts, config.tag);
+    if let Some(last) = &mut last {
+        last.prove(&config.secret.seal(&binding), &mut parts);
+    }
     let hangup: Option<Hangup> = parts.extensions.remove();
     let mut had_all = false;
     if let Some(last) = &last {

@@ -53,7 +53,7 @@ where
     let (mut parts, body) = request.into_parts();
     let room = with.room(&parts);
     let is_named = asks != Asks::Anything;
-    let last = LastEventId::take(&mut parts);
+    let mut last = LastEventId::take(&mut parts, with.config.tag);
     // The upstream request is not this connection's alone.
     let hangup: Option<Hangup> = parts.extensions.remove();
     let address = parts
@@ -69,6 +69,9 @@ where
     };
     let key = with.config.key.clone().unwrap_or_default();
     let keyed = Keyed::new(&key, &with.config.secret, &parts, &room, &bytes);
+    if let Some(last) = &mut last {
+        last.prove(&with.config.secret.seal(&keyed.hash), &mut parts);
+    }
     let sharing = Sharing {
         with,
         parts,

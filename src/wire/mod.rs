@@ -54,4 +54,4 @@ pub use decoder::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder};
 pub use event::Event;
 pub use id::{EventId, InvalidEventId};
 pub use line::LineEnding;
-pub use sequential_id::{Epoch, IdCheck, SequentialId};
+pub use sequential_id::{Epoch, IdCheck, IdTag, SequentialId};

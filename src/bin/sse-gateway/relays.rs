@@ -49,6 +49,7 @@ impl Relays {
             .set(layer.with_broken_ends(), settings)
             .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
+            .with_tag(route.id_tag())
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_request_timeout(route.head_timeout)
             .with_secret(self.secret.for_name(&route.name))

@@ -98,7 +98,9 @@ pub(crate) fn build(
         stream
             .retry
             .map(|time| Retry::after(time).with_jitter(stream.retry_jitter)),
-        event_ids.filter(|_| own),
+        event_ids
+            .filter(|_| own)
+            .map(|ids| ids.with_tag(route.id_tag())),
         idle_timeout
             .clone()
             .filter(|_| own)
