@@ -59,6 +59,11 @@ impl LastEventId {
         self.upstream = Some(upstream);
     }
 
+    /// The id of the upstream behind which the client has had some events or none, if it is not known more exactly.
+    pub(super) fn about(&self) -> Option<Vec<u8>> {
+        self.upstream.clone().filter(|id| *id != self.id)
+    }
+
     /// Where the count of the id began, if it is one of ours.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         SequentialId::parse(&self.id).map(|ours| ours.epoch)

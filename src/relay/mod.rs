@@ -111,7 +111,7 @@
 //! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`]. When all streams together
 //! are over the budget, a client may miss what it was about to read, and is told.
 //!
-//! A client that brings an id which the history does not know is served by an upstream request of its own until it meets the
+//! A client that brings an id which the history does not know, or behind which some is not kept any more, is served by an upstream request of its own until it meets the
 //! others: at most 64 clients at once, 100,000 events, 64 MiB and 120 s for each. Beyond that, and where it does not meet
 //! them, it is told of a gap of `null`.
 //!

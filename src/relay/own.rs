@@ -159,7 +159,10 @@ where
         }
         None => Vec::new(),
     };
-    let body = RelayBody::relayed(told, None, Some((follower, client))).with_hangup(hangup);
+    let about = asking.last.as_ref().and_then(LastEventId::about);
+    let body = RelayBody::relayed(told, None, Some((follower, client)))
+        .with_place_about(about)
+        .with_hangup(hangup);
     Ok(response.map(|()| body))
 }
 
