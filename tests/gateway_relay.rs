@@ -11,6 +11,8 @@
 mod answers;
 #[path = "gateway_relay/bounds.rs"]
 mod bounds;
+#[path = "gateway_relay/chains.rs"]
+mod chains;
 #[path = "gateway_relay/client.rs"]
 mod client;
 #[allow(dead_code, reason = "shared with other tests")]

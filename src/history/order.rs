@@ -2,9 +2,18 @@
 
 use std::cmp::Ordering;
 
+use crate::wire::SequentialId;
+
 /// How two ids follow each other, where they are numbers, or differ in the numbers at their ends, as `row-7` and `row-12`
-/// do, or are of a Redis stream.
+/// do, or are of a Redis stream. Those of a gateway that is our upstream follow each other as it has counted them, or, where
+/// it has begun anew, as what its own upstream has set.
 pub(crate) fn order(one: &[u8], other: &[u8]) -> Option<Ordering> {
+    if let (Some(one), Some(other)) = (SequentialId::parse(one), SequentialId::parse(other)) {
+        return match one.epoch == other.epoch {
+            true => Some(one.sequence.cmp(&other.sequence)),
+            false => order(one.upstream?, other.upstream?),
+        };
+    }
     let ((one, one_end), (other, other_end)) = (split(one)?, split(other)?);
     if one == other {
         return Some(one_end.cmp(&other_end));
@@ -29,6 +38,36 @@ fn split(id: &[u8]) -> Option<(&[u8], u128)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Epoch;
+
+    #[test]
+    fn ids_of_a_gateway_are_in_its_order_or_in_that_of_its_upstream() {
+        let id = |epoch, sequence, upstream: Option<&'static str>| {
+            let id = SequentialId {
+                epoch: Epoch::from_bits(epoch),
+                sequence,
+                upstream: upstream.map(str::as_bytes),
+            };
+            id.to_event_id()
+        };
+        for (one, other, expected) in [
+            (id(1, 9, None), id(1, 10, None), Some(Ordering::Less)),
+            (
+                id(1, 10, Some("b")),
+                id(1, 9, Some("a")),
+                Some(Ordering::Greater),
+            ),
+            (
+                id(1, 10, Some("row-9")),
+                id(2, 1, Some("row-10")),
+                Some(Ordering::Less),
+            ),
+            (id(1, 10, Some("row-9")), id(2, 1, None), None),
+            (id(1, 10, None), id(2, 1, None), None),
+        ] {
+            assert_eq!(order(one.as_bytes(), other.as_bytes()), expected);
+        }
+    }
 
     #[test]
     fn ids_that_are_counted_have_an_order() {

@@ -104,7 +104,7 @@ where
                 let trailers = driver.trailers.take();
                 this.inner.set(None);
                 *this.driver = None;
-                return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
+                return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(*fields))));
             }
             if driver.tick_if_due() {
                 continue;
@@ -119,7 +119,7 @@ where
                     Ok(data) => driver.push(whole(data)),
                     Err(frame) => match frame.into_trailers() {
                         Ok(trailers) => {
-                            driver.trailers = Some(trailers);
+                            driver.trailers = Some(Box::new(trailers));
                             driver.pipeline.finish(Instant::now());
                         }
                         // A kind of frame that is not known yet passes as it is.

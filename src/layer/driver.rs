@@ -19,8 +19,8 @@ pub(super) struct Driver<St: Stage, E> {
     waker: Option<Waker>,
     /// Chunks that came since the upstream last had none ready.
     ready: u32,
-    /// What the upstream ended with, to be sent behind the last event.
-    pub(super) trailers: Option<HeaderMap>,
+    /// What the upstream ended with, to be sent behind the last event. Boxed, since hardly any has some.
+    pub(super) trailers: Option<Box<HeaderMap>>,
     /// Why the upstream failed, to be told behind what is left to be sent.
     pub(super) failed: Option<E>,
     /// Since it waits for the server to write the last words.

@@ -12,6 +12,7 @@ use super::asked::Asked;
 use super::connect::{Source, Template};
 use super::head::{Head, of_who_asked};
 use super::inside::Inside;
+use super::last_event_id::LastEventId;
 use super::metrics::Replay;
 use super::service::Services;
 use super::share::{Relayed, Sharing};
@@ -85,7 +86,8 @@ impl<H: History> Sharing<H> {
             }
             None => Vec::new(),
         };
-        let body = RelayBody::relayed(told, None, Some((follower, client)));
+        let about = self.last.as_ref().and_then(LastEventId::about);
+        let body = RelayBody::relayed(told, None, Some((follower, client))).with_place_about(about);
         let response = Response::from_parts(of_who_asked(head), body);
         Ok(response.map(|body| body.with_hangup(self.hangup)))
     }

@@ -18,9 +18,11 @@ use super::config::Config;
 use super::hangup::Place;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
-use crate::history::{Follow, Log, MemoryLog, Read, Skip};
+use crate::history::{Follow, Gap, Log, MemoryLog, Read, Skip};
 use crate::stage::{CleanEnds, Ends, LAST_WORDS, Reason};
-use crate::wire::{Kinds, LineEnding, first_block, millis, write_line};
+use crate::wire::{
+    Decoded, Decoder, Kinds, LineEnding, SequentialId, first_block, millis, write_line,
+};
 
 pin_project! {
     /// The body of a response that went through a [`RelayService`](super::RelayService).
@@ -60,6 +62,8 @@ pub(super) struct Relayed<L: Log> {
     has_given: bool,
     /// Whether it was given anything.
     has_sent: bool,
+    /// The id of the upstream that the client came with, while it may have had some of what has no id behind it.
+    about: Option<Box<[u8]>>,
     /// Where its relay sees how far it has read, if its server can be asked to let it go.
     place: Option<Arc<Place>>,
 }
@@ -111,6 +115,7 @@ impl<B, L: Log> RelayBody<B, L> {
             ahead,
             has_given: false,
             has_sent: false,
+            about: None,
             place: None,
         });
         Content::Relayed { relayed }.into()
@@ -131,6 +136,15 @@ impl<B, L: Log> RelayBody<B, L> {
     pub(super) fn with_retry(mut self, retry: Option<Duration>) -> Self {
         if let (Content::Relayed { relayed }, Some(_)) = (&mut self.content, retry) {
             relayed.ahead.get_or_insert_default().retry = retry;
+        }
+        self
+    }
+
+    /// Tells the client of a gap where it goes on with an event that has no id of its own behind this one of the upstream: it
+    /// may have had it, and more.
+    pub(super) fn with_place_about(mut self, upstream: Option<Vec<u8>>) -> Self {
+        if let Content::Relayed { relayed } = &mut self.content {
+            relayed.about = upstream.map(Vec::into_boxed_slice);
         }
         self
     }
@@ -283,6 +297,9 @@ impl<L: Log> Relayed<L> {
             }
         }
         let told = std::mem::take(&mut ahead.told);
+        if !told.is_empty() {
+            self.about = None;
+        }
         ahead.catch_up = None;
         if ahead.broken.is_none() && ahead.retry.is_none() {
             self.ahead = None;
@@ -292,15 +309,47 @@ impl<L: Log> Relayed<L> {
 
     #[inline]
     fn given(&mut self, bytes: Bytes) -> Bytes {
-        if self.has_given {
+        if self.has_given && self.about.is_none() {
             return bytes;
         }
         self.given_first(bytes)
     }
 
+    /// What tells the client that the first of these events may be one that it has had.
+    fn may_be_had(&mut self, bytes: &Bytes) -> Option<Vec<u8>> {
+        let (about, (_, client)) = (self.about.as_ref()?, self.follower.as_ref()?);
+        let mut decoder = Decoder::new();
+        decoder.push(bytes.clone());
+        let first = loop {
+            match decoder.next()? {
+                Decoded::Event(event) if event.has_data() => break event,
+                _ => {}
+            }
+        };
+        let id = SequentialId::parse(first.id().unwrap_or_default());
+        // Or the upstream has set none yet on this stream.
+        let id = id.filter(|id| id.upstream.is_none_or(|id| id == &**about));
+        self.about = None;
+        let id = SequentialId {
+            sequence: id?.sequence.saturating_sub(1),
+            ..id?
+        };
+        let gap = Gap {
+            missed: None,
+            id: client.seal.write(&id),
+            ending: first.line_ending(),
+        };
+        Some(gap::event(client, &gap))
+    }
+
     /// Puts in front of the first block with data what stands at the beginning.
     #[cold]
     fn given_first(&mut self, bytes: Bytes) -> Bytes {
+        let told = self.may_be_had(&bytes).unwrap_or_default();
+        let bytes = match told.is_empty() {
+            true => bytes,
+            false => [&told[..], &bytes[..]].concat().into(),
+        };
         if let Some((_, client)) = &self.follower {
             client.gives_ids();
         }

@@ -1,7 +1,7 @@
 //! Brings a client to where a relay is, by an upstream request of its own.
 //!
 //! A client may come with an id that the relay's history does not know: of another instance, of an earlier process, or made
-//! up. What the upstream makes of that id is this client's own affair, and must not decide what others are given. So the
+//! up; or with one behind which some is not kept any more. What the upstream makes of that id is this client's own affair, and must not decide what others are given. So the
 //! relay's request is left alone, and the upstream is asked once more, for this client, from its id on. It is given what
 //! comes until an event comes that the history has: there it goes on as all others do, once and in order.
 
@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 use tower_service::Service;
 
 use super::UpstreamState;
@@ -24,7 +24,7 @@ use super::connect::Template;
 use super::random;
 use super::shared::Relay;
 use super::task::either;
-use crate::history::{Draft, Follow, Gap, Log, MAX_UPSTREAM_ID, Skip, order};
+use crate::history::{Draft, Follow, Gap, Log, MAX_UPSTREAM_ID, Skip, Start, order};
 use crate::stage;
 use crate::wire::{Decoded, Decoder, Epoch, Event, LargeEvent, SequentialId};
 
@@ -36,9 +36,25 @@ pub(super) struct CatchUp {
     given: Option<Bytes>,
     /// Whether nothing without an id came behind it.
     is_exact: bool,
+    /// Whether it was given events, with an id of the upstream or not.
+    has_given: bool,
+    /// What it misses if nothing comes of this: its id is known, and what was behind it is not kept any more.
+    missed: Option<Gap>,
     /// Nothing more comes. So long the relay may take to come to what was given last.
     over: Option<Pin<Box<Sleep>>>,
     turns_left: u32,
+}
+
+/// What a client came with.
+pub(super) struct Came {
+    /// Its own id, which the relay may still come to know.
+    pub(super) id: Vec<u8>,
+    /// What of it is the upstream's.
+    pub(super) upstream: Vec<u8>,
+    /// Where it would go on in the relay's log.
+    pub(super) place: u64,
+    /// What it misses there, if its id is known.
+    pub(super) missed: Option<Gap>,
 }
 
 /// What became of a client that catches up.
@@ -49,7 +65,7 @@ pub(super) enum Caught {
     Up,
     /// It may have missed something, and goes on with the relay where it came in.
     Not,
-    /// The same, and it was given some already: it goes on with what is newer.
+    /// It has missed something, and goes on with what is newer than what it was given.
     Past(Gap),
 }
 
@@ -67,7 +83,7 @@ const MAX_EVENTS: u64 = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long it may take.
 const MAX_TIME: Duration = Duration::from_secs(120);
-/// When nothing came for so long, neither here nor to the relay, both are at the same place.
+/// When no event came for so long, neither here nor to the relay, both are at the same place.
 const QUIET: Duration = Duration::from_secs(5);
 /// So many steps of a connected relay, and in all, the first event is waited for in its log.
 const SOON: u32 = 20;
@@ -81,13 +97,10 @@ const BEHIND_TURNS: u32 = 30;
 const TURN: Duration = Duration::from_secs(10);
 
 impl CatchUp {
-    /// Asks the upstream for what is behind an id of it. `id` is the client's, which the relay may still come to know, and
-    /// `place` where it would go on in the relay's log.
+    /// Asks the upstream for what is behind an id of it.
     pub(super) fn begin<S, B, R, L>(
         relay: Arc<Relay<L>>,
-        place: u64,
-        id: Vec<u8>,
-        upstream: Vec<u8>,
+        came: Came,
         service: S,
         template: Template,
         turns: Arc<Semaphore>,
@@ -100,6 +113,13 @@ impl CatchUp {
         R: Body + Send + 'static,
         L: Log,
     {
+        let Came {
+            place,
+            id,
+            upstream,
+            missed,
+        } = came;
+        let is_known = missed.is_some();
         let (to, from) = mpsc::channel(1);
         tokio::spawn(async move {
             let closed = to.clone();
@@ -110,6 +130,7 @@ impl CatchUp {
                 let ask = Asking {
                     relay,
                     place,
+                    is_known,
                     came_with: upstream.into(),
                     to,
                     _turn: turn,
@@ -126,6 +147,8 @@ impl CatchUp {
             from,
             given: None,
             is_exact: true,
+            has_given: false,
+            missed,
             over: None,
             turns_left: BEHIND_TURNS,
         }
@@ -149,13 +172,14 @@ impl CatchUp {
             }
             match ready!(self.from.poll_recv(cx)) {
                 Some(Step::Events(bytes, id, is_exact)) => {
+                    self.has_given = true;
                     self.is_exact = is_exact;
                     self.given = id.or(self.given.take());
                     return Poll::Ready(Caught::Events(bytes));
                 }
                 Some(Step::Nothing) => return Poll::Ready(Caught::Up),
                 Some(Step::Met) => {}
-                None if self.given.is_none() => return Poll::Ready(Caught::Not),
+                None if self.given.is_none() => return Poll::Ready(self.given_up(follower)),
                 None => {}
             }
             let given = self.given.as_deref().unwrap_or(&self.id);
@@ -164,6 +188,19 @@ impl CatchUp {
             }
             self.over = Some(Box::pin(sleep(BEHIND)));
         }
+    }
+
+    /// It goes on with what is kept, as it would have without an attempt. More may have gone meanwhile.
+    fn given_up(&mut self, follower: &mut impl Follow) -> Caught {
+        let Some(before) = self.missed.take() else {
+            return Caught::Not;
+        };
+        let gap = follower.skip(Skip::ToOldest);
+        let missed = before.missed.zip(gap.missed).filter(|_| !self.has_given);
+        Caught::Past(Gap {
+            missed: missed.map(|(before, since)| before + since),
+            ..gap
+        })
     }
 
     /// Waits for the relay to come to what the client was given last.
@@ -210,6 +247,8 @@ fn is_behind<L: Log>(relay: &Relay<L>, given: &[u8]) -> bool {
 struct Asking<L> {
     relay: Arc<Relay<L>>,
     place: u64,
+    /// Whether the client's id is, so that some is missing in front of all that the log has.
+    is_known: bool,
     /// What the client says that it had of the upstream.
     came_with: Bytes,
     to: mpsc::Sender<Step>,
@@ -243,16 +282,23 @@ impl<L: Log> Asking<L> {
         let mut last = None;
         let mut has_met_first = false;
         let epoch = Epoch::from_bits(random::bits() as u64);
+        let epoch = self.relay.config.tagged(epoch);
+        let mut quiet = Instant::now() + QUIET;
         loop {
-            let Ok(chunk) = timeout(QUIET, chunk(body.as_mut())).await else {
-                if self.relay.log.stats().appended == self.place {
+            let Ok(chunk) = timeout_at(quiet, chunk(body.as_mut())).await else {
+                if self.is_known && self.events == 0 {
+                    return;
+                }
+                if self.ahead(Start::At(self.place)).await == 0 {
                     let _ = self.to.send(Step::Nothing).await;
                     return;
                 }
+                quiet = Instant::now() + QUIET;
                 continue;
             };
             let Some(chunk) = chunk else { return };
             decoder.push(chunk);
+            let before = self.events;
             let mut out = Vec::new();
             let mut met = false;
             let mut is_exact = false;
@@ -284,9 +330,11 @@ impl<L: Log> Asking<L> {
                         true => self.find_soon(&draft).await,
                         false => self.relay.log.find_same(&draft).await,
                     };
-                    if is_first && place.is_some_and(|place| place > 0) {
+                    if let Some(place) = place.filter(|_| is_first) {
                         // Either nothing was missed, or the upstream has taken no notice of the id.
-                        return;
+                        if self.is_known || !self.is_oldest(place).await {
+                            return;
+                        }
                     }
                     met = place.is_some();
                 }
@@ -296,6 +344,9 @@ impl<L: Log> Asking<L> {
                 if met {
                     break;
                 }
+            }
+            if self.events > before {
+                quiet = Instant::now() + QUIET;
             }
             self.bytes += out.len();
             let events = Step::Events(out.into(), last.clone(), is_exact);
@@ -312,6 +363,17 @@ impl<L: Log> Asking<L> {
                 return;
             }
         }
+    }
+
+    /// Whether nothing that has data is kept in front of this position.
+    async fn is_oldest(&self, place: u64) -> bool {
+        self.ahead(Start::At(place)).await == self.ahead(Start::All).await
+    }
+
+    /// How many events with data the log has from here on.
+    async fn ahead(&self, start: Start) -> u64 {
+        let (_, joined) = self.relay.log.follow(start, Instant::now()).await;
+        joined.ahead
     }
 
     /// Where the first event is in the relay's log. An upstream that takes no notice of ids begins with what is new, and the

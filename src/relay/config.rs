@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap, Uri, header};
 use super::metrics::Metrics;
 use super::{Key, Secret};
 use crate::stage::CloneStage;
-use crate::wire::DEFAULT_MAX_EVENT_BYTES;
+use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Epoch, IdTag};
 
 /// What a client without a last event ID is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -131,6 +131,8 @@ pub(super) struct Config {
     pub(super) keep_finished: Duration,
     pub(super) keep_ids: bool,
     pub(super) keep_comment_blocks: bool,
+    /// By whom ids are written.
+    pub(super) tag: Option<IdTag>,
     pub(super) target: Option<TargetOf>,
     pub(super) insist: bool,
     /// Cookies to which a resumable stream is bound.
@@ -146,6 +148,11 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// The epoch that says by whom its ids are written.
+    pub(super) fn tagged(&self, epoch: Epoch) -> Epoch {
+        self.tag.map_or(epoch, |tag| epoch.with_tag(tag))
+    }
+
     /// Whether clients may be given a stream before there is an answer.
     pub(super) fn opens_early(&self) -> bool {
         self.hold || self.hold_without_upstream || self.open_after.is_some()
@@ -183,6 +190,7 @@ impl Config {
             keep_finished: Duration::from_secs(60),
             keep_ids: false,
             keep_comment_blocks: false,
+            tag: None,
             target: None,
             insist: false,
             bound_cookies: Vec::new(),

@@ -3,18 +3,12 @@
 use http::{HeaderName, Uri, request, uri};
 
 use super::LastEventIdTaken;
+use super::asks::Asks;
 use super::keyed::value;
-use crate::wire::{Epoch, SequentialId};
+use crate::history::Seal;
+use crate::wire::{Epoch, IdTag, SequentialId};
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// The names that polyfills use in a query, as they cannot set a header.
-const IN_QUERY: [&str; 4] = [
-    "lastEventId",
-    "last_event_id",
-    "Last-Event-ID",
-    "last-event-id",
-];
 
 /// A longer one is not looked up, and not sent upstream: it is nobody's.
 const MAX_LEN: usize = 4096;
@@ -30,11 +24,10 @@ pub(super) struct LastEventId {
 impl LastEventId {
     /// Takes it out of the request, the header before the query. In the header stays what is the upstream's.
     ///
-    /// A parameter of the query that has such a name is taken for one where the client asks for an event stream by name,
-    /// or its value is an id of ours. It may be anything else otherwise.
-    pub(super) fn take(request: &mut request::Parts, is_named: bool) -> Option<Self> {
+    /// An id with another tag is one: it was written by who stands behind us.
+    pub(super) fn take(request: &mut request::Parts, tag: Option<IdTag>) -> Option<Self> {
         request.extensions.insert(LastEventIdTaken(()));
-        let in_query = take_from_query(&mut request.uri, is_named);
+        let in_query = take_from_query(request);
         let in_header = request.headers.remove(&LAST_EVENT_ID);
         let id = in_header.map(|id| id.as_bytes().to_vec()).or(in_query)?;
         if id.is_empty() {
@@ -45,13 +38,30 @@ impl LastEventId {
             return Some(LastEventId { id, upstream: None });
         }
         let upstream = match SequentialId::parse(&id) {
-            Some(ours) => ours.upstream.map(<[u8]>::to_vec),
-            None => Some(id.clone()),
+            Some(ours) if IdTag::is_of(tag, &ours) => ours.upstream.map(<[u8]>::to_vec),
+            _ => Some(id.clone()),
         };
         if let Some(value) = upstream.as_deref().and_then(value) {
             request.headers.insert(LAST_EVENT_ID, value);
         }
         Some(LastEventId { id, upstream })
+    }
+
+    /// An id that this seal proves is one of ours, whatever its tag: of somebody with our secret, in front of an upstream
+    /// that has another name.
+    pub(super) fn prove(&mut self, seal: &Seal, request: &mut request::Parts) {
+        let Some(upstream) = seal.proven(&self.id).map(<[u8]>::to_vec) else {
+            return;
+        };
+        if let Some(value) = value(&upstream) {
+            request.headers.insert(LAST_EVENT_ID, value);
+        }
+        self.upstream = Some(upstream);
+    }
+
+    /// The id of the upstream behind which the client has had some events or none, if it is not known more exactly.
+    pub(super) fn about(&self) -> Option<Vec<u8>> {
+        self.upstream.clone().filter(|id| *id != self.id)
     }
 
     /// Where the count of the id began, if it is one of ours.
@@ -60,30 +70,65 @@ impl LastEventId {
     }
 }
 
-fn take_from_query(from: &mut Uri, is_named: bool) -> Option<Vec<u8>> {
-    let query = from.query()?;
-    let is_one = |pair: &&str| {
-        let name = pair.split('=').next().unwrap_or("");
-        IN_QUERY.contains(&name)
-    };
+/// Moves a last event ID from the query of a request to its header field `Last-Event-ID`. One that is there already stays,
+/// and that of the query is dropped: a client that sets both has the newer one in the header.
+///
+/// Polyfills cannot set the field, and hubs let their clients name the id in the query: as `lastEventId`, `lastEventID`,
+/// `last_event_id` or `Last-Event-ID`, in upper or lower case. A parameter that has such a name is taken for one where the
+/// client names `text/event-stream` in `Accept`, or its value is an id of ours. It may be anything else otherwise, and stays.
+///
+/// A [`RelayLayer`](super::RelayLayer) does so by itself. It is of use in front of anything else that looks at the field.
+///
+/// # Example
+///
+/// ```
+/// use http::Request;
+/// use tower_sse::relay::move_last_event_id_to_header;
+///
+/// let request = Request::get("/events?room=7&lastEventId=row-42").header("accept", "text/event-stream");
+/// let (mut parts, ()) = request.body(()).unwrap().into_parts();
+/// move_last_event_id_to_header(&mut parts);
+/// assert_eq!(parts.uri, "/events?room=7");
+/// assert_eq!(parts.headers["last-event-id"], "row-42");
+/// ```
+pub fn move_last_event_id_to_header(request: &mut request::Parts) {
+    let id = take_from_query(request).filter(|id| !id.is_empty());
+    if let Some(id) = id.as_deref().and_then(value) {
+        request.headers.entry(LAST_EVENT_ID).or_insert(id);
+    }
+}
+
+fn take_from_query(request: &mut request::Parts) -> Option<Vec<u8>> {
+    let query = request.uri.query()?;
+    let is_one = |pair: &&str| is_name(pair.split('=').next().unwrap_or(""));
     let found = query.split('&').find(is_one)?;
     let value = found.split_once('=').map_or("", |(_, value)| value);
     let id = percent_decoded(value.as_bytes());
-    if !is_named && SequentialId::parse(&id).is_none() {
+    if !Asks::names_event_streams(&request.headers) && SequentialId::parse(&id).is_none() {
         return None;
     }
 
+    let path = request.uri.path();
     let rest: Vec<&str> = query.split('&').filter(|pair| !is_one(pair)).collect();
     let path = match rest.is_empty() {
-        true => from.path().to_owned(),
-        false => format!("{}?{}", from.path(), rest.join("&")),
+        true => path.to_owned(),
+        false => format!("{path}?{}", rest.join("&")),
     };
-    let mut parts = std::mem::take(from).into_parts();
+    let mut parts = std::mem::take(&mut request.uri).into_parts();
     if let Ok(path) = uri::PathAndQuery::try_from(path) {
         parts.path_and_query = Some(path);
     }
-    *from = Uri::from_parts(parts).unwrap_or_default();
+    request.uri = Uri::from_parts(parts).unwrap_or_default();
     Some(id)
+}
+
+/// Whether a parameter of the query with this name has the last event ID.
+fn is_name(name: &str) -> bool {
+    let name = percent_decoded(name.as_bytes());
+    let letters = name.iter().filter(|byte| !matches!(byte, b'-' | b'_'));
+    letters
+        .map(u8::to_ascii_lowercase)
+        .eq(b"lasteventid".iter().copied())
 }
 
 pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
@@ -111,12 +156,12 @@ mod tests {
     use super::*;
 
     fn taken(uri: &str, header: Option<&str>) -> (Option<String>, String, Option<String>) {
-        let mut request = Request::get(uri);
+        let mut request = Request::get(uri).header("accept", "text/event-stream");
         if let Some(id) = header {
             request = request.header(LAST_EVENT_ID, id);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let id = LastEventId::take(&mut parts, true);
+        let id = LastEventId::take(&mut parts, None);
         let sent = parts.headers.get(&LAST_EVENT_ID);
         (
             id.map(|id| String::from_utf8(id.id).unwrap()),
@@ -125,10 +170,21 @@ mod tests {
         )
     }
 
+    const NAMES: [&str; 8] = [
+        "lastEventId",
+        "lastEventID",
+        "LASTEVENTID",
+        "last_event_id",
+        "Last_Event_Id",
+        "Last-Event-ID",
+        "last-event-id",
+        "last%2Devent%2did",
+    ];
+
     #[test]
     fn the_header_comes_before_the_query_and_the_query_loses_it() {
         let some = |text: &str| Some(text.to_owned());
-        for name in IN_QUERY {
+        for name in NAMES {
             let uri = format!("/a?x=1&{name}=row%2d7%2&y");
             assert_eq!(
                 taken(&uri, None),
@@ -162,8 +218,39 @@ mod tests {
         ] {
             let request = Request::get(format!("/json?{query}")).body(()).unwrap();
             let (mut parts, ()) = request.into_parts();
-            assert_eq!(LastEventId::take(&mut parts, false).is_some(), found);
+            assert_eq!(LastEventId::take(&mut parts, None).is_some(), found);
             assert_eq!(parts.uri.query(), Some(left));
+        }
+    }
+
+    #[test]
+    fn an_id_of_who_stands_behind_us_is_the_upstreams_unless_our_secret_proves_it() {
+        let [own, other] = ["own", "other"].map(IdTag::new);
+        let seal = Seal::new([7; 32]);
+        let id = |tag, upstream| SequentialId {
+            epoch: Epoch::from_bits(7).with_tag(tag),
+            sequence: 3,
+            upstream,
+        };
+        let inner = id(other, None).to_event_id();
+        let inner = inner.as_bytes();
+        let row = Some(&b"row-7"[..]);
+        let unproven = id(other, row).to_event_id();
+        for (came_with, sent) in [
+            (id(own, None).to_event_id(), None),
+            (id(own, row).to_event_id(), row),
+            (id(own, Some(inner)).to_event_id(), Some(inner)),
+            (id(other, None).to_event_id(), Some(inner)),
+            (unproven.clone(), Some(unproven.as_bytes())),
+            (seal.write(&id(other, row)), row),
+        ] {
+            let request = Request::get("/").header(LAST_EVENT_ID, came_with.as_bytes());
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let mut last = LastEventId::take(&mut parts, Some(own)).unwrap();
+            last.prove(&seal, &mut parts);
+            assert_eq!(last.upstream.as_deref(), sent);
+            let header = parts.headers.get(&LAST_EVENT_ID);
+            assert_eq!(header.map(|id| id.as_bytes()), sent);
         }
     }
 

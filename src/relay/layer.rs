@@ -15,7 +15,7 @@ use super::{
 };
 use crate::history::{History, MemoryHistory};
 use crate::stage::{BrokenEnds, CleanEnds, CloneStage};
-use crate::wire::EventBuilder;
+use crate::wire::{EventBuilder, IdTag};
 
 /// Puts relays between the clients and the event streams of a service. See the [module docs](super).
 ///
@@ -233,6 +233,13 @@ impl<H: History, X> RelayLayer<H, X> {
     #[must_use]
     pub fn with_upstream_ids(self, keep: bool) -> Self {
         self.with(|config| config.keep_ids = keep)
+    }
+
+    /// Says by whom the ids are written, where others who write such ids stand behind this layer: theirs are taken for the
+    /// upstream's. Default: nobody in particular, and all ids of this shape are taken for its own.
+    #[must_use]
+    pub fn with_tag(self, tag: IdTag) -> Self {
+        self.with(|config| config.tag = Some(tag))
     }
 
     /// Keeps the blank lines of blocks that hold only comments, for clients that need them. Default: no, since others

@@ -64,9 +64,8 @@
 //! itself, and for a minute it is remembered of the key. A client that is the only one keeps it, if nothing was left out of
 //! its request. JSON and 204 count too: with `Set-Cookie`, `no-store` or `private` they are for one client alone.
 //!
-//! A `Last-Event-ID`, or one of the query names that polyfills use (`lastEventId`, `last_event_id`, `Last-Event-ID`,
-//! `last-event-id`), is taken out of the request. In the query it is taken for one only where the client names
-//! `text/event-stream`, or where it is an id of ours. An id of the upstream that a client brings goes into requests that are
+//! A `Last-Event-ID`, or one of the query names that polyfills and hubs use (`lastEventId`, `last_event_id`, `Last-Event-ID`,
+//! in upper or lower case), is taken out of the request; see [`move_last_event_id_to_header`]. An id of the upstream that a client brings goes into requests that are
 //! made for this client alone. Into the one that is made for all it goes only from an id whose check proves that we wrote
 //! it for this key; see [`Secret`].
 //!
@@ -111,7 +110,7 @@
 //! anything: to close its connection is the server's part, which can be asked to by a [`Hangup`]. When all streams together
 //! are over the budget, a client may miss what it was about to read, and is told.
 //!
-//! A client that brings an id which the history does not know is served by an upstream request of its own until it meets the
+//! A client that brings an id which the history does not know, or behind which some is not kept any more, is served by an upstream request of its own until it meets the
 //! others: at most 64 clients at once, 100,000 events, 64 MiB and 120 s for each. Beyond that, and where it does not meet
 //! them, it is told of a gap of `null`.
 //!
@@ -172,6 +171,7 @@ pub use body::RelayBody;
 pub use config::{AfterEnd, Begin, CleanEnd, OnFull, OnLeave, SlowClient};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
+pub use last_event_id::move_last_event_id_to_header;
 pub use layer::RelayLayer;
 pub use no_upstream::NoUpstream;
 pub use request::{ClientAddress, ForAll, LastEventIdTaken, ShownPath};

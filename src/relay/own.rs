@@ -44,7 +44,10 @@ where
     let (mut parts, body) = request.into_parts();
     let binding = registry.binding(config, &parts, &with.room(&parts));
     let is_named = Asks::names_event_streams(&parts.headers);
-    let last = LastEventId::take(&mut parts, is_named);
+    let mut last = LastEventId::take(&mut parts, config.tag);
+    if let Some(last) = &mut last {
+        last.prove(&config.secret.seal(&binding), &mut parts);
+    }
     let hangup: Option<Hangup> = parts.extensions.remove();
     let mut had_all = false;
     if let Some(last) = &last {
@@ -158,7 +161,10 @@ where
         }
         None => Vec::new(),
     };
-    let body = RelayBody::relayed(told, None, Some((follower, client))).with_hangup(hangup);
+    let about = asking.last.as_ref().and_then(LastEventId::about);
+    let body = RelayBody::relayed(told, None, Some((follower, client)))
+        .with_place_about(about)
+        .with_hangup(hangup);
     Ok(response.map(|()| body))
 }
 

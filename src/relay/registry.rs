@@ -311,6 +311,7 @@ impl<H: History> Registry<H> {
                 (label, config.secret.seal(binding), epoch)
             }
         };
+        let epoch = config.tagged(epoch);
         let bytes = room::of_relay(config, &label, &of, request);
         let held = self
             .reserve_in(relays, bytes, address)

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::asks::Asks;
-use super::catch_up::CatchUp;
+use super::catch_up::{Came, CatchUp};
 use super::collect::collect;
 use super::connect::{First, Source, Template};
 use super::head::Head;
@@ -29,7 +29,7 @@ use super::service::{Relaying, Services};
 use super::shared::{Client, How, Phase, Refusal};
 use super::vary::Vary;
 use super::{Begin, ClientAddress, Hangup, Key, RelayBody, gap, task};
-use crate::history::{Found, History, Log, Reserved, Start};
+use crate::history::{Found, Gap, History, Log, Reserved, Start};
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
 /// looked for anew.
@@ -53,7 +53,7 @@ where
     let (mut parts, body) = request.into_parts();
     let room = with.room(&parts);
     let is_named = asks != Asks::Anything;
-    let last = LastEventId::take(&mut parts, is_named);
+    let mut last = LastEventId::take(&mut parts, with.config.tag);
     // The upstream request is not this connection's alone.
     let hangup: Option<Hangup> = parts.extensions.remove();
     let address = parts
@@ -69,6 +69,9 @@ where
     };
     let key = with.config.key.clone().unwrap_or_default();
     let keyed = Keyed::new(&key, &with.config.secret, &parts, &room, &bytes);
+    if let Some(last) = &mut last {
+        last.prove(&with.config.secret.seal(&keyed.hash), &mut parts);
+    }
     let sharing = Sharing {
         with,
         parts,
@@ -282,11 +285,13 @@ impl<H: History> Sharing<H> {
                         Some(last) if proven.is_none() => {
                             config.metrics.replay(Replay::Unknown);
                             let told = gap::event(&client, &gap::from_the_start(&client));
-                            (told, self.catch_up(&client, 0, last, names, other))
+                            (told, self.catch_up(&client, 0, last, None, names, other))
                         }
                         _ => (Vec::new(), None),
                     };
-                    let body = RelayBody::relayed(told, catch_up, Some((follower, client)));
+                    let about = self.last.as_ref().and_then(LastEventId::about);
+                    let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
+                        .with_place_about(about);
                     return Ok(Joining::Done(response.map(|()| body)));
                 }
             }
@@ -362,20 +367,45 @@ impl<H: History> Sharing<H> {
         }
         let retry = client.retry();
         let told = gap::found(&client, &joined.found);
-        let may_come = last.filter(|_| unknown && ended.is_none());
+        let missed = match joined.found {
+            Found::Some(gap) => Some(gap),
+            Found::NotAsked | Found::All | Found::Unknown(_) => None,
+        };
+        let is_missing = unknown || missed.is_some() && !self.comes_again(&client).await;
+        let may_come = last.filter(|_| is_missing && ended.is_none());
         let names = client.vary().map_or(Vec::new(), Vary::names);
         let catch_up =
-            may_come.and_then(|last| self.catch_up(&client, place, last, &names, service));
-        let body = RelayBody::relayed(told, catch_up, Some((follower, client))).with_retry(retry);
+            may_come.and_then(|last| self.catch_up(&client, place, last, missed, &names, service));
+        let of_another =
+            last.filter(|last| catch_up.is_some() || last.epoch() != Some(client.epoch));
+        let about = of_another.and_then(LastEventId::about);
+        let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
+            .with_retry(retry)
+            .with_place_about(about);
         Joining::Done(head.response(body))
     }
 
-    /// Has the upstream asked what is behind an id that is not known here, if it can be one of the upstream.
+    /// Whether the upstream has set the id that the client came with once more since: then it says of no place.
+    async fn comes_again(&self, client: &Client<H::Log>) -> bool {
+        let upstream = self.last.as_ref().and_then(|last| last.upstream.clone());
+        let Some(upstream) = upstream else {
+            return false;
+        };
+        let (_, joined) = client
+            .log
+            .follow(Start::After(upstream), Instant::now())
+            .await;
+        joined.found == Found::All
+    }
+
+    /// Has the upstream asked what is behind an id that is not known here, or behind which some is missing, if it can be one
+    /// of the upstream.
     fn catch_up<S, B, R>(
         &self,
         client: &Client<H::Log>,
         place: u64,
         last: &LastEventId,
+        missed: Option<Gap>,
         names: &[HeaderName],
         service: S,
     ) -> Option<CatchUp>
@@ -392,9 +422,12 @@ impl<H: History> Sharing<H> {
         let template = Template::new(self.key.for_all(&self.parts, names), Bytes::new());
         Some(CatchUp::begin(
             Arc::clone(client),
-            place,
-            last.id.clone(),
-            upstream,
+            Came {
+                id: last.id.clone(),
+                upstream,
+                place,
+                missed,
+            },
             service,
             template,
             self.with.registry.catch_ups.clone(),

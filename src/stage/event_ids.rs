@@ -18,7 +18,7 @@
 use http::{HeaderName, Method, request, response};
 
 use super::{Outbox, Stage, Times, jitter};
-use crate::wire::{Epoch, Event, EventId, LargeEvent, SequentialId};
+use crate::wire::{Epoch, Event, EventId, IdTag, LargeEvent, SequentialId};
 
 /// Gives an id to each event with data. See the [module docs](self).
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct EventIds {
     last: Option<EventId>,
     /// The last event ID of the upstream; empty when there is none. Copied, so that it pins no chunk.
     upstream: Vec<u8>,
+    /// By whom its ids are written.
+    tag: Option<IdTag>,
     /// Whether answers to other methods than GET get ids too.
     any_method: bool,
     /// The answer to a POST, with which nobody comes back.
@@ -55,6 +57,7 @@ impl EventIds {
             sequence: 0,
             last: None,
             upstream: Vec::new(),
+            tag: None,
             any_method: false,
             is_off: false,
             gives_none: false,
@@ -72,6 +75,14 @@ impl EventIds {
     #[must_use]
     pub fn replacing(mut self) -> Self {
         self.replace = true;
+        self
+    }
+
+    /// Says by whom the ids are written, where others who write such ids stand behind this: theirs are taken for the
+    /// upstream's. Default: nobody in particular, and all ids of this shape are taken for its own.
+    #[must_use]
+    pub fn with_tag(mut self, tag: IdTag) -> Self {
+        self.tag = Some(tag);
         self
     }
 
@@ -127,14 +138,17 @@ impl Stage for EventIds {
         // An upstream need not say it again: until it sets another, this is its last event ID.
         if let Some(id) = request.headers.get(LAST_EVENT_ID) {
             match SequentialId::parse(id.as_bytes()) {
-                Some(ours) => self.remember(ours.upstream.unwrap_or_default()),
-                None => self.remember(id.as_bytes()),
+                Some(id) if IdTag::is_of(self.tag, &id) => {
+                    self.remember(id.upstream.unwrap_or_default());
+                }
+                _ => self.remember(id.as_bytes()),
             }
         }
     }
 
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
-        self.epoch = Epoch::from_bits(jitter::bits());
+        let epoch = Epoch::from_bits(jitter::bits());
+        self.epoch = self.tag.map_or(epoch, |tag| epoch.with_tag(tag));
         self.last = None;
     }
 
@@ -204,6 +218,27 @@ mod tests {
             stage.on_request(&request, &Times::at(Instant::now()));
             let got = given(&mut stage, EventBuilder::new().data("x"));
             assert_eq!(got, "ours 1 row-7");
+        }
+    }
+
+    #[test]
+    fn ids_of_who_stands_behind_are_the_upstreams() {
+        let [own, other] = ["own", "other"].map(IdTag::new);
+        let mut inner = SequentialId {
+            epoch: Epoch::from_bits(1).with_tag(other),
+            sequence: 5,
+            upstream: None,
+        };
+        let behind = inner.to_event_id();
+        inner.epoch = inner.epoch.with_tag(own);
+        inner.upstream = Some(behind.as_bytes());
+        for came_with in [behind.as_bytes(), inner.to_event_id().as_bytes()] {
+            let request = http::Request::get("/").header(LAST_EVENT_ID, came_with);
+            let (request, ()) = request.body(()).unwrap().into_parts();
+            let mut stage = EventIds::sequential().with_tag(own);
+            stage.on_request(&request, &Times::at(Instant::now()));
+            let got = given(&mut stage, EventBuilder::new().data("x"));
+            assert_eq!(got, format!("ours 1 {}", behind.as_bytes().escape_ascii()));
         }
     }
 

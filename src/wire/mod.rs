@@ -58,4 +58,4 @@ pub use large::LargeEvent;
 pub use line::LineEnding;
 #[cfg(feature = "relay")]
 pub(crate) use line::{Kinds, first_block};
-pub use sequential_id::{Epoch, IdCheck, SequentialId};
+pub use sequential_id::{Epoch, IdCheck, IdTag, SequentialId};

@@ -17,6 +17,8 @@ pub struct Epoch {
     len: u8,
 }
 
+/// The letters in front of the digits.
+const MARK: usize = 2;
 const SHORT: usize = 16;
 const LONG: usize = 30;
 const SHORT_MARK: &[u8] = b"ts";
@@ -32,6 +34,21 @@ impl Epoch {
     /// The epoch with these 128 bits: where they are random, whoever knows it was told.
     pub fn from_secret(bits: u128) -> Self {
         Self::write(LONG_MARK, LONG, bits)
+    }
+
+    /// The same epoch, whose first four digits say by whom its ids are written. The others stay.
+    #[must_use]
+    pub fn with_tag(mut self, tag: IdTag) -> Self {
+        let len = usize::from(self.len);
+        self.text[MARK..MARK + TAG].copy_from_slice(&tag.0);
+        let check = checked(&self.text[2..len - 2]);
+        self.text[len - 2..len].copy_from_slice(&check);
+        self
+    }
+
+    /// Whether its ids were written by who has this tag.
+    pub fn has_tag(&self, tag: IdTag) -> bool {
+        self.text[MARK..MARK + TAG] == tag.0
     }
 
     /// Whether it has 128 bits.
@@ -51,9 +68,8 @@ impl Epoch {
         for (place, letter) in text[2..len - 2].iter_mut().enumerate() {
             *letter = digit((bits >> (5 * (digits - 1 - place))) as u64);
         }
-        let check = checksum(&text[2..len - 2]);
-        text[len - 2] = digit(check >> 5);
-        text[len - 1] = digit(check);
+        let check = checked(&text[2..len - 2]);
+        text[len - 2..len].copy_from_slice(&check);
         Epoch {
             text,
             len: len as u8,
@@ -70,10 +86,8 @@ impl Epoch {
             return None;
         };
         let (given, rest) = id.split_at_checked(len)?;
-        let check = checksum(&given[2..len - 2]);
         let valid = given[2..].iter().all(|letter| ALPHABET.contains(letter))
-            && given[len - 2] == digit(check >> 5)
-            && given[len - 1] == digit(check);
+            && given[len - 2..] == checked(&given[2..len - 2]);
         let mut text = [0; LONG];
         text[..len].copy_from_slice(given);
         let len = len as u8;
@@ -85,12 +99,51 @@ fn digit(bits: u64) -> u8 {
     ALPHABET[(bits & 31) as usize]
 }
 
-/// FNV-1a, folded to ten bits.
-fn checksum(text: &[u8]) -> u64 {
-    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+/// The two digits that check these.
+fn checked(digits: &[u8]) -> [u8; 2] {
+    let hash = hash(digits);
+    let check = hash ^ (hash >> 20) ^ (hash >> 40);
+    [digit(check >> 5), digit(check)]
+}
+
+/// FNV-1a.
+fn hash(text: &[u8]) -> u64 {
+    text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash ^ (hash >> 20) ^ (hash >> 40)) & 0x3ff
+    })
+}
+
+/// Says by whom an id was written, where several who write ids stand one behind the other: 20 bits in its [`Epoch`].
+///
+/// Each takes off only what it has written itself, and hands on the ids of those behind it. So two of them need two names,
+/// and one that takes the place of another needs the same. What they write in front of is a good name.
+///
+/// # Example
+///
+/// ```
+/// use tower_sse::wire::{Epoch, IdTag};
+///
+/// let (outer, inner) = (IdTag::new("http://inner:8080"), IdTag::new("http://app:5000"));
+/// let epoch = Epoch::from_bits(0x0123_4567_89ab_cdef).with_tag(outer);
+/// assert!(epoch.has_tag(outer) && !epoch.has_tag(inner));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdTag([u8; TAG]);
+
+const TAG: usize = 4;
+
+impl IdTag {
+    /// The tag of who has this name. Two names have the same in one case of a million.
+    pub fn new(name: impl AsRef<[u8]>) -> Self {
+        let hash = hash(name.as_ref());
+        let bits = hash ^ (hash >> 20) ^ (hash >> 40);
+        IdTag([15, 10, 5, 0].map(|shift| digit(bits >> shift)))
+    }
+
+    /// Whether this id was written by who has this tag. Without one, every id of this shape is taken for one's own.
+    pub(crate) fn is_of(tag: Option<IdTag>, id: &SequentialId<'_>) -> bool {
+        tag.is_none_or(|tag| id.epoch.has_tag(tag))
+    }
 }
 
 /// Proves that an id with an upstream part was written by who knows a secret: 80 bits, as sixteen digits of base 32
@@ -312,6 +365,26 @@ mod tests {
         let short = Epoch::from_bits(0x0123_4567_89ab_cdef);
         assert_eq!(short.as_bytes().len(), 16);
         assert!(!short.is_secret() && Epoch::from_secret(1).is_secret());
+    }
+
+    #[test]
+    fn a_tag_is_in_the_epoch_and_leaves_the_rest_of_it() {
+        let [one, other] = ["http://a:80", "http://b:80"].map(IdTag::new);
+        for epoch in [Epoch::from_bits(7), Epoch::from_secret(7)] {
+            let tagged = epoch.with_tag(one);
+            assert!(tagged.has_tag(one) && !tagged.has_tag(other) && !epoch.has_tag(one));
+            let id = SequentialId {
+                epoch: tagged,
+                sequence: 3,
+                upstream: Some(b"row-7"),
+            };
+            assert_eq!(SequentialId::parse(id.to_event_id().as_bytes()), Some(id));
+            assert_eq!(tagged.with_tag(other), epoch.with_tag(other));
+        }
+        let differ: std::collections::HashSet<_> = (0..1000)
+            .map(|port| IdTag::new(format!("http://127.0.0.1:{port}")).0)
+            .collect();
+        assert!(differ.len() > 995, "{}", differ.len());
     }
 
     #[test]

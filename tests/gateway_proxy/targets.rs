@@ -174,3 +174,48 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(payload);
     frame
 }
+
+#[tokio::test]
+async fn a_last_event_id_in_the_query_reaches_the_upstream_in_its_field() {
+    let (url, mut heads) = telltale().await;
+    const STREAM: &str = "Accept: text/event-stream\r\n";
+    const NEWER: &str = "Accept: text/event-stream\r\nLast-Event-ID: row-8\r\n";
+    for flags in [
+        &[][..],
+        &["--ids", "off"],
+        &["--share", "on"],
+        &["--resume", "on"],
+    ] {
+        let gateway = Gateway::with(&url, flags, &[]);
+        for (target, lines, sent, id) in [
+            (
+                "/a?x=1&lastEventId=row%2D7",
+                STREAM,
+                "/a?x=1",
+                &["row-7"][..],
+            ),
+            ("/a?LAST_EVENT_ID=row-7&y", STREAM, "/a?y", &["row-7"]),
+            ("/a?Last-Event-ID=row-7", STREAM, "/a", &["row-7"]),
+            ("/a?lastEventID=row-7", NEWER, "/a", &["row-8"]),
+            ("/json?last_event_id=5", "", "/json?last_event_id=5", &[]),
+            ("/a?event_id=5", STREAM, "/a?event_id=5", &[]),
+        ] {
+            let mut client = Wire::connect(gateway.address).await;
+            client
+                .send(format!(
+                    "GET {target} HTTP/1.1\r\nHost: h\r\n{lines}Connection: close\r\n\r\n"
+                ))
+                .await;
+            assert!(client.rest().await.ends_with("ok"));
+            let head = heads.recv().await.expect("a request");
+            let is_shared = flags.contains(&"--share") && !lines.is_empty();
+            assert!(
+                head.starts_with(&format!("GET {sent} ")),
+                "{flags:?} {head}"
+            );
+            // What nobody proves is not asked for on behalf of all.
+            let id = if is_shared { &[] } else { id };
+            assert_eq!(field(&head, "last-event-id"), id, "{flags:?} {target}");
+        }
+    }
+}

@@ -15,9 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Begin, ClientAddress, Key, OnLeave, RelayLayer};
+use tower_sse::wire::{Epoch, SequentialId};
 
-use crate::client::{app, get, numbers, send};
-use crate::upstream::upstream;
+use crate::client::{App, Client, app, get, numbers, send};
+use crate::upstream::{Call, Stream, upstream};
 
 /// A stream that says whose it is, and then nothing.
 fn stream_of(whose: &str) -> Response {
@@ -266,6 +267,155 @@ async fn a_catch_up_that_gives_nothing_is_a_gap() {
         assert_eq!(stranger.text().await, "1");
         assert!(!stranger.last_id.contains("77"));
     }
+}
+
+/// Three events are kept, of ten, and a client comes back that has had the first.
+async fn with_what_is_not_kept(
+    calls: &mut tokio::sync::mpsc::Receiver<Call>,
+    app: &App,
+) -> (Stream, Client, Call) {
+    let first = send(app, get("/events"), "");
+    let shared = calls.recv().await.unwrap().open();
+    let mut first = first.client().await;
+    shared.events([1], true).await;
+    assert_eq!(first.text().await, "1");
+    let id = first.last_id.clone();
+    for number in 2..=10 {
+        shared.events([number], true).await;
+        assert_eq!(first.text().await, number.to_string());
+    }
+    let back = send(app, get("/events").header("last-event-id", id), "");
+    let back = back.client().await;
+    let own = calls.recv().await.unwrap();
+    assert_eq!(own.last_event_id(), Some("1"));
+    (shared, back, own)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_kept_any_more_is_asked_for_and_given_once_and_in_order() {
+    let (fake, mut calls) = upstream();
+    let history = MemoryHistory::new().with_events(3);
+    let app = app(
+        &RelayLayer::shared(Key::default()).with_history(history),
+        &fake,
+    );
+    let (shared, mut back, own) = with_what_is_not_kept(&mut calls, &app).await;
+    let own = own.open();
+    own.send("retry: 10\n\n:hello\n\n").await;
+    own.events(2..=10, true).await;
+    assert_eq!(back.texts(9).await, numbers(2..=10));
+    own.cancelled().await;
+    shared.events(11..=12, true).await;
+    assert_eq!(back.texts(2).await, numbers(11..=12));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_upstream_has_no_more_either_is_told_with_its_number() {
+    for begins_at in [None, Some(8), Some(10)] {
+        let (fake, mut calls) = upstream();
+        let history = MemoryHistory::new().with_events(3);
+        let app = app(
+            &RelayLayer::shared(Key::default()).with_history(history),
+            &fake,
+        );
+        let (shared, mut back, own) = with_what_is_not_kept(&mut calls, &app).await;
+        let own = own.open();
+        own.send(":hello\n\n").await;
+        if let Some(begins_at) = begins_at {
+            own.events(begins_at..=10, true).await;
+        }
+        let expected = ["stream-gap:6", "8", "9", "10"];
+        assert_eq!(back.texts(4).await, expected, "{begins_at:?}");
+        shared.events([11], true).await;
+        assert_eq!(back.text().await, "11");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_from_elsewhere_is_told_before_what_it_may_have_had() {
+    let id = SequentialId {
+        epoch: Epoch::from_bits(7),
+        sequence: 9,
+        upstream: Some(b"7"),
+    };
+    let id = String::from_utf8(id.to_event_id().as_bytes().to_vec()).unwrap();
+    for (came_with, has_id, expected) in [
+        (&*id, false, &["stream-gap:null", "8", "9"][..]),
+        (&*id, true, &["8", "9"]),
+        // The upstream's own says where the client is.
+        ("7", false, &["8", "9"]),
+    ] {
+        let (fake, mut calls) = upstream();
+        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let waiting = send(&app, get("/events").header("last-event-id", came_with), "");
+        let _shared = calls.recv().await.unwrap().open();
+        let mut client = waiting.client().await;
+        let own = calls.recv().await.unwrap();
+        assert_eq!(own.last_event_id(), Some("7"));
+        let own = own.open();
+        own.events([8], has_id).await;
+        own.events([9], true).await;
+        assert_eq!(client.texts(expected.len()).await, expected, "{came_with}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_the_upstream_sets_again_and_again_is_not_asked_with() {
+    let (fake, mut calls) = upstream();
+    let history = MemoryHistory::new().with_events(3);
+    let app = app(
+        &RelayLayer::shared(Key::default()).with_history(history),
+        &fake,
+    );
+    let first = send(&app, get("/events"), "");
+    let shared = calls.recv().await.unwrap().open();
+    let mut first = first.client().await;
+    let mut id = String::new();
+    for number in 1..=10 {
+        shared.send(format!("id: one\ndata: {number}\n\n")).await;
+        assert_eq!(first.text().await, number.to_string());
+        if number == 1 {
+            id = first.last_id.clone();
+        }
+    }
+    let mut back = send(&app, get("/events").header("last-event-id", id), "")
+        .client()
+        .await;
+    assert_eq!(back.texts(2).await, ["stream-gap:6", "8"]);
+    assert!(calls.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_catches_up_where_only_heartbeats_come_has_missed_nothing() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::shared(Key::default()), &fake);
+    let waiting = send(&app, get("/events").header("last-event-id", "5"), "");
+    let shared = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    let own = calls.recv().await.unwrap().open();
+    for _ in 0..20 {
+        for stream in [&shared, &own] {
+            stream.try_send(":hb\n\n").await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    shared.events([6], true).await;
+    assert_eq!(client.text().await, "6");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_began_with_a_comment_is_met_at_its_first_event() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::shared(Key::default()), &fake);
+    let waiting = send(&app, get("/events").header("last-event-id", "5"), "");
+    let shared = calls.recv().await.unwrap().open();
+    let mut client = waiting.client().await;
+    let own = calls.recv().await.unwrap().open();
+    for stream in [&shared, &own] {
+        stream.send("retry: 10\n\n:hello\n\n").await;
+        stream.events(6..=7, true).await;
+    }
+    assert_eq!(client.texts(2).await, numbers(6..=7));
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,11 +22,12 @@
 //! # What an upstream cannot promise
 //!
 //! One that begins with what comes next does not say what it left out. If it sets ids, the relay cannot know that their
-//! `Last-Event-ID` was ignored, so numbers may jump. If it sets none, a gap event says that some may be missing. One that
-//! begins anew gives its events again; those that are kept no more come with new numbers, so there only the relay's ids are
-//! checked. One that has ids on some events only may give those without again, behind the last that has one, when
-//! another relay asks or where they are not kept. A client whose id another relay does not reach in time is told that
-//! nobody knows what it missed, and goes on where that relay is, which may be behind it.
+//! `Last-Event-ID` was ignored, so numbers may jump. If it sets none, a gap event says that some may be missing. One
+//! that begins anew gives its events again; those that are kept no more come with new numbers, so there only the
+//! relay's ids are checked. One that has ids on some events only may give those without again, behind the last that has
+//! one: where a relay asks again and they are not kept any more, untold; where another relay asks, behind a gap event.
+//! A client whose id another relay does not reach in time is told that nobody knows what it missed, and goes on where
+//! that relay is, which may be behind it.
 //!
 //! # To see it again
 //!

@@ -54,7 +54,25 @@ impl Gateway {
         Self::listening("exec", upstream, "127.0.0.1:0", flags, environment)
     }
 
+    /// Kills it, and starts another where it was.
+    pub(crate) fn succeeded_by(self, upstream: &str, flags: &[&str]) -> Self {
+        let listen = self.address.to_string();
+        drop(self);
+        Self::listening_on(&listen, "exec", upstream, "off", flags, &[])
+    }
+
     fn listening(
+        start: &str,
+        upstream: &str,
+        admin: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::listening_on("127.0.0.1:0", start, upstream, admin, flags, environment)
+    }
+
+    fn listening_on(
+        listen: &str,
         start: &str,
         upstream: &str,
         admin: &str,
@@ -65,7 +83,7 @@ impl Gateway {
             .args(["-c", &format!("{start} \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_sse-gateway"))
             .args(["--upstream", upstream])
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", admin])
+            .args(["--listen", listen, "--admin-listen", admin])
             .args(flags)
             .env("NO_COLOR", "1")
             .envs(environment.iter().copied())

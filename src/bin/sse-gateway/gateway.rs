@@ -175,7 +175,7 @@ fn routes(
             NoAnswer::Close | NoAnswer::Hold => route.stream.retry_statuses.clone(),
         };
         let proxy = Proxy::new(client, route.head_timeout, retry_statuses, shutdown.clone());
-        let upstream = UpstreamSide::new(proxy, &route.name);
+        let upstream = UpstreamSide::new(proxy, &route.name, route.id_tag());
         let relay = relays.layer(route);
         let drain = stack::drain(drain, config);
         let stack = stack::build(route, upstream, relay, drain, streams)?;

@@ -1,17 +1,18 @@
 //! What the upstream is told of where a client was.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tower_sse::wire::SequentialId;
+use tower_sse::wire::{IdTag, SequentialId};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Takes ids that are ours out of `Last-Event-ID`. What the upstream's own last id was stands behind the dot
-/// of such an id, and is sent in its place; an id of the upstream stays as it is.
-pub(crate) fn to_upstream(headers: &mut HeaderMap) {
+/// Takes ids that are ours, by their tag, out of `Last-Event-ID`. What the upstream's own last id was stands behind the dot
+/// of such an id, and is sent in its place; an id of the upstream stays as it is, also where that is a gateway too.
+pub(crate) fn to_upstream(headers: &mut HeaderMap, tag: IdTag) {
     let Some(id) = headers.get(&LAST_EVENT_ID) else {
         return;
     };
-    let Some(ours) = SequentialId::parse(id.as_bytes()) else {
+    let ours = SequentialId::parse(id.as_bytes());
+    let Some(ours) = ours.filter(|id| id.epoch.has_tag(tag)) else {
         return;
     };
     let upstream = ours
@@ -29,17 +30,23 @@ mod tests {
 
     use super::*;
 
+    const UPSTREAM: &str = "http://app:5000";
+
     fn sent(id: &[u8]) -> Option<HeaderValue> {
         let mut headers = HeaderMap::new();
         let id = HeaderValue::from_bytes(id).expect("a header value");
         headers.insert(LAST_EVENT_ID, id);
-        to_upstream(&mut headers);
+        to_upstream(&mut headers, IdTag::new(UPSTREAM));
         headers.remove(LAST_EVENT_ID)
     }
 
     fn ours(upstream: Option<&[u8]>) -> Vec<u8> {
+        written_before(UPSTREAM, upstream)
+    }
+
+    fn written_before(name: &str, upstream: Option<&[u8]>) -> Vec<u8> {
         let id = SequentialId {
-            epoch: Epoch::from_bits(7),
+            epoch: Epoch::from_bits(7).with_tag(IdTag::new(name)),
             sequence: 12,
             upstream,
         };
@@ -62,6 +69,17 @@ mod tests {
             sent(&ours(Some(text))).as_ref().map(HeaderValue::as_bytes),
             Some(text)
         );
+    }
+
+    #[test]
+    fn those_of_a_gateway_behind_us_stay_and_come_out_of_ours() {
+        for upstream in [None, Some(&b"row-7"[..])] {
+            let behind = written_before("http://another", upstream);
+            for id in [behind.clone(), ours(Some(&behind))] {
+                let sent = sent(&id);
+                assert_eq!(sent.as_ref().map(HeaderValue::as_bytes), Some(&behind[..]));
+            }
+        }
     }
 
     #[test]

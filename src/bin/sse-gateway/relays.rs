@@ -50,6 +50,7 @@ impl Relays {
             .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_comment_blocks(route.stream.heartbeat_frame == HeartbeatFrame::Block)
+            .with_tag(route.id_tag())
             .with_max_event_bytes(route.stream.max_event_bytes)
             .with_request_timeout(route.head_timeout)
             .with_secret(self.secret.for_name(&route.name))

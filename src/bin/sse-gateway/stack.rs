@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tower_layer::Layer;
 use tower_service::Service;
 use tower_sse::history::{MemoryHistory, MemoryLog};
-use tower_sse::relay::{RelayBody, RelayService};
+use tower_sse::relay::{RelayBody, RelayService, move_last_event_id_to_header};
 use tower_sse::stage::{
     BrokenEnds, Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime,
     Metrics, NoBuffering, Retry,
@@ -95,7 +95,9 @@ pub(crate) fn build(
         stream
             .retry
             .map(|time| Retry::after(time).with_jitter(stream.retry_jitter)),
-        event_ids.filter(|_| own),
+        event_ids
+            .filter(|_| own)
+            .map(|ids| ids.with_tag(route.id_tag())),
         idle_timeout
             .clone()
             .filter(|_| own)
@@ -140,6 +142,10 @@ impl Stack {
         &self,
         request: Request<Incoming>,
     ) -> Pin<Box<dyn Future<Output = Result<Response<StackBody>, Infallible>> + Send>> {
+        let (mut head, body) = request.into_parts();
+        // The stages look for it in its field.
+        move_last_event_id_to_header(&mut head);
+        let request = Request::from_parts(head, body);
         match self {
             Stack::Plain(stack) => {
                 let response = stack.clone().call(request.map(ClientBody::Coming));

@@ -11,6 +11,7 @@ use http::{HeaderValue, Request, Response, header};
 use metrics::{Counter, counter, describe_counter};
 use tower_service::Service;
 use tower_sse::relay::{ForAll, LastEventIdTaken};
+use tower_sse::wire::IdTag;
 
 use crate::client_address::ClientAddress;
 use crate::client_body::ClientBody;
@@ -28,6 +29,7 @@ const CONNECTS: &str = "sse_upstream_connects_total";
 #[derive(Clone)]
 pub(crate) struct UpstreamSide {
     proxy: Proxy,
+    tag: IdTag,
     counts: Arc<Counts>,
 }
 
@@ -37,13 +39,15 @@ struct Counts {
 }
 
 impl UpstreamSide {
-    pub(crate) fn new(proxy: Proxy, route: &str) -> Self {
+    /// `tag` is that of the ids that are given on the route.
+    pub(crate) fn new(proxy: Proxy, route: &str, tag: IdTag) -> Self {
         describe_counter!(
             CONNECTS,
             "Requests to the upstream, by whether a response head came, or why not."
         );
         UpstreamSide {
             proxy,
+            tag,
             counts: Arc::new(Counts {
                 route: route.to_owned(),
                 answered: connects(route, "ok"),
@@ -70,7 +74,7 @@ impl Service<Request<ClientBody>> for UpstreamSide {
         let for_all = extensions.get::<ForAll>().is_some();
         // A relay that has looked at the id has put the upstream's own in already.
         if extensions.get::<LastEventIdTaken>().is_none() {
-            last_event_id::to_upstream(request.headers_mut());
+            last_event_id::to_upstream(request.headers_mut(), self.tag);
         }
         if for_all {
             // What is one client's own is not for the others.

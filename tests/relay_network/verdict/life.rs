@@ -20,7 +20,7 @@ struct Reader {
     place: Option<(String, u64)>,
     /// A gap event came behind the last event.
     told: bool,
-    /// The relay is another one than that of the last event, or has dropped some.
+    /// The relay is that of the last event, and has dropped some.
     may_repeat: bool,
     /// The number in the last id of the upstream's, this event's own not counted.
     upstream_before: Option<u64>,
@@ -104,7 +104,6 @@ impl Reader {
             // By an upstream request of its own, until it is where a relay is.
             let upstream = id.upstream.ok_or("nobody gave that id")?;
             self.caught_up = Some(upstream.to_vec());
-            self.may_repeat |= is_first;
             self.upstream_before = self.upstream.or(self.upstream_before);
             self.place = None;
             self.upstream = number_of_id(upstream);
@@ -151,7 +150,7 @@ impl Reader {
                 sums.moves += 1;
             }
         }
-        self.may_repeat |= !same || relay.evicted > 0;
+        self.may_repeat |= same && relay.evicted > 0;
         self.upstream_before = self.upstream.or(self.upstream_before);
         self.place = Some((epoch, id.sequence));
         self.upstream = id.upstream.and_then(number_of_id);
@@ -173,8 +172,7 @@ impl Reader {
         if let Some(last) = self.number {
             let is_next = match kind {
                 Kind::Resumes | Kind::NoIds => number == last + 1 || number > last && self.told,
-                // What has no id may come again behind the last that has one: from another relay, or where it was not
-                // kept any more.
+                // What has no id may come again behind the last that has one, where it was not kept any more.
                 Kind::ResumesSome => {
                     let known = match self.may_repeat {
                         true => self.upstream_before.unwrap_or(0).min(last),

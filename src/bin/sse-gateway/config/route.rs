@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::Method;
+use tower_sse::wire::IdTag;
 
 use super::StreamSettings;
 use super::pattern::PathPattern;
@@ -31,6 +32,12 @@ pub(crate) enum Matcher {
 }
 
 impl Route {
+    /// What marks the ids that are given on this route. Its upstream names it: that of a gateway behind this one is another,
+    /// that of a successor is the same.
+    pub(crate) fn id_tag(&self) -> IdTag {
+        IdTag::new(self.upstream.trim_end_matches('/'))
+    }
+
     /// Whether this route takes the request. `path` is as it came on the wire: it is not decoded, and `..` is a segment
     /// like others.
     ///
