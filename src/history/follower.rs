@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use super::log::{Inner, State};
-use super::ring::Place;
+use super::ring::{Entry, Place, Ring};
 use super::{Follow, Gap, Read, Skip};
 
 /// A place in a [`MemoryLog`](super::MemoryLog), and nothing else: no event is queued for it.
@@ -63,23 +63,19 @@ impl Follow for MemoryFollower {
             }
             return Poll::Pending;
         };
-        let until = if begin < self.live {
-            self.live
+        let (bytes, end) = if let Some(bytes) = state.joined_from(begin, self.live) {
+            self.read_up_to = state.ring.sequence();
+            (bytes, state.ring.next())
         } else {
-            u64::MAX
-        };
-        let mut end = begin + 1;
-        let mut len = first.bytes.len();
-        while let Some(entry) = state.ring.entry(end).filter(|_| end < until) {
-            let skipped = begin < self.live && !entry.has_data;
-            if skipped || len + entry.bytes.len() > JOIN_UP_TO {
-                break;
+            let (end, len) = span(&state.ring, begin, self.live, first);
+            if end - begin == 1 {
+                self.read_up_to = first.sequence;
+                (first.bytes.clone(), end)
+            } else {
+                self.read_up_to = state.ring.sequence_before(end);
+                (joined(log, &mut state, begin, end, len), end)
             }
-            len += entry.bytes.len();
-            end += 1;
-        }
-        let bytes = read(log, &mut state, begin, end, len);
-        self.read_up_to = state.ring.sequence_before(end);
+        };
         move_to(state, self.slot, end);
         let replayed = if begin < self.live { end - begin } else { 0 };
         Poll::Ready(Read::Events { bytes, replayed })
@@ -135,14 +131,24 @@ fn move_to(mut state: MutexGuard<'_, State>, slot: usize, position: u64) {
     }
 }
 
-fn read(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
-    if end - begin == 1 {
-        return state
-            .ring
-            .entry(begin)
-            .map(|e| e.bytes.clone())
-            .unwrap_or_default();
+/// Up to where a follower reads that begins with this entry, and how many bytes that is.
+#[inline]
+fn span(ring: &Ring, begin: u64, live: u64, first: &Entry) -> (u64, usize) {
+    let until = if begin < live { live } else { u64::MAX };
+    let mut end = begin + 1;
+    let mut len = first.bytes.len();
+    while let Some(entry) = ring.entry(end).filter(|_| end < until) {
+        let skipped = begin < live && !entry.has_data;
+        if skipped || len + entry.bytes.len() > JOIN_UP_TO {
+            break;
+        }
+        len += entry.bytes.len();
+        end += 1;
     }
+    (end, len)
+}
+
+fn joined(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> Bytes {
     if let Some((from, to, bytes)) = &state.joined {
         if (*from, *to) == (begin, end) {
             return bytes.clone();

@@ -347,6 +347,14 @@ impl State {
         self.ring.cost() + joined
     }
 
+    /// All from this position on, if another follower has joined it already, and none of it is to be skipped.
+    #[inline]
+    pub(super) fn joined_from(&self, begin: u64, live: u64) -> Option<Bytes> {
+        let (from, to, bytes) = self.joined.as_ref()?;
+        let is_all = (*from, *to) == (begin, self.ring.next());
+        (is_all && begin >= live).then(|| bytes.clone())
+    }
+
     pub(super) fn leave(&mut self, slot: usize) {
         self.readers.leave(slot);
         if self.readers.len() <= 1 {
