@@ -148,7 +148,8 @@ where
     let template = asking.template;
     tokio::spawn(task::run(relay, registry.clone(), other, template, source));
     let told = match &asking.last {
-        Some(_) if had_all => {
+        // Without an id of the upstream nobody knows what it has sent since.
+        Some(last) if had_all && last.upstream.is_some() => {
             config.metrics.replay(Replay::Hit);
             Vec::new()
         }
