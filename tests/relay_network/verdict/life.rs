@@ -161,8 +161,8 @@ impl Reader {
     fn by_number(&mut self, kind: Kind, event: &Dispatched) -> Result<(), String> {
         if event.event_type == "stream-gap" {
             self.told = true;
-            let may_repeat = matches!(kind, Kind::Resumes | Kind::ResumesSome | Kind::Live);
-            if may_repeat && event.data == "null" {
+            let resumes = matches!(kind, Kind::Resumes | Kind::ResumesSome);
+            if resumes && event.data == "null" {
                 // The relay does not know its id, or not yet, and may be behind it.
                 self.number = None;
             }
