@@ -1,9 +1,10 @@
 //! Brings a client to where a relay is, by an upstream request of its own.
 //!
 //! A client may come with an id that the relay's history does not know: of another instance, of an earlier process, or made
-//! up; or with one behind which some is not kept any more. What the upstream makes of that id is this client's own affair, and must not decide what others are given. So the
-//! relay's request is left alone, and the upstream is asked once more, for this client, from its id on. It is given what
-//! comes until an event comes that the history has: there it goes on as all others do, once and in order.
+//! up; or with one behind which some is not kept any more. What the upstream makes of that id is this client's own affair,
+//! and must not decide what others are given. So the relay's request is left alone, and the upstream is asked once more,
+//! for this client, from its id on. It is given what comes until an event comes that the history has: there it goes on as
+//! all others do, once and in order.
 
 use std::cmp::Ordering;
 use std::future::poll_fn;
@@ -31,6 +32,8 @@ use crate::wire::{Decoded, Decoder, Epoch, Event, LargeEvent, SequentialId};
 /// A client that is not yet where the relay is.
 pub(super) struct CatchUp {
     id: Vec<u8>,
+    /// What of it is the upstream's.
+    came_with: Bytes,
     from: mpsc::Receiver<Step>,
     /// The id of the upstream of what it was given last.
     given: Option<Bytes>,
@@ -120,18 +123,20 @@ impl CatchUp {
             missed,
         } = came;
         let is_known = missed.is_some();
+        let came_with = Bytes::from(upstream);
+        let asked_with = came_with.clone();
         let (to, from) = mpsc::channel(1);
         tokio::spawn(async move {
             let closed = to.clone();
             let asking = async move {
                 let turn = timeout(TURN, turns.acquire_owned()).await;
                 let Ok(Ok(turn)) = turn else { return };
-                let request = template.request(Some(&upstream));
+                let request = template.request(Some(&asked_with));
                 let ask = Asking {
                     relay,
                     place,
                     is_known,
-                    came_with: upstream.into(),
+                    came_with: asked_with,
                     to,
                     _turn: turn,
                     events: 0,
@@ -144,6 +149,7 @@ impl CatchUp {
         });
         CatchUp {
             id,
+            came_with,
             from,
             given: None,
             is_exact: true,
@@ -179,7 +185,13 @@ impl CatchUp {
                 }
                 Some(Step::Nothing) => return Poll::Ready(Caught::Up),
                 Some(Step::Met) => {}
-                None if self.given.is_none() => return Poll::Ready(self.given_up(follower)),
+                None if self.given.is_none() => {
+                    // It was given that much already, when it was here before.
+                    if self.missed.is_some() || !relay.has_given_ahead(&self.came_with) {
+                        return Poll::Ready(self.given_up(follower));
+                    }
+                    self.given = Some(self.came_with.clone());
+                }
                 None => {}
             }
             let given = self.given.as_deref().unwrap_or(&self.id);
@@ -215,6 +227,10 @@ impl CatchUp {
         };
         if let Some(gap) = follower.seek_past(given) {
             return Poll::Ready(Caught::Past(gap));
+        }
+        if order(given, given).is_some() {
+            // All that the relay has is older, and need not be held for it.
+            follower.skip(Skip::ToLatest);
         }
         while sleep.as_mut().poll(cx).is_ready() {
             if self.turns_left == 0 || !is_behind(relay, given) {
@@ -349,6 +365,9 @@ impl<L: Log> Asking<L> {
                 quiet = Instant::now() + QUIET;
             }
             self.bytes += out.len();
+            if let Some(last) = last.as_ref().filter(|_| !met) {
+                self.relay.gave_ahead(last);
+            }
             let events = Step::Events(out.into(), last.clone(), is_exact);
             if !matches!(&events, Step::Events(bytes, ..) if bytes.is_empty())
                 && self.to.send(events).await.is_err()

@@ -1,9 +1,10 @@
 //! What a relay's task and its clients share.
 
+use std::cmp;
 use std::future::pending;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
@@ -17,7 +18,7 @@ use super::idle::Idle;
 use super::secret::Hash;
 use super::vary::Vary;
 use super::{OnLeave, SlowClient, UpstreamState};
-use crate::history::{Log, Reserved, Seal, Stats};
+use crate::history::{Log, Reserved, Seal, Stats, order};
 use crate::wire::Epoch;
 
 pub(super) struct Relay<L> {
@@ -46,6 +47,8 @@ pub(super) struct Relay<L> {
     has_given: AtomicBool,
     /// What of the budget it holds beside its events.
     held: Mutex<Reserved>,
+    /// The furthest id of the upstream that a client was given ahead of the log, by a request of its own.
+    given_ahead: Mutex<Option<Bytes>>,
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
@@ -170,6 +173,7 @@ impl<L> Relay<L> {
             ids: AtomicU8::new(0),
             has_given: AtomicBool::new(false),
             held: Mutex::new(held),
+            given_ahead: Mutex::new(None),
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
@@ -371,6 +375,35 @@ impl<L> Relay<L> {
             SlowClient::Disconnect => self.places.look_after(&self.log).await,
             SlowClient::Skip | SlowClient::Latest => pending().await,
         }
+    }
+
+    /// A client was given the event with this id of the upstream by a request of its own.
+    pub(super) fn gave_ahead(&self, upstream: &Bytes) {
+        let mut known = self.given_ahead();
+        let is_further = known
+            .as_deref()
+            .is_none_or(|known| order(upstream, known) != Some(cmp::Ordering::Less));
+        if is_further {
+            *known = Some(upstream.clone());
+        }
+    }
+
+    /// Whether some client was given the event with this id, or one behind it, before the log had it.
+    pub(super) fn has_given_ahead(&self, upstream: &[u8]) -> bool {
+        let known = self.given_ahead();
+        let order = known.as_deref().and_then(|known| order(upstream, known));
+        order.is_some_and(cmp::Ordering::is_le)
+    }
+
+    /// The upstream counts anew: what was given by its earlier ids says nothing of those to come.
+    pub(super) fn begins_anew(&self) {
+        *self.given_ahead() = None;
+    }
+
+    fn given_ahead(&self) -> MutexGuard<'_, Option<Bytes>> {
+        self.given_ahead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -280,6 +280,7 @@ where
                 if !drafts.is_empty() {
                     let written = pace::write(&self.relay, drafts).await;
                     if std::mem::take(&mut self.reading.has_begun_anew) {
+                        self.relay.begins_anew();
                         self.reading.counted_from = written.first;
                     }
                     if let Some(position) = written.last_id {

@@ -246,6 +246,46 @@ async fn who_was_given_more_than_a_slow_relay_has_goes_on_behind_that() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_ahead_of_a_relay_and_comes_back_is_not_taken_back() {
+    for comes_to_it in [true, false] {
+        let (fake, mut calls) = upstream();
+        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let first = send(&app, get("/events"), "");
+        let shared = calls.recv().await.unwrap().open();
+        let mut first = first.client().await;
+        shared.events(1..=5, true).await;
+        assert_eq!(first.texts(5).await, numbers(1..=5));
+
+        let of_another = get("/events").header("last-event-id", "of-another-3");
+        let mut ahead = send(&app, of_another, "").client().await;
+        let own = calls.recv().await.unwrap().open();
+        own.events(8..=9, true).await;
+        assert_eq!(ahead.texts(2).await, numbers(8..=9));
+        let back = get("/events").header("last-event-id", &ahead.last_id);
+        drop((ahead, own));
+
+        // Its next request of its own gives nothing.
+        let mut back = send(&app, back, "").client().await;
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), Some("9"));
+        drop(call.answer(503, &[]));
+        for number in 6..=8 {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            shared.events([number], true).await;
+            assert_eq!(first.text().await, number.to_string());
+            assert!(back.is_silent().await, "it had {number}");
+        }
+        if comes_to_it {
+            shared.events(9..=10, true).await;
+            assert_eq!(back.text().await, "10", "nothing is missing");
+        } else {
+            shared.events([10], true).await;
+            assert_eq!(back.texts(2).await, ["stream-gap:null", "10"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_catch_up_that_gives_nothing_is_a_gap() {
     for (status, kind) in [
         (204, "text/plain"),
