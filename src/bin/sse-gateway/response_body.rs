@@ -1,15 +1,12 @@
 //! The body of a response that leaves the proxy.
 
 use std::error::Error;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
 
 use crate::expect::Gate;
 use crate::limiter;
@@ -29,12 +26,7 @@ enum Kind {
     Empty,
     Text(Bytes),
     Upstream(UpstreamBody, UpstreamClient),
-    /// It fails when the time is over.
-    Failed(Option<BoxError>, Pin<Box<Sleep>>),
 }
-
-/// So long the server has to write what came before the upstream failed: it drops what it has not written by then.
-const LAST_BYTES: Duration = Duration::from_millis(100);
 
 impl ProxyBody {
     pub(crate) fn empty() -> Self {
@@ -75,10 +67,10 @@ impl Body for ProxyBody {
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
+        let this = self.get_mut();
         match &mut this.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Text(text) => {
@@ -93,8 +85,8 @@ impl Body for ProxyBody {
                         let (upstream, suppressed) = (client.upstream(), limiter::told(suppressed));
                         tracing::warn!(%upstream, %error, suppressed, "the upstream failed in the middle of a response");
                     }
-                    this.kind = Kind::Failed(Some(error.into()), Box::pin(sleep(LAST_BYTES)));
-                    self.poll_frame(cx)
+                    this.kind = Kind::Empty;
+                    Poll::Ready(Some(Err(error.into())))
                 }
                 Poll::Ready(None) => {
                     this.kind = Kind::Empty;
@@ -102,17 +94,13 @@ impl Body for ProxyBody {
                 }
                 Poll::Pending => Poll::Pending,
             },
-            Kind::Failed(error, time) => {
-                ready!(time.as_mut().poll(cx));
-                Poll::Ready(error.take().map(Err))
-            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Text(_) | Kind::Failed(..) => false,
+            Kind::Text(_) => false,
             Kind::Upstream(body, _) => body.is_end_stream(),
         }
     }
@@ -122,7 +110,6 @@ impl Body for ProxyBody {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
             Kind::Upstream(body, _) => body.size_hint(),
-            Kind::Failed(..) => SizeHint::default(),
         }
     }
 }
