@@ -7,7 +7,7 @@ use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, Secret, SlowClient
 
 use super::relay::GapEvent;
 use super::setting::{Bare, Scope, Setting};
-use super::value;
+use super::{value, value_relay};
 
 pub(crate) static SHARE: Setting<Option<Key>> = Setting {
     key: "share",
@@ -18,7 +18,7 @@ pub(crate) static SHARE: Setting<Option<Key>> = Setting {
     about: "Give GET requests with one key one upstream stream; on: host, path, query, fields.",
     scope: Scope::Route,
     bare: Bare::Booleans,
-    parse: value::share,
+    parse: value_relay::share,
 };
 
 pub(crate) static IGNORE: Setting<Vec<HeaderName>> = Setting {
@@ -30,7 +30,7 @@ pub(crate) static IGNORE: Setting<Vec<HeaderName>> = Setting {
     about: "Request fields that are neutral to a shared stream, beside those that always are.",
     scope: Scope::Route,
     bare: Bare::Lists,
-    parse: value::field_names_or_off,
+    parse: value_relay::field_names_or_off,
 };
 
 pub(crate) static SHARE_PRIVATE: Setting<bool> = Setting {
@@ -54,7 +54,7 @@ pub(crate) static RESUME: Setting<Option<Vec<String>>> = Setting {
     about: "Let a client go on with its own stream when it comes back with its last event id.",
     scope: Scope::Route,
     bare: Bare::Booleans,
-    parse: value::resume,
+    parse: value_relay::resume,
 };
 
 pub(crate) static SECRET_FILE: Setting<Option<Secret>> = Setting {
@@ -66,7 +66,7 @@ pub(crate) static SECRET_FILE: Setting<Option<Secret>> = Setting {
     about: "A file with 32 random bytes or more: ids are known again after a restart.",
     scope: Scope::Gateway,
     bare: Bare::Nothing,
-    parse: value::secret_file_or_off,
+    parse: value_relay::secret_file_or_off,
 };
 
 pub(crate) static MAX_RELAYS: Setting<usize> = Setting {
@@ -78,7 +78,7 @@ pub(crate) static MAX_RELAYS: Setting<usize> = Setting {
     about: "How many streams of a route are shared or resumable at a time; others pass.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::relays,
+    parse: value_relay::relays,
 };
 
 pub(crate) static MAX_IDLE_RELAYS: Setting<usize> = Setting {
@@ -90,7 +90,7 @@ pub(crate) static MAX_IDLE_RELAYS: Setting<usize> = Setting {
     about: "How many of these may be without a client; then the oldest ends.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::relays,
+    parse: value_relay::relays,
 };
 
 pub(crate) static MAX_IDLE_RELAYS_PER_CLIENT: Setting<usize> = Setting {
@@ -102,7 +102,7 @@ pub(crate) static MAX_IDLE_RELAYS_PER_CLIENT: Setting<usize> = Setting {
     about: "How many of these one client address (IPv6: one /64) may leave behind.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::relays,
+    parse: value_relay::relays,
 };
 
 pub(crate) static HISTORY_EVENTS: Setting<Option<usize>> = Setting {
@@ -114,7 +114,7 @@ pub(crate) static HISTORY_EVENTS: Setting<Option<usize>> = Setting {
     about: "How many events of a stream are kept; auto: 1000 if shared, any number if resumable.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::events_or_auto,
+    parse: value_relay::events_or_auto,
 };
 
 pub(crate) static HISTORY_BYTES: Setting<Option<usize>> = Setting {
@@ -126,7 +126,7 @@ pub(crate) static HISTORY_BYTES: Setting<Option<usize>> = Setting {
     about: "How many bytes of a stream are kept, with overhead; auto: 1MiB if shared, 4MiB if resumable.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::size_or_auto,
+    parse: value_relay::size_or_auto,
 };
 
 pub(crate) static HISTORY_AGE: Setting<Duration> = Setting {
@@ -162,7 +162,7 @@ pub(crate) static START: Setting<Begin> = Setting {
     about: "What a client without a last event id gets: what comes, all that is kept, or N events.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::start,
+    parse: value_relay::start,
 };
 
 pub(crate) static GAP_EVENT: Setting<GapEvent> = Setting {
@@ -174,7 +174,7 @@ pub(crate) static GAP_EVENT: Setting<GapEvent> = Setting {
     about: "Tell of missed events by one of this type; auto: stream-gap, or for a POST by a cut.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::gap_event,
+    parse: value_relay::gap_event,
 };
 
 pub(crate) static GAP_DATA: Setting<String> = Setting {
@@ -186,7 +186,7 @@ pub(crate) static GAP_DATA: Setting<String> = Setting {
     about: "The data of that event; {missed} in it is the number of missed events, or null.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::one_line,
+    parse: value_relay::one_line,
 };
 
 pub(crate) static SLOW_CLIENT: Setting<SlowClient> = Setting {
@@ -198,7 +198,7 @@ pub(crate) static SLOW_CLIENT: Setting<SlowClient> = Setting {
     about: "What a client gets that fell behind what is kept: its end, the oldest, or the newest.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::slow_client,
+    parse: value_relay::slow_client,
 };
 
 pub(crate) static CLIENT_STALL_TIMEOUT: Setting<Duration> = Setting {
@@ -222,7 +222,7 @@ pub(crate) static ON_FULL: Setting<Option<OnFull>> = Setting {
     about: "With a full history and no client: hold the upstream, or drop; auto: wait if resumable.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::on_full,
+    parse: value_relay::on_full,
 };
 
 pub(crate) static ON_LEAVE: Setting<OnLeave> = Setting {
@@ -234,7 +234,7 @@ pub(crate) static ON_LEAVE: Setting<OnLeave> = Setting {
     about: "What an upstream stream without clients does: end at once, later, or by itself.",
     scope: Scope::Route,
     bare: Bare::Nothing,
-    parse: value::on_leave,
+    parse: value_relay::on_leave,
 };
 
 pub(crate) static HOLD: Setting<bool> = Setting {
@@ -282,7 +282,7 @@ pub(crate) static AFTER_END: Setting<AfterEnd> = Setting {
     about: "What a client gets that comes back for a GET it had whole: the upstream's answer or 204.",
     scope: Scope::Route,
     bare: Bare::Numbers,
-    parse: value::after_end,
+    parse: value_relay::after_end,
 };
 
 pub(crate) static KEEP_FINISHED: Setting<Duration> = Setting {

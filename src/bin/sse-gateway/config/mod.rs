@@ -22,6 +22,7 @@ mod route_entry;
 mod setting;
 mod suggest;
 mod value;
+mod value_relay;
 pub(crate) mod variables;
 
 use std::net::SocketAddr;
