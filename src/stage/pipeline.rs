@@ -9,7 +9,12 @@ use http::{HeaderName, header, response};
 use tokio::time::Instant;
 
 use super::{End, EndNote, Outbox, Stage, Times};
-use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event, LineEnding, write_line};
+use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event};
+
+#[cfg(feature = "relay")]
+mod events;
+mod opening;
+mod output;
 
 /// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
 ///
@@ -66,8 +71,6 @@ pub struct Pipeline<S: Stage> {
 /// So much later the stages are told the time again when a deadline was not moved.
 const UNMOVED_WAIT: Duration = Duration::from_millis(10);
 
-/// Pieces up to this size are copied into one chunk with their neighbours; larger ones go alone.
-const JOIN_UP_TO: usize = 1024;
 /// A chunk of joined pieces is sent when it is as large as this.
 const JOINED_SIZE: usize = 16 * 1024;
 
@@ -162,7 +165,7 @@ impl<S: Stage> Pipeline<S> {
             if self.begins {
                 self.begin();
             } else {
-                self.work();
+                self.work(0..0);
             }
         }
         let bytes = if self.out.bytes.is_empty() {
@@ -176,20 +179,6 @@ impl<S: Stage> Pipeline<S> {
             self.stage.on_sent(&self.times);
         }
         Some(bytes)
-    }
-
-    /// Keeps the client from taking what the stream now begins with for its byte order mark, which was
-    /// left out; it may have a second one, or what stood in front may have been dropped.
-    #[cold]
-    fn guard_first(&mut self, ending: LineEnding) {
-        let queued = self.queued.as_deref().unwrap_or_default();
-        let first = self.out.bytes.first().or_else(|| queued.first());
-        if self.times.counts.sent_bytes > 0 || first != Some(&FIRST_OF_BYTE_ORDER_MARK) {
-            return;
-        }
-        let mut guard = Vec::new();
-        write_line(b"", b"", ending, &mut guard);
-        self.tail().splice(..0, guard);
     }
 
     /// When [`tick`](Self::tick) should be called, if nothing comes before.
@@ -226,40 +215,6 @@ impl<S: Stage> Pipeline<S> {
         self.complete_words();
         self.out.muted = false;
         self.settle();
-    }
-
-    /// Puts in front of what the stages wrote what is due before it.
-    fn complete_words(&mut self) {
-        let ends = self.out.end.is_some();
-        if self.out.muted || self.out.bytes.is_empty() && !ends {
-            return;
-        }
-        // The blank line of a heartbeat must not be the first that a client finds behind it.
-        let has_data = std::mem::take(&mut self.out.has_data);
-        let opens = ends || has_data || !self.out.keeps_comment_blocks;
-        let ending = self.decoder.line_ending();
-        let mut words = match opens {
-            true => self.take_opening(ending),
-            false => Vec::new(),
-        };
-        if ends {
-            words.extend_from_slice(&self.decoder.unfinished_retries());
-        }
-        self.out.bytes.splice(..0, words);
-        self.added |= !self.out.bytes.is_empty();
-        self.ends_in_cr = false;
-        self.guard_first(ending);
-    }
-
-    /// The opening, with the line ending of the stream.
-    fn take_opening(&mut self, ending: LineEnding) -> Vec<u8> {
-        let opening = std::mem::take(&mut self.out.opening);
-        let lines = opening.split_inclusive(|byte| *byte == b'\n');
-        lines
-            .flat_map(|line| [&line[..line.len() - 1], ending.as_bytes()])
-            .flatten()
-            .copied()
-            .collect()
     }
 
     /// The upstream has ended cleanly. What is left of an event is passed on as it is, unseen by the stages.
@@ -319,57 +274,6 @@ impl<S: Stage> Pipeline<S> {
         self.end
     }
 
-    /// The next event as the stages leave it, for a reader that is no client. What they write is left out.
-    #[cfg(feature = "relay")]
-    pub(crate) fn next_event(&mut self) -> Option<Decoded> {
-        while let Some(decoded) = self.decoder.next() {
-            let event = match decoded {
-                Decoded::Event(event) => event,
-                Decoded::Oversize { bytes, last } => {
-                    self.times.counts.event_bytes += bytes.len() as u64;
-                    if last {
-                        self.times.counts.oversize_events += 1;
-                        if let Some(event) = self.decoder.large_event() {
-                            self.stage.on_large_event(event, &self.times);
-                        }
-                    }
-                    return Some(Decoded::Oversize { bytes, last });
-                }
-                other => return Some(other),
-            };
-            self.times.counts.events += u64::from(event.has_data());
-            self.times.counts.event_bytes += event.len() as u64;
-            if let Some(event) = self.stage.on_event(event, &self.times) {
-                return Some(Decoded::Event(event));
-            }
-        }
-        None
-    }
-
-    /// All that there was of a chunk was taken by [`next_event`](Self::next_event), or a deadline has come.
-    #[cfg(feature = "relay")]
-    pub(crate) fn taken(&mut self) {
-        self.out.bytes.clear();
-        self.queued = None;
-        self.times.sent = self.times.now;
-        if !self.is_ended() {
-            self.stage.on_sent(&self.times);
-        }
-    }
-
-    /// What reads the lines.
-    #[cfg(feature = "relay")]
-    pub(crate) fn decoder(&self) -> &Decoder {
-        &self.decoder
-    }
-
-    /// See [`Decoder::completing_cr`]. To be set before the first chunk.
-    #[cfg(feature = "relay")]
-    pub(crate) fn completing_cr(mut self) -> Self {
-        self.decoder = std::mem::take(&mut self.decoder).completing_cr();
-        self
-    }
-
     /// Whether [`next`](Self::next) has something.
     #[inline]
     pub(crate) fn has_output(&self) -> bool {
@@ -397,8 +301,7 @@ impl<S: Stage> Pipeline<S> {
     ///
     /// Neighbours that no stage touched leave as one slice of the chunk.
     #[inline(never)]
-    fn work(&mut self) {
-        let mut run = 0..0;
+    fn work(&mut self, mut run: Range<usize>) {
         while !self.decoder.is_drained() {
             let goes_on = match self.decoder.next_plain() {
                 Some((event, start)) => self.pass(event, start, &mut run),
@@ -418,10 +321,21 @@ impl<S: Stage> Pipeline<S> {
     #[cold]
     fn begin(&mut self) {
         let mut run = 0..0;
-        while !self.decoder.is_drained() && self.pass_other(&mut run) {}
-        self.flush(&mut run);
-        if self.decoder.is_drained() {
-            self.decoder.release_chunk();
+        let mut goes_on = true;
+        while goes_on && !self.decoder.is_drained() {
+            if self.out.opening.is_empty() && (self.has_output() || !run.is_empty()) {
+                // What is behind it is as in any chunk.
+                break;
+            }
+            goes_on = self.pass_other(&mut run);
+        }
+        if goes_on {
+            self.work(run);
+        } else {
+            self.flush(&mut run);
+            if self.decoder.is_drained() {
+                self.decoder.release_chunk();
+            }
         }
         self.guard_first(self.decoder.line_ending());
         self.begins = !self.has_output() || !self.out.opening.is_empty();
@@ -471,32 +385,6 @@ impl<S: Stage> Pipeline<S> {
             self.flush(run);
         }
         self.pass(event, start, run)
-    }
-
-    /// Puts the opening behind what came before.
-    #[cold]
-    fn write_opening(&mut self, run: &mut Range<usize>) {
-        let opening = self.take_opening(self.decoder.line_ending());
-        self.added |= !opening.is_empty();
-        self.flush(run);
-        self.tail().extend_from_slice(&opening);
-    }
-
-    /// Takes the blank line off a block that has no effect, if a client may find something in front of it that was added.
-    fn without_needless_lines(&mut self, event: Event) -> Option<Event> {
-        if event.has_data() || !self.strips_blank_lines() || event.has_effect() {
-            return Some(event);
-        }
-        let len = event.len();
-        let event = event.into_comments();
-        let left = event.as_ref().map_or(0, Event::len);
-        self.times.counts.event_bytes += (len - left) as u64;
-        event
-    }
-
-    fn strips_blank_lines(&self) -> bool {
-        let added = self.added || self.times.counts.ids_added > 0;
-        added && !self.out.keeps_comment_blocks
     }
 
     /// A part of an event that is too large.
@@ -567,56 +455,6 @@ impl<S: Stage> Pipeline<S> {
             self.out.bytes = Vec::with_capacity(event.len() + rest * 5 / 4);
         }
         event.write_to(&mut self.out.bytes);
-    }
-
-    #[inline]
-    fn has_enough(&self) -> bool {
-        self.queued.is_some() || self.out.bytes.len() >= JOINED_SIZE
-    }
-
-    #[inline]
-    fn flush(&mut self, run: &mut Range<usize>) {
-        if run.start < run.end {
-            self.send_run(run.start..run.end);
-        }
-        *run = 0..0;
-    }
-
-    fn send_run(&mut self, run: Range<usize>) {
-        if self.joins(run.len()) {
-            self.out.bytes.extend_from_slice(&self.decoder.chunk()[run]);
-        } else if run.len() == self.decoder.chunk().len() {
-            let piece = self.decoder.release_chunk();
-            self.send(piece);
-        } else {
-            let piece = self.decoder.chunk().slice(run);
-            self.send(piece);
-        }
-    }
-
-    /// Sends a piece behind what there is already.
-    #[inline(always)]
-    fn send(&mut self, piece: Bytes) {
-        if self.queued.is_none() && !self.joins(piece.len()) {
-            self.queued = Some(piece);
-        } else {
-            self.tail().extend_from_slice(&piece);
-        }
-    }
-
-    /// Whether a piece of this length is copied behind what stands in `out`.
-    fn joins(&self, len: usize) -> bool {
-        len <= JOIN_UP_TO && self.queued.is_none() && !self.out.bytes.is_empty()
-    }
-
-    /// Where to write what goes out last.
-    #[inline]
-    fn tail(&mut self) -> &mut Vec<u8> {
-        if let Some(queued) = &self.queued {
-            self.out.bytes.extend_from_slice(queued);
-            self.queued = None;
-        }
-        &mut self.out.bytes
     }
 
     /// Draws the consequences of what the stages did with the outbox.
