@@ -297,6 +297,7 @@ impl<L: Log> Asking<L> {
             .completing_cr();
         let mut last = None;
         let mut has_met_first = false;
+        let mut has_met_own = false;
         let epoch = Epoch::from_bits(random::bits() as u64);
         let epoch = self.relay.config.tagged(epoch);
         let mut quiet = Instant::now() + QUIET;
@@ -340,6 +341,14 @@ impl<L: Log> Asking<L> {
                     keep_id: false,
                     event,
                 };
+                if draft.sets_id && draft.upstream.as_ref() == Some(&self.came_with) {
+                    // The upstream begins with what was asked for behind, and the client has had that. More of it say that
+                    // this upstream's ids tell nothing.
+                    if self.events > 0 || std::mem::replace(&mut has_met_own, true) {
+                        return;
+                    }
+                    continue;
+                }
                 if draft.sets_id && draft.upstream.is_some() {
                     let is_first = !std::mem::replace(&mut has_met_first, true) && self.events == 0;
                     let place = match is_first {

@@ -286,6 +286,51 @@ async fn who_was_ahead_of_a_relay_and_comes_back_is_not_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_begins_with_what_it_was_asked_behind_gives_nothing_twice() {
+    // Or one whose ids are all the same, and tell nothing.
+    for ids_tell in [true, false] {
+        let (fake, mut calls) = upstream();
+        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let first = send(&app, get("/events"), "");
+        let shared = calls.recv().await.unwrap().open();
+        let mut first = first.client().await;
+        let id = |number: u64| match ids_tell {
+            true => number,
+            false => 3,
+        };
+        let event = |number: u64| format!("id: {}\ndata: {number}\n\n", id(number));
+        for number in 6..=7 {
+            shared.send(event(number)).await;
+            assert_eq!(first.text().await, number.to_string());
+        }
+        let of_another = SequentialId {
+            epoch: Epoch::from_bits(7),
+            sequence: 1,
+            upstream: Some(b"of-another"),
+        };
+        let id_of_another = match ids_tell {
+            true => "3".to_owned(),
+            false => String::from_utf8(of_another.to_event_id().as_bytes().to_vec()).unwrap(),
+        };
+        let back = get("/events").header("last-event-id", id_of_another);
+        let mut back = send(&app, back, "").client().await;
+        let own = calls.recv().await.unwrap().open();
+        if ids_tell {
+            own.events(3..=6, true).await;
+            assert_eq!(back.texts(4).await, numbers(4..=7));
+        } else {
+            for number in [8, 9] {
+                own.send(format!("id: of-another\ndata: {number}\n\n"))
+                    .await;
+            }
+            assert_eq!(back.text().await, "stream-gap:null");
+        }
+        shared.send(event(8)).await;
+        assert_eq!(back.text().await, "8");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_catch_up_that_gives_nothing_is_a_gap() {
     for (status, kind) in [
         (204, "text/plain"),
