@@ -81,16 +81,17 @@ impl Follow for MemoryFollower {
         Poll::Ready(Read::Events { bytes, replayed })
     }
 
-    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()> {
+    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap> {
         let mut state = self.log.lock();
         let Ok(Place::At(position)) = state.ring.position_after(id) else {
             state.readers.wait(self.slot, cx.waker());
             state.readers.seek(self.slot);
             return Poll::Pending;
         };
+        let gap = state.ring.gap(None, position);
         self.read_up_to = state.ring.sequence_before(position);
         move_to(state, self.slot, position);
-        Poll::Ready(())
+        Poll::Ready(gap)
     }
 
     fn seek_past(&mut self, upstream: &[u8]) -> Option<Gap> {

@@ -124,8 +124,9 @@ pub trait Follow: Send + Unpin + 'static {
     /// The next events, joined up to 64 KiB; a single one is shared, not copied.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read>;
 
-    /// Waits for the event with this last event ID, and goes on behind it.
-    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<()>;
+    /// Waits for the event with this last event ID, and goes on behind it. Gives what a client is to be told that may have
+    /// had some of what follows.
+    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap>;
 
     /// Goes on at the first event that the upstream gave an id that is seen to come behind this one of it, if there is one:
     /// `row-8` comes behind `row-7`. Not every id tells.

@@ -68,7 +68,8 @@ pub(super) enum Caught {
     Up,
     /// It may have missed something, and goes on with the relay where it came in.
     Not,
-    /// It has missed something, and goes on with what is newer than what it was given.
+    /// It may have missed something, and goes on with what is newer than what it was given, or with some of what it was
+    /// given again, where that has no ids.
     Past(Gap),
 }
 
@@ -169,8 +170,10 @@ impl CatchUp {
         // Either the client was served by somebody who was ahead, and the relay has come to where that was, or it was given
         // the last that the relay has. Its own stream may be ahead at each event, and would never meet the relay's.
         let id = self.given.as_deref().unwrap_or(&self.id);
-        if (self.is_exact || self.over.is_some()) && follower.poll_seek(cx, id).is_ready() {
-            return Poll::Ready(Caught::Up);
+        if self.is_exact || self.over.is_some() {
+            if let Poll::Ready(gap) = follower.poll_seek(cx, id) {
+                return Poll::Ready(self.there(gap));
+            }
         }
         loop {
             if self.over.is_some() {
@@ -195,10 +198,18 @@ impl CatchUp {
                 None => {}
             }
             let given = self.given.as_deref().unwrap_or(&self.id);
-            if follower.poll_seek(cx, given).is_ready() {
-                return Poll::Ready(Caught::Up);
+            if let Poll::Ready(gap) = follower.poll_seek(cx, given) {
+                return Poll::Ready(self.there(gap));
             }
             self.over = Some(Box::pin(sleep(BEHIND)));
+        }
+    }
+
+    /// The relay has what the client was given last, or the last of it that had an id: what is behind that comes again.
+    fn there(&self, gap: Gap) -> Caught {
+        match self.is_exact {
+            true => Caught::Up,
+            false => Caught::Past(gap),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod added;
 mod bounds;
+mod catch_up;
 mod client;
 #[cfg(feature = "metrics")]
 mod counts;
