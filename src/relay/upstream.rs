@@ -50,6 +50,8 @@ struct Again {
     run: Option<u64>,
     /// What the upstream was asked to go on behind, until it has.
     asked: Option<Bytes>,
+    /// What comes may have come before, and is not kept any more.
+    may_repeat: bool,
     /// See [`Reading::counted_from`].
     counted_from: u64,
 }
@@ -85,6 +87,7 @@ impl Reading {
             last: None,
             run: self.behind_last_id.filter(|_| resumes),
             asked: self.last_id.clone().filter(|_| resumes),
+            may_repeat: false,
             counted_from: self.counted_from,
         });
     }
@@ -131,6 +134,8 @@ impl Reading {
                     .is_some_and(|known| known.begins_anew(&draft))
                 {
                     self.has_begun_anew = true;
+                    drafts.extend(self.gap(config, None));
+                } else if self.again.as_mut().is_some_and(Again::takes_may_repeat) {
                     drafts.extend(self.gap(config, None));
                 }
                 drafts.push(draft);
@@ -259,6 +264,11 @@ impl Again {
         order != Ordering::Greater
     }
 
+    /// Whether what was read last, and what follows it, may have come before. It is told once.
+    fn takes_may_repeat(&mut self) -> bool {
+        std::mem::take(&mut self.may_repeat)
+    }
+
     async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
         if !draft.event.has_data() && !draft.sets_id {
             // Comments stand anywhere, also between two events that are sent again.
@@ -275,6 +285,10 @@ impl Again {
         let known = position
             .filter(|position| (self.counted_from..self.before).contains(position))
             .filter(|position| self.last.is_none_or(|last| *position > last));
+        if let Some(run) = self.run.filter(|_| known.is_none() && !draft.sets_id) {
+            let stats = log.stats();
+            self.may_repeat = run + (stats.events as u64) < stats.appended;
+        }
         self.run = known.map(|position| position + 1);
         // One without an id where the upstream was asked to go on may be like it by chance: what comes next tells whether
         // the upstream has gone on there or begun anew.

@@ -121,6 +121,34 @@ async fn what_has_no_id_is_known_behind_the_one_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_no_id_and_is_not_kept_any_more_is_told_when_it_comes_again() {
+    for from in [2, 7] {
+        let history = MemoryHistory::new().with_events(3);
+        let layer = RelayLayer::shared(Key::default()).with_history(history);
+        let (_app, mut calls, stream, mut client) = opened(&layer).await;
+        stream.events([1], true).await;
+        stream.events(2..=6, false).await;
+        assert_eq!(client.texts(6).await, ["1", "2", "3", "4", "5", "6"]);
+        stream.fail().await;
+        let call = calls.recv().await.unwrap();
+        assert_eq!(call.last_event_id(), Some("1"));
+        let stream = call.open();
+        // What it had before with no id of its own, or what is new: who has read 4 to 6 cannot tell.
+        stream.events(from..=8, false).await;
+        assert_eq!(client.text().await, "stream-gap:null");
+        for number in from..=8 {
+            assert_eq!(client.text().await, number.to_string());
+        }
+        stream.events([9], true).await;
+        assert_eq!(client.text().await, "9");
+        stream.fail().await;
+        let stream = calls.recv().await.unwrap().open();
+        stream.events([10], false).await;
+        assert_eq!(client.text().await, "10");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_without_an_id_that_is_alike_by_chance_hides_no_repetition() {
     let layer = RelayLayer::shared(Key::default());
     let (_app, mut calls, stream, mut client) = opened(&layer).await;

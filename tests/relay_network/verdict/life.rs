@@ -4,7 +4,7 @@ use tower_sse::wire::SequentialId;
 
 use super::Sums;
 use crate::client::{Connection, Life};
-use crate::feed::{number, number_of_id};
+use crate::feed::number;
 use crate::oracle::Dispatched;
 use crate::plan::{Asks, Kind, Plan};
 use crate::record::{Book, Entry, RelayRecord};
@@ -15,15 +15,10 @@ use crate::world::State;
 struct Reader {
     /// The number of the last event.
     number: Option<u64>,
-    upstream: Option<u64>,
     /// The epoch and the sequence of the last id.
     place: Option<(String, u64)>,
     /// A gap event came behind the last event.
     told: bool,
-    /// The relay is that of the last event, and has dropped some.
-    may_repeat: bool,
-    /// The number in the last id of the upstream's, this event's own not counted.
-    upstream_before: Option<u64>,
     /// The id of the upstream in the last event, while the client is given what an upstream request of its own brings.
     caught_up: Option<Vec<u8>>,
 }
@@ -104,9 +99,7 @@ impl Reader {
             // By an upstream request of its own, until it is where a relay is.
             let upstream = id.upstream.ok_or("nobody gave that id")?;
             self.caught_up = Some(upstream.to_vec());
-            self.upstream_before = self.upstream.or(self.upstream_before);
             self.place = None;
-            self.upstream = number_of_id(upstream);
             sums.caught_up += 1;
             return Ok(());
         };
@@ -150,10 +143,7 @@ impl Reader {
                 sums.moves += 1;
             }
         }
-        self.may_repeat |= same && relay.evicted > 0;
-        self.upstream_before = self.upstream.or(self.upstream_before);
         self.place = Some((epoch, id.sequence));
-        self.upstream = id.upstream.and_then(number_of_id);
         Ok(())
     }
 
@@ -171,14 +161,8 @@ impl Reader {
         let number = number(&event.data).ok_or("it is no whole event")?;
         if let Some(last) = self.number {
             let is_next = match kind {
-                Kind::Resumes | Kind::NoIds => number == last + 1 || number > last && self.told,
-                // What has no id may come again behind the last that has one, where it was not kept any more.
-                Kind::ResumesSome => {
-                    let known = match self.may_repeat {
-                        true => self.upstream_before.unwrap_or(0).min(last),
-                        false => last,
-                    };
-                    number > known && (number <= last + 1 || self.told)
+                Kind::Resumes | Kind::ResumesSome | Kind::NoIds => {
+                    number == last + 1 || number > last && self.told
                 }
                 // That the upstream left something out is not to be seen.
                 Kind::Live | Kind::OneId => number > last,
@@ -191,7 +175,6 @@ impl Reader {
         }
         self.number = Some(number);
         self.told = false;
-        self.may_repeat = false;
         Ok(())
     }
 }
