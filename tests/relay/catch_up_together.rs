@@ -247,9 +247,9 @@ async fn a_group_goes_on_while_it_has_a_member() {
     own.cancelled().await;
 
     // Who comes then is asked for anew.
-    let _late = scene.back("5").await;
+    let late = scene.back("5").await;
     let mut call = scene.asked("5").await;
-    drop(_late);
+    drop(late);
     call.cancelled().await;
 }
 
