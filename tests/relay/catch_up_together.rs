@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Key, RelayLayer};
 use tower_sse::wire::{Epoch, SequentialId};
 
@@ -21,8 +22,12 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Self {
+        Self::with(&RelayLayer::shared(Key::default())).await
+    }
+
+    async fn with(layer: &RelayLayer) -> Self {
         let (fake, mut calls) = upstream();
-        let app = app(&RelayLayer::shared(Key::default()), &fake);
+        let app = app(layer, &fake);
         let first = send(&app, get("/events"), "");
         let shared = calls.recv().await.unwrap().open();
         let first = first.client().await;
@@ -295,6 +300,27 @@ async fn who_comes_a_little_later_is_given_what_met_the_relay() {
     sleep(Duration::from_secs(2)).await;
     let _later = scene.back("5").await;
     scene.asked("5").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_too_late_to_where_the_relay_was_met_is_caught_up_from_there() {
+    let history = MemoryHistory::new().with_events(3);
+    let layer = RelayLayer::shared(Key::default()).with_history(history);
+    let mut scene = Scene::with(&layer).await;
+    let mut fast = scene.back("5").await;
+    let mut slow = scene.back("5").await;
+    let own = scene.asked("5").await.open();
+    scene.live(8..=8).await;
+    own.events(6..=8, true).await;
+    assert_eq!(fast.texts(3).await, numbers(6..=8));
+    for number in 9..=20 {
+        scene.live(number..=number).await;
+        assert_eq!(fast.text().await, number.to_string());
+    }
+    let waiting = tokio::spawn(async move { slow.texts(15).await });
+    let other = scene.asked("8").await.open();
+    other.events(9..=18, true).await;
+    assert_eq!(waiting.await.unwrap(), numbers(6..=20));
 }
 
 #[tokio::test(start_paused = true)]

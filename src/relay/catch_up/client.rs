@@ -58,8 +58,10 @@ struct Asks {
     bounds: Bounds,
     /// Begins the request of a group. Locked only so that the client's body can be shared between threads where the service
     /// cannot.
-    begin: Mutex<Box<dyn FnMut(Arc<Group>, Behind) + Send>>,
+    begin: Mutex<Box<Begin>>,
 }
+
+type Begin = dyn FnMut(Arc<Group>, Behind) + Send;
 
 /// So long a client that was given some waits for its relay to come to the last of it, and so often anew while the relay
 /// is seen to be behind.

@@ -233,3 +233,100 @@ impl Drop for Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+    use http::Request;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    fn group() -> (Arc<Group>, Arc<Template>) {
+        let (parts, ()) = Request::new(()).into_parts();
+        let template = Arc::new(Template::new(parts, Bytes::new()));
+        let room = Arc::new(Semaphore::new(1024 * 1024));
+        (Arc::new(Group::new(Arc::clone(&template), room)), template)
+    }
+
+    fn step(number: usize) -> Step {
+        Step {
+            bytes: number.to_string().into(),
+            id: None,
+            is_exact: false,
+        }
+    }
+
+    async fn read(mut member: Member, steps: usize, pause: usize) -> Vec<Next> {
+        let mut read = Vec::new();
+        while read.len() < steps {
+            let next = poll_fn(|cx| member.poll_next(cx)).await;
+            let is_last = !matches!(next, Next::Step(_));
+            read.push(next);
+            if is_last {
+                break;
+            }
+            for _ in 0..read.len() % (pause + 1) {
+                yield_now().await;
+            }
+        }
+        read
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn whoever_comes_and_leaves_the_others_are_given_all() {
+        const STEPS: usize = 500;
+        for _ in 0..20 {
+            let (group, template) = group();
+            let mut reading = Vec::new();
+            for number in 0..40 {
+                let member = group.join(&template, 0).expect("it is open");
+                // Half of them leave on the way.
+                let steps = match number % 2 {
+                    0 => usize::MAX,
+                    _ => number * 10,
+                };
+                reading.push((steps, tokio::spawn(read(member, steps, number % 7))));
+            }
+            for number in 0..STEPS {
+                group.give(step(number)).await;
+            }
+            assert!(group.finish(End::Met));
+            let late = group.join(&template, 0).expect("it has all");
+            reading.push((usize::MAX, tokio::spawn(read(late, usize::MAX, 0))));
+            for (steps, reading) in reading {
+                let mut expected: Vec<_> = (0..STEPS).map(|n| Next::Step(step(n))).collect();
+                expected.push(Next::End(End::Met));
+                expected.truncate(steps);
+                assert_eq!(reading.await.expect("it reads"), expected);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_joins_what_was_left_failed_or_is_at_another_place() {
+        let (group, template) = group();
+        drop(group.join(&template, 0));
+        group.abandoned().await;
+        assert!(group.join(&template, 0).is_none());
+
+        let (group, template) = self::group();
+        let _member = group.join(&template, 7);
+        assert!(!group.finish(End::Failed));
+        assert!(group.join(&template, 7).is_none());
+
+        let (group, template) = self::group();
+        let _members = [group.join(&template, 7), group.join(&template, 5)];
+        assert!(!group.close_at(7), "somebody came before that place");
+        assert!(group.close_at(5));
+        assert!(group.join(&template, 7).is_none());
+
+        let (group, _) = self::group();
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.uri = "/another".parse().expect("a path");
+        let another = Template::new(parts, Bytes::new());
+        assert!(group.join(&another, 0).is_none());
+    }
+}
