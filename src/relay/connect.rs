@@ -436,6 +436,12 @@ impl Template {
         Some(Bytes::copy_from_slice(id.as_bytes()))
     }
 
+    /// Whether the same is asked for by this one.
+    pub(super) fn is_same(&self, other: &Template) -> bool {
+        let (one, other) = (&self.parts, &other.parts);
+        (&one.method, &one.uri, &one.headers) == (&other.method, &other.uri, &other.headers)
+    }
+
     pub(super) fn request<B: From<Bytes>>(&self, last_id: Option<&[u8]>) -> Request<B> {
         let mut parts = self.parts.clone();
         parts.headers.remove(&LAST_EVENT_ID);

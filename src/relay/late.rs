@@ -64,6 +64,19 @@ pub(super) fn is_for_all_here<L>(
         || relay.had_one_client() && leader.is_some_and(|leader| leader.is_given(relay, vary))
 }
 
+/// Whether an answer to a request that was made once more, of which this is said, may be given to all who share the relay.
+pub(super) fn is_for_all_of<L>(relay: &Relay<L>, vary: &Vary) -> bool {
+    let none = Key::default();
+    let key = relay.config.key.as_ref().unwrap_or(&none);
+    match relay.vary() {
+        Some(Vary::Private) => true,
+        known => {
+            let names = known.map_or(Vec::new(), Vary::names);
+            names_no_more_than(vary, |name| names.contains(name), key)
+        }
+    }
+}
+
 /// Whether those who have the same key, and the same in fields that are known, have the same in all fields of these names.
 fn names_no_more_than(vary: &Vary, is_known: impl Fn(&HeaderName) -> bool, key: &Key) -> bool {
     match vary {

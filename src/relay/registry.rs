@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderName, Method, header, request};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::RelayInfo;
@@ -19,7 +18,7 @@ use super::passed::{Known, Passed};
 use super::secret::Hash;
 use super::shared::{Client, How, Of, Parts, Phase, Relay};
 use super::vary::Vary;
-use super::{random, room};
+use super::{catch_up, random, room};
 use crate::history::{History, Log};
 use crate::wire::Epoch;
 
@@ -27,8 +26,7 @@ pub(super) struct Registry<H: History> {
     pub(super) history: H,
     relays: Mutex<Relays<H::Log>>,
     pub(super) idle: Arc<Idle<H::Log>>,
-    /// Clients that are caught up at the same time.
-    pub(super) catch_ups: Arc<Semaphore>,
+    pub(super) catch_ups: catch_up::Bounds,
     /// When it was said last that there is no room.
     pub(super) complained: Mutex<Option<Instant>>,
 }
@@ -42,9 +40,6 @@ pub(super) struct Relays<L> {
     by_target: HashMap<Hash, Epoch>,
     said: Said,
 }
-
-/// So many clients are caught up at the same time.
-const CATCH_UPS: usize = 64;
 
 /// A request that looks for the relay of its key.
 pub(super) struct Ask<'a> {
@@ -101,7 +96,7 @@ impl<H: History> Registry<H> {
                 said: Said::default(),
             }),
             idle: Arc::new(Idle::new()),
-            catch_ups: Arc::new(Semaphore::new(CATCH_UPS)),
+            catch_ups: catch_up::Bounds::new(),
             complained: Mutex::new(None),
         }
     }

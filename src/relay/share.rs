@@ -424,7 +424,7 @@ impl<H: History> Sharing<H> {
             Arc::clone(client),
             Came {
                 id: last.id.clone(),
-                upstream,
+                upstream: upstream.into(),
                 place,
                 missed,
             },

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName};
 use tokio::sync::watch;
 use tokio::time::{Duration, timeout};
 
+use super::catch_up::Groups;
 use super::config::Config;
 use super::hangup::Places;
 use super::head::Head;
@@ -49,6 +50,8 @@ pub(super) struct Relay<L> {
     held: Mutex<Reserved>,
     /// The furthest id of the upstream that a client was given ahead of the log, by a request of its own.
     given_ahead: Mutex<Option<Bytes>>,
+    /// Clients that are not yet where it is.
+    pub(super) catch_ups: Groups,
     phase: watch::Sender<Phase>,
     presence: watch::Sender<Presence>,
     state: AtomicU8,
@@ -174,6 +177,7 @@ impl<L> Relay<L> {
             has_given: AtomicBool::new(false),
             held: Mutex::new(held),
             given_ahead: Mutex::new(None),
+            catch_ups: Groups::default(),
             phase: watch::Sender::new(Phase::Starting),
             presence: watch::Sender::default(),
             state: AtomicU8::new(UpstreamState::Connecting as u8),
@@ -398,6 +402,7 @@ impl<L> Relay<L> {
     /// The upstream counts anew: what was given by its earlier ids says nothing of those to come.
     pub(super) fn begins_anew(&self) {
         *self.given_ahead() = None;
+        self.catch_ups.close();
     }
 
     fn given_ahead(&self) -> MutexGuard<'_, Option<Bytes>> {

@@ -1,6 +1,7 @@
 //! Two gateways, one behind the other: each takes off the ids that it has given itself, and hands on those of the other.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::client::{Client, Event, get};
 use crate::gateway::Gateway;
+use crate::upstream::numbers;
 
 /// The settings that decide about ids.
 const SETTINGS: [&[&str]; 6] = [
@@ -33,6 +35,7 @@ struct Feed {
     last: watch::Sender<u32>,
     /// Ids that it was asked to go on behind and never gave.
     foreign: Arc<Mutex<Vec<String>>>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Feed {
@@ -43,10 +46,13 @@ impl Feed {
             url: format!("http://{}", listener.local_addr().expect("bound")),
             last: watch::Sender::new(0),
             foreign: Arc::default(),
+            requests: Arc::default(),
         };
         let (last, foreign) = (feed.last.clone(), Arc::clone(&feed.foreign));
+        let requests = Arc::clone(&feed.requests);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                requests.fetch_add(1, Ordering::Relaxed);
                 let (last, foreign) = (last.subscribe(), Arc::clone(&foreign));
                 // It fails when whoever asked has left.
                 tokio::spawn(async move { serve(stream, last, &foreign, has_ids).await });
@@ -197,4 +203,37 @@ async fn nothing_is_lost_or_doubled_where_only_the_inner_gateway_can_resume() {
             chain(outer, inner, false).await;
         }
     }
+}
+
+#[tokio::test]
+async fn many_who_come_back_to_a_successor_are_caught_up_by_few_requests() {
+    const SHARE: &[&str] = &["--share", "on"];
+    let feed = Feed::start(true).await;
+    let gateway = Gateway::with(&feed.url, SHARE, &[]);
+    let mut client = Client::open(&gateway, &get(&[])).await;
+    feed.publish(20);
+    let had = client.take(20).await;
+    let gateway = gateway.succeeded_by(&feed.url, SHARE);
+    feed.publish(10);
+
+    let before = feed.requests.load(Ordering::Relaxed);
+    let mut waiting = Vec::new();
+    for number in 0..300 {
+        let last = &had[10 + number % 5];
+        let back = get(&[&format!("Last-Event-ID: {}", last.id)]);
+        waiting.push((11 + number as u32 % 5, Client::send(&gateway, &back).await));
+    }
+    let mut clients = Vec::new();
+    for (had, waiting) in waiting {
+        let mut client = Client::opened(waiting).await;
+        let count = 30 - had as usize;
+        assert_eq!(client.data(count).await, numbers(had + 1..=30));
+        clients.push(client);
+    }
+    feed.publish(5);
+    for client in &mut clients {
+        assert_eq!(client.data(5).await, numbers(31..=35));
+    }
+    let requests = feed.requests.load(Ordering::Relaxed) - before;
+    assert_eq!(requests, 6, "one of the relay, and one for each place");
 }

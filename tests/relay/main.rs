@@ -3,6 +3,7 @@
 mod added;
 mod bounds;
 mod catch_up;
+mod catch_up_together;
 mod client;
 #[cfg(feature = "metrics")]
 mod counts;
