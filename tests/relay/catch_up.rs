@@ -125,6 +125,64 @@ async fn who_was_ahead_of_a_relay_and_comes_back_is_not_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_ahead_of_a_relay_is_not_taken_back_when_both_were_silent() {
+    for comes_back in [false, true] {
+        for comes_to_it in [true, false] {
+            let (fake, mut calls) = upstream();
+            let app = app(&RelayLayer::shared(Key::default()), &fake);
+            let first = send(&app, get("/events"), "");
+            let shared = calls.recv().await.unwrap().open();
+            let mut first = first.client().await;
+
+            let of_another = get("/events").header("last-event-id", "of-another-3");
+            let mut ahead = send(&app, of_another, "").client().await;
+            let mut own = calls.recv().await.unwrap().open();
+            own.events(8..=9, true).await;
+            assert_eq!(ahead.texts(2).await, numbers(8..=9));
+            if comes_back {
+                let back = get("/events").header("last-event-id", &ahead.last_id);
+                ahead = send(&app, back, "").client().await;
+                own = calls.recv().await.unwrap().open();
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            own.cancelled().await;
+            for number in 6..=7 {
+                shared.events([number], true).await;
+                assert_eq!(first.text().await, number.to_string());
+                assert!(ahead.is_silent().await, "it had {number}");
+            }
+            if comes_to_it {
+                shared.events(8..=9, true).await;
+            }
+            shared.events(10..=11, true).await;
+            assert_eq!(ahead.texts(2).await, numbers(10..=11));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_ahead_of_a_relay_does_not_wait_for_ids_that_do_not_come() {
+    let (fake, mut calls) = upstream();
+    let app = app(&RelayLayer::shared(Key::default()), &fake);
+    let first = send(&app, get("/events"), "");
+    let shared = calls.recv().await.unwrap().open();
+    let _first = first.client().await;
+    let of_another = get("/events").header("last-event-id", "of-another-3");
+    let mut ahead = send(&app, of_another, "").client().await;
+    let own = calls.recv().await.unwrap().open();
+    own.events(8..=9, true).await;
+    assert_eq!(ahead.texts(2).await, numbers(8..=9));
+    own.cancelled().await;
+    // Its ids are numbers, and have no order.
+    shared.events([3], true).await;
+    shared.events([7, 5], true).await;
+    assert!(ahead.is_silent().await);
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    shared.events([2], true).await;
+    assert_eq!(ahead.texts(2).await, ["stream-gap:null", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_begins_with_what_it_was_asked_behind_gives_nothing_twice() {
     // Or one whose ids are all the same, and tell nothing.
     for ids_tell in [true, false] {
