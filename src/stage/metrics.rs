@@ -101,6 +101,17 @@ impl Metrics {
         }
     }
 
+    /// Records how long the stream waited for an event with data.
+    fn record_gap(&mut self, times: &Times) {
+        match self.last_event.replace(times.now) {
+            None => self.handles.first_event.record(times.now - times.opened),
+            Some(last) if times.now - last >= GAP_FROM => {
+                self.handles.event_gap.record(times.now - last);
+            }
+            Some(_) => {}
+        }
+    }
+
     /// Counts what has happened since the last time.
     fn count(&mut self, times: &Times) {
         let (now, before) = (times.counts, self.counted);
@@ -145,13 +156,7 @@ impl Stage for Metrics {
     #[inline]
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
         if event.has_data() {
-            match self.last_event.replace(times.now) {
-                None => self.handles.first_event.record(times.now - times.opened),
-                Some(last) if times.now - last >= GAP_FROM => {
-                    self.handles.event_gap.record(times.now - last);
-                }
-                Some(_) => {}
-            }
+            self.record_gap(times);
         }
         Some(event)
     }
