@@ -81,7 +81,7 @@ impl FailureKind {
             Self::Client => "The body of the request did not arrive.\n",
             Self::Status => "The upstream's answer counts as none.\n",
             Self::LargeHead => {
-                "The head of the upstream's response has more than 256 lines or 64 KiB.\n"
+                "The head of the upstream's response has more than 320 lines or 64 KiB.\n"
             }
             Self::Other => "The upstream could not be reached, or did not answer in HTTP.\n",
         }

@@ -288,7 +288,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bounds a request head, and what is written ahead for a slow client.
 const MAX_BUFFER: usize = 64 * 1024;
 /// Of a request head; above them hyper answers 431.
-const MAX_LINES: usize = 256;
+/// Not 256: hyper reads the lines into memory that it gives back, and a block of it as large as a read buffer would become one,
+/// with all of its pages in use: 4 KiB a connection.
+const MAX_LINES: usize = 320;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const MAX_HEADERS: u32 = 64 * 1024;

@@ -186,6 +186,8 @@ impl Idle {
 /// Bounds a response head, and what is read ahead of a slow client.
 const MAX_BUFFER: usize = 64 * 1024;
 /// Of a response head.
-const MAX_LINES: usize = 256;
+/// Not 256: hyper reads the lines into memory that it gives back, and a block of it as large as a read buffer would become one,
+/// with all of its pages in use: 4 KiB a connection.
+const MAX_LINES: usize = 320;
 const MAX_IDLE: usize = 256;
 const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
