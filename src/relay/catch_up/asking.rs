@@ -136,7 +136,10 @@ impl<L: Log> Asking<L> {
                     return End::Failed;
                 }
                 let place = self.group.place();
-                if self.ahead(Start::At(place)).await == 0 && self.group.close_at(place) {
+                // One that is not connected is yet to be given what it lacks.
+                let is_silent = self.relay.state() == UpstreamState::Connected
+                    && self.ahead(Start::At(place)).await == 0;
+                if is_silent && self.group.close_at(place) {
                     return End::Nothing;
                 }
                 quiet = Instant::now() + QUIET;

@@ -37,17 +37,6 @@ pub(in super::super) struct CatchUp {
     /// Nothing more comes. So long the relay may take to come to what was given last.
     over: Option<Pin<Box<Sleep>>>,
     turns_left: u32,
-    /// Nothing came for a while, neither here nor to the relay.
-    level: Option<Level>,
-}
-
-/// What the relay is waited for that was silent as long as the client's own stream: what the client was given ahead of it is
-/// not to come again.
-struct Level {
-    /// What the relay had by then.
-    appended: u64,
-    /// Runs once more has come to the relay.
-    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// What became of a client that catches up.
@@ -78,7 +67,6 @@ type Begin = dyn FnMut(Arc<Group>, Behind) + Send;
 /// is seen to be behind.
 const BEHIND: Duration = Duration::from_secs(2);
 const BEHIND_TURNS: u32 = 30;
-const PATIENCE: Duration = BEHIND.saturating_mul(BEHIND_TURNS);
 /// So often a client asks anew, if it is too slow for its group: once together with others, then alone.
 const ANEW: u32 = 3;
 
@@ -153,7 +141,6 @@ impl CatchUp {
             has_given: false,
             over: None,
             turns_left: BEHIND_TURNS,
-            level: None,
         }
     }
 
@@ -165,15 +152,12 @@ impl CatchUp {
     ) -> Poll<Caught> {
         // Either the client was served by somebody who was ahead, and the relay has come to where that was, or it was given
         // the last that the relay has. Its own stream may be ahead at each event, and would never meet the relay's.
-        if self.is_exact || self.over.is_some() || self.level.is_some() {
+        if self.is_exact || self.over.is_some() {
             if let Poll::Ready(gap) = follower.poll_seek(cx, self.last_id()) {
                 return Poll::Ready(self.there(gap));
             }
         }
         loop {
-            if self.level.is_some() {
-                return self.poll_level(cx, relay, follower);
-            }
             if self.over.is_some() {
                 return self.poll_over(cx, relay, follower);
             }
@@ -187,14 +171,11 @@ impl CatchUp {
                 }
                 Next::End(End::Nothing) => {
                     let given = self.given.get_or_insert(self.came.upstream.clone());
-                    if !relay.has_given_ahead(given) {
+                    let is_ahead = relay.has_given_ahead(given) && is_seen_behind(relay, given);
+                    if !is_ahead {
                         return Poll::Ready(Caught::Up);
                     }
-                    self.level = Some(Level {
-                        appended: relay.log.stats().appended,
-                        patience: None,
-                    });
-                    continue;
+                    false
                 }
                 Next::End(End::Met) => {
                     if let Poll::Ready(gap) = follower.poll_seek(cx, self.last_id()) {
@@ -269,38 +250,6 @@ impl CatchUp {
         })
     }
 
-    /// Waits for the relay to have what is new to the client.
-    fn poll_level<L: Log>(
-        &mut self,
-        cx: &mut Context<'_>,
-        relay: &Relay<L>,
-        follower: &mut impl Follow,
-    ) -> Poll<Caught> {
-        let (Some(given), Some(level)) = (&self.given, &mut self.level) else {
-            return Poll::Ready(Caught::Not);
-        };
-        if let Some(gap) = follower.seek_past(given) {
-            return Poll::Ready(self.there(gap));
-        }
-        if !relay.has_given_ahead(given) {
-            // The upstream counts anew.
-            return Poll::Ready(Caught::Not);
-        }
-        follower.skip(Skip::ToLatest);
-        if relay.log.stats().appended == level.appended {
-            return Poll::Pending;
-        }
-        let patience = level
-            .patience
-            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-        ready!(patience.as_mut().poll(cx));
-        let gap = follower.skip(Skip::ToLatest);
-        Poll::Ready(Caught::Past(Gap {
-            missed: None,
-            ..gap
-        }))
-    }
-
     /// Waits for the relay to come to what the client was given last.
     fn poll_over<L: Log>(
         &mut self,
@@ -336,8 +285,14 @@ impl CatchUp {
 
 /// Whether the last event of a relay is seen to come before the one with this id of the upstream, or is yet to come.
 fn is_behind<L: Log>(relay: &Relay<L>, given: &[u8]) -> bool {
+    let is_yet_to_come = relay.log.stats().last_id.is_none() && order(given, given).is_some();
+    is_yet_to_come || is_seen_behind(relay, given)
+}
+
+/// Whether the last event of a relay is there, and comes before the one with this id of the upstream.
+fn is_seen_behind<L: Log>(relay: &Relay<L>, given: &[u8]) -> bool {
     let Some(last) = relay.log.stats().last_id else {
-        return order(given, given).is_some();
+        return false;
     };
     let last = match SequentialId::parse(last.as_bytes()) {
         Some(ours) => ours.upstream,
