@@ -26,6 +26,8 @@ mod safety;
 mod share;
 #[path = "gateway_relay/shutdown.rs"]
 mod shutdown;
+#[path = "gateway_relay/successors.rs"]
+mod successors;
 #[path = "gateway_relay/table.rs"]
 mod table;
 #[path = "gateway_relay/trust.rs"]

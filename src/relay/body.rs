@@ -1,5 +1,6 @@
 //! The body of a response: a place in a history, or untouched.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -18,7 +19,7 @@ use super::config::Config;
 use super::hangup::Place;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
-use crate::history::{Follow, Gap, Log, MemoryLog, Read, Skip};
+use crate::history::{Follow, Gap, Log, MemoryLog, Read, Skip, order};
 use crate::stage::{CleanEnds, Ends, LAST_WORDS, Reason};
 use crate::wire::{
     Decoded, Decoder, Kinds, LineEnding, SequentialId, first_block, millis, write_line,
@@ -327,8 +328,9 @@ impl<L: Log> Relayed<L> {
             }
         };
         let id = SequentialId::parse(first.id().unwrap_or_default());
-        // Or the upstream has set none yet on this stream.
-        let id = id.filter(|id| id.upstream.is_none_or(|id| id == &**about));
+        // Or the upstream has set none yet on this stream, or is a gateway that has counted anew behind the same of its own.
+        let is_there = |id: &[u8]| id == &**about || order(id, about) == Some(Ordering::Equal);
+        let id = id.filter(|id| id.upstream.is_none_or(is_there));
         self.about = None;
         let id = SequentialId {
             sequence: id?.sequence.saturating_sub(1),

@@ -29,9 +29,27 @@ const KEEPS: [&[&str]; 3] = [
     &["--resume", "on"],
 ];
 
+/// Which events of an upstream have ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    All,
+    EveryThird,
+    None,
+}
+
+impl Ids {
+    fn has(self, number: u32) -> bool {
+        match self {
+            Ids::All => true,
+            Ids::EveryThird => number % 3 == 0,
+            Ids::None => false,
+        }
+    }
+}
+
 /// An upstream with one stream, whose events are numbered.
-struct Feed {
-    url: String,
+pub(crate) struct Feed {
+    pub(crate) url: String,
     last: watch::Sender<u32>,
     /// Ids that it was asked to go on behind and never gave.
     foreign: Arc<Mutex<Vec<String>>>,
@@ -40,7 +58,7 @@ struct Feed {
 
 impl Feed {
     /// With ids it goes on behind the one it is given, and begins with what comes next otherwise.
-    async fn start(has_ids: bool) -> Self {
+    pub(crate) async fn start(ids: Ids) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let feed = Feed {
             url: format!("http://{}", listener.local_addr().expect("bound")),
@@ -55,13 +73,13 @@ impl Feed {
                 requests.fetch_add(1, Ordering::Relaxed);
                 let (last, foreign) = (last.subscribe(), Arc::clone(&foreign));
                 // It fails when whoever asked has left.
-                tokio::spawn(async move { serve(stream, last, &foreign, has_ids).await });
+                tokio::spawn(async move { serve(stream, last, &foreign, ids).await });
             }
         });
         feed
     }
 
-    fn publish(&self, events: u32) {
+    pub(crate) fn publish(&self, events: u32) {
         self.last.send_modify(|last| *last += events);
     }
 }
@@ -70,7 +88,7 @@ async fn serve(
     stream: TcpStream,
     mut last: watch::Receiver<u32>,
     foreign: &Mutex<Vec<String>>,
-    has_ids: bool,
+    ids: Ids,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut sent = *last.borrow();
@@ -84,7 +102,7 @@ async fn serve(
         let Some(("last-event-id", id)) = line.split_once(": ") else {
             continue;
         };
-        match id.strip_prefix("row-").filter(|_| has_ids) {
+        match id.strip_prefix("row-").filter(|_| ids != Ids::None) {
             Some(number) => sent = number.parse().expect("a number"),
             None => foreign.lock().expect("ids").push(id.to_owned()),
         }
@@ -94,7 +112,7 @@ async fn serve(
     loop {
         while sent < *last.borrow_and_update() {
             sent += 1;
-            let id = match has_ids {
+            let id = match ids.has(sent) {
                 true => format!("id: row-{sent}\n"),
                 false => String::new(),
             };
@@ -154,7 +172,8 @@ impl Reader<'_> {
 }
 
 async fn chain(outer: &[&str], inner: &[&str], has_ids: bool) {
-    let feed = Feed::start(has_ids).await;
+    let ids = if has_ids { Ids::All } else { Ids::None };
+    let feed = Feed::start(ids).await;
     let mut b = Gateway::with(&feed.url, inner, &[]);
     let behind = format!("http://{}", b.address);
     let mut a = Gateway::with(&behind, outer, &[]);

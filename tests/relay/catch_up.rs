@@ -430,6 +430,46 @@ async fn what_has_no_id_behind_the_last_that_has_one_is_told_when_it_comes_again
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_gateway_behind_has_counted_anew_is_told_when_it_may_come_again() {
+    // The gateway behind gives ids to events of an upstream that has set one on the third alone.
+    let id = |epoch, sequence, upstream: &[u8]| {
+        let id = SequentialId {
+            epoch: Epoch::from_bits(epoch),
+            sequence,
+            upstream: Some(upstream),
+        };
+        String::from_utf8(id.to_event_id().as_bytes().to_vec()).unwrap()
+    };
+    let before = id(1, 5, b"row-3");
+    let of_earlier_process = id(2, 5, before.as_bytes());
+    for is_shared in [true, false] {
+        let layer = match is_shared {
+            true => RelayLayer::shared(Key::default()),
+            false => RelayLayer::resumable(),
+        };
+        let (fake, mut calls) = upstream();
+        let app = app(&layer, &fake);
+        let back = get("/events").header("last-event-id", &of_earlier_process);
+        let back = send(&app, back, "");
+        // Where the stream is shared, the first request is not for this client alone.
+        let mut call = calls.recv().await.unwrap();
+        let mut streams = Vec::new();
+        if is_shared {
+            streams.push(call.open());
+            call = calls.recv().await.unwrap();
+        }
+        assert_eq!(call.last_event_id(), Some(&*before));
+        let own = call.open();
+        for (sequence, number) in [(1, 4), (2, 5), (3, 6)] {
+            let id = id(3, sequence, b"row-3");
+            own.send(format!("id: {id}\ndata: {number}\n\n")).await;
+        }
+        let texts = back.client().await.texts(4).await;
+        assert_eq!(texts, ["stream-gap:null", "4", "5", "6"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_catch_up_at_the_same_time() {
     let (fake, mut calls) = upstream();
     let app = app(&RelayLayer::shared(Key::default()), &fake);

@@ -10,11 +10,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::gateway::SILENCE;
 use crate::oracle::{self, Effect, Seen};
-use crate::plan::{Asks, pick};
+use crate::plan::{Asks, CLIENTS, ClientPlan, Host, pick};
 use crate::random::Random;
 use crate::socket::Socket;
 use crate::world::World;
@@ -50,6 +52,9 @@ impl Connection {
 pub(crate) async fn run(world: Arc<World>, number: u64) -> turmoil::Result {
     let mut client = Client {
         random: world.random(),
+        cuts: world.cuts.subscribe(),
+        plan: world.plan.client(number).clone(),
+        in_crowd: number >= CLIENTS,
         world,
         number: number as usize,
         reconnection: Duration::from_millis(300),
@@ -61,8 +66,24 @@ pub(crate) async fn run(world: Arc<World>, number: u64) -> turmoil::Result {
     Ok(())
 }
 
+/// Runs the clients of the crowd, which are on one host.
+pub(crate) async fn run_crowd(world: Arc<World>) -> turmoil::Result {
+    let mut clients = JoinSet::new();
+    for number in CLIENTS..world.plan.count_clients() {
+        clients.spawn_local(run(world.clone(), number));
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
 struct Client {
     world: Arc<World>,
+    plan: ClientPlan,
+    in_crowd: bool,
+    /// Told when the crowd is cut.
+    cuts: watch::Receiver<u64>,
     number: usize,
     random: Random,
     reconnection: Duration,
@@ -77,7 +98,7 @@ enum Answer {
 
 impl Client {
     async fn live(&mut self, life: u64) {
-        let asks = self.world.plan.clients[self.number].asks;
+        let asks = self.plan.asks;
         self.world.state().lives[self.number].push(Life {
             asks,
             connections: Vec::new(),
@@ -87,7 +108,7 @@ impl Client {
         let name = format!("client-{}-{life}", self.number);
         let mut last_id = String::new();
         loop {
-            let slow_one_in = self.world.plan.clients[self.number].slow_one_in;
+            let slow_one_in = self.plan.slow_one_in;
             let is_slow =
                 !self.world.is_calm() && slow_one_in > 0 && self.random.below(slow_one_in) == 0;
             match self.ask(asks, &name, &last_id, is_slow).await {
@@ -103,7 +124,12 @@ impl Client {
             if ended || (asks == Asks::Answer && last_id.is_empty()) {
                 break;
             }
-            let more = self.random.below(400);
+            // The crowd comes back all at once.
+            let more = if self.in_crowd {
+                0
+            } else {
+                self.random.below(400)
+            };
             sleep(self.reconnection + Duration::from_millis(more)).await;
         }
         self.note("is done");
@@ -115,12 +141,12 @@ impl Client {
     }
 
     async fn ask(&mut self, asks: Asks, name: &str, last_id: &str, is_slow: bool) -> Answer {
-        let Ok(mut socket) = Socket::connect("gateway", SILENCE).await else {
+        let Ok(mut socket) = Socket::connect(&Host::Gateway(0).name(), SILENCE).await else {
             self.note("is not let in");
             return Answer::Again;
         };
-        let cut_one_in = self.world.plan.clients[self.number].cut_one_in;
-        if !self.world.is_calm() && self.random.below(cut_one_in) == 0 {
+        let cut_one_in = self.plan.cut_one_in;
+        if !self.world.is_calm() && cut_one_in > 0 && self.random.below(cut_one_in) == 0 {
             let most = pick(&mut self.random, &[400, 2_000, 10_000]);
             socket.reads = Some(self.random.below(most) as usize);
         }
@@ -171,15 +197,19 @@ impl Client {
         };
         self.with_life(|life| life.connections.push(connection));
         let leaves = match self.random.below(4) {
-            0 if !self.world.is_calm() => self.random.below(4_000),
+            0 if !self.world.is_calm() && !self.in_crowd => self.random.below(4_000),
             _ => 1_000_000,
         };
         let leaves = Instant::now() + Duration::from_millis(leaves);
         let mut body = response.into_body();
+        self.cuts.mark_unchanged();
         while Instant::now() < leaves && !(is_slow && self.world.is_calm()) {
-            let Ok(frame) = timeout(Duration::from_millis(200), body.frame()).await else {
-                continue;
+            let frame = tokio::select! {
+                biased;
+                _ = self.cuts.changed(), if self.in_crowd => return,
+                frame = timeout(Duration::from_millis(200), body.frame()) => frame,
             };
+            let Ok(frame) = frame else { continue };
             match frame {
                 Some(Ok(frame)) => {
                     let data = frame.into_data().unwrap();

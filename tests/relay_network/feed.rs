@@ -63,7 +63,9 @@ impl Feed {
             Kind::NoIds => None,
             Kind::OneId => Some("one".into()),
             Kind::ResumesSome => (random.below(3) == 0).then(|| format!("row-{number}")),
-            Kind::Resumes | Kind::Live | Kind::Anew => Some(format!("row-{number}")),
+            Kind::Resumes | Kind::Inclusive | Kind::Live | Kind::Anew => {
+                Some(format!("row-{number}"))
+            }
         };
         let id_is_first = random.below(2) == 0;
         let id = id.map(|id| format!("id: {id}"));

@@ -2,8 +2,13 @@
 //! both hops by hyper, the relay in between.
 //!
 //! Each seed makes a schedule: an upstream of some kind, settings of the relay, three clients, and what goes wrong. Hosts
-//! crash and come back (a gateway with another relay), the network loses and delays, the upstream ends or refuses, and
-//! connections are cut at any byte. Behind it is a calm in which all clients must get what comes.
+//! crash and come back (a gateway with another relay, with the same secret or a new one), the network loses and delays, the
+//! upstream ends or refuses, sends bursts of up to 5,000 events, and connections are cut at any byte. Behind it is a calm in
+//! which all clients must get what comes.
+//!
+//! One schedule in four has two gateways, one behind the other. Each has its own settings and tag, and either shares a
+//! stream, keeps it for its client, gives ids, or passes it. One in a hundred has a crowd of 300 more clients, who are cut and
+//! come back together, at times to a successor.
 //!
 //! # What is checked
 //!
@@ -25,9 +30,14 @@
 //! `Last-Event-ID` was ignored, so numbers may jump. If it sets none, a gap event says that some may be missing. One
 //! that begins anew gives its events again; those that are kept no more come with new numbers, so there only the
 //! relay's ids are checked. One that has ids on some events only may give those without again, behind the last that has
-//! one: where a relay asks again and they are not kept any more, untold; where another relay asks, behind a gap event.
+//! one: where they are not kept any more, or another relay asks, they come behind a gap event.
 //! A client whose id another relay does not reach in time is told that nobody knows what it missed, and goes on where
 //! that relay is, which may be behind it.
+//!
+//! A gateway without a relay that gives ids to events which have none, in front of an upstream that takes no notice of them,
+//! is one that begins with what comes next: what it leaves out is not to be seen. It gives the same event another id in each
+//! request, so that a relay in front of it may be behind a client, who is told. The ids that it gives before the upstream has
+//! set its first mean nothing to that either, and what comes behind them may be left out.
 //!
 //! # To see it again
 //!
@@ -76,7 +86,7 @@ fn variable(name: &str) -> Option<u64> {
 
 #[test]
 fn exactly_once_over_a_network() {
-    let schedules = variable("SCHEDULES").unwrap_or(2_000);
+    let schedules = variable("SCHEDULES").unwrap_or(1_750);
     let (first, end) = match variable("SEED") {
         Some(seed) => (seed, seed + 1),
         None => (0, schedules),

@@ -18,6 +18,9 @@ use tower_sse::wire::Epoch;
 
 use crate::world::World;
 
+/// The type of the events that tell of a gap.
+pub(crate) const GAP: &str = "stream-gap";
+
 /// What relays did, also those of a gateway that has crashed.
 #[derive(Default)]
 pub(crate) struct Book {
@@ -27,10 +30,17 @@ pub(crate) struct Book {
 }
 
 /// A relay, by the epoch of its ids.
+#[derive(Default)]
 pub(crate) struct RelayRecord {
+    /// The place of its gateway.
+    pub(crate) gateway: usize,
     /// The id that it asked the upstream with at first.
     pub(crate) behind: Option<Bytes>,
     pub(crate) entries: Vec<Entry>,
+    /// Where those are that have data, and so a number.
+    numbered: Vec<usize>,
+    /// Where each id of the upstream was set, from the first to the last.
+    set: HashMap<Bytes, Vec<usize>>,
     /// How many entries were dropped to stay within the bounds.
     pub(crate) evicted: u64,
     pub(crate) task: Option<Id>,
@@ -43,7 +53,7 @@ pub(crate) struct Entry {
     pub(crate) data: Option<String>,
     /// Whether its blank line came.
     pub(crate) is_whole: bool,
-    /// Whether it tells of a gap.
+    /// Whether it tells of a gap, as this relay or one behind it has found.
     pub(crate) is_gap: bool,
     pub(crate) upstream: Option<Bytes>,
     pub(crate) sets_id: bool,
@@ -53,11 +63,46 @@ pub(crate) struct Entry {
     pub(crate) evicted_before: u64,
 }
 
+impl RelayRecord {
+    fn push(&mut self, entry: Entry) {
+        let place = self.entries.len();
+        if entry.data.is_some() {
+            self.numbered.push(place);
+        }
+        if let Some(id) = entry.upstream.as_ref().filter(|_| entry.sets_id) {
+            self.set.entry(id.clone()).or_default().push(place);
+        }
+        self.entries.push(entry);
+    }
+
+    /// Where the event with this number is.
+    pub(crate) fn place(&self, sequence: u64) -> Option<usize> {
+        let place = usize::try_from(sequence).ok()?.checked_sub(1)?;
+        self.numbered.get(place).copied()
+    }
+
+    pub(crate) fn numbered(&self, sequence: u64) -> Option<&Entry> {
+        self.entries.get(self.place(sequence)?)
+    }
+
+    /// The number of the last event up to this place.
+    pub(crate) fn sequence(&self, place: usize) -> u64 {
+        self.numbered.partition_point(|other| *other <= place) as u64
+    }
+
+    /// Where this id of the upstream was set.
+    pub(crate) fn set_at(&self, id: &[u8]) -> &[usize] {
+        self.set.get(id).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// A history of the gateway that is written down.
 #[derive(Clone)]
 pub(crate) struct Recorded {
     inner: MemoryHistory,
     world: Arc<World>,
+    /// That of its gateway.
+    place: usize,
 }
 
 pub(crate) struct RecordedLog {
@@ -67,8 +112,12 @@ pub(crate) struct RecordedLog {
 }
 
 impl Recorded {
-    pub(crate) fn new(inner: MemoryHistory, world: Arc<World>) -> Self {
-        Recorded { inner, world }
+    pub(crate) fn new(inner: MemoryHistory, world: Arc<World>, place: usize) -> Self {
+        Recorded {
+            inner,
+            world,
+            place,
+        }
     }
 }
 
@@ -82,10 +131,9 @@ impl History for Recorded {
     fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> RecordedLog {
         let name = String::from_utf8(epoch.as_bytes().to_vec()).unwrap();
         let record = RelayRecord {
+            gateway: self.place,
             behind: behind.clone(),
-            entries: Vec::new(),
-            evicted: 0,
-            task: None,
+            ..RelayRecord::default()
         };
         let before = self.world.state().book.relays.insert(name.clone(), record);
         assert!(before.is_none(), "an epoch is given once");
@@ -109,20 +157,20 @@ impl RecordedLog {
         let connection = book.read.get(&task).map_or(0, Vec::len);
         let record = book.relays.get_mut(&self.epoch).unwrap();
         record.task = Some(task);
-        record.entries.extend(events.iter().map(|draft| {
+        for draft in events {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             let event_type = text(draft.event.event_type());
-            Entry {
+            record.push(Entry {
                 is_whole: draft.event.has_blank_line(),
-                is_gap: event_type == "stream-gap",
+                is_gap: event_type == GAP,
                 event_type,
                 data: draft.event.data().map(|data| text(&data)),
                 upstream: draft.upstream.clone(),
                 sets_id: draft.sets_id,
                 connection,
                 evicted_before,
-            }
-        }));
+            });
+        }
     }
 
     fn count_evicted(&self) -> u64 {

@@ -90,18 +90,27 @@ fn network(world: &Arc<World>) -> Sim<'static> {
         .tcp_capacity(world.plan.tcp_capacity)
         .enable_random_order()
         .build();
-    let (one, other) = (world.clone(), world.clone());
-    sim.host(Host::Upstream.name(), move || upstream::serve(one.clone()));
-    sim.host(Host::Gateway.name(), move || gateway::serve(other.clone()));
+    let upstream = world.clone();
+    sim.host(Host::Upstream.name(), move || {
+        upstream::serve(upstream.clone())
+    });
+    for place in 0..world.plan.gateways.len() {
+        let world = world.clone();
+        sim.host(Host::Gateway(place).name(), move || {
+            gateway::serve(world.clone(), place)
+        });
+    }
     for number in 0..CLIENTS {
         let client = client::run(world.clone(), number);
         sim.client(Host::Client(number).name(), client);
+    }
+    if world.plan.crowd > 0 {
+        sim.client(Host::Crowd.name(), client::run_crowd(world.clone()));
     }
     sim
 }
 
 fn act(world: &World, sim: &mut Sim<'_>, action: &Action, step: u64, undo: &mut Vec<(u64, Undo)>) {
-    let gateway = Host::Gateway.name();
     match *action {
         Action::Emit(events) => return world.emit(events, false),
         Action::End { clean } => world.news.send_modify(|news| {
@@ -117,13 +126,14 @@ fn act(world: &World, sim: &mut Sim<'_>, action: &Action, step: u64, undo: &mut 
             undo.push((step + steps, Undo::Start(host)));
         }
         Action::Hold { host, steps } => {
-            sim.hold(gateway, host.name());
+            sim.hold(world.in_front_of(host), host.name());
             undo.push((step + steps, Undo::Release(host)));
         }
         Action::Partition { host, steps } => {
-            sim.partition(gateway, host.name());
+            sim.partition(world.in_front_of(host), host.name());
             undo.push((step + steps, Undo::Release(host)));
         }
+        Action::CutCrowd => world.cuts.send_modify(|cuts| *cuts += 1),
     }
     world.note(format!("{action:?}"));
 }
@@ -139,10 +149,20 @@ impl World {
             }
             Undo::Release(host) => {
                 self.note(format!("the way to {host:?} is back"));
-                sim.release(Host::Gateway.name(), host.name());
+                sim.release(self.in_front_of(*host), host.name());
             }
             Undo::Answer => self.state().refuses = None,
         }
+    }
+
+    /// The name of the gateway that this host talks to, in front of it or, for a client, behind it.
+    fn in_front_of(&self, host: Host) -> String {
+        let gateway = match host {
+            Host::Client(_) | Host::Crowd => 0,
+            Host::Gateway(place) => place - 1,
+            Host::Upstream => self.plan.gateways.len() - 1,
+        };
+        Host::Gateway(gateway).name()
     }
 
     /// Whether each client has what comes last.

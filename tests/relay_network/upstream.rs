@@ -96,6 +96,11 @@ fn begin(world: &World, headers: &HeaderMap) -> u64 {
             assert!(number <= len, "{number} was never sent");
             number
         }),
+        Kind::Inclusive => id.map_or(len, |id| {
+            let number = number_of_id(id).expect("an id of ours");
+            assert!(number <= len, "{number} was never sent");
+            number - 1
+        }),
         Kind::Anew => 0,
         Kind::Live => len,
         Kind::OneId => {
@@ -115,10 +120,12 @@ fn begin_answer(world: &World, name: &str, headers: &HeaderMap, random: &mut Ran
     let mut state = world.state();
     if let Some(id) = headers.get("last-event-id") {
         assert!(state.answers.contains_key(name), "{name} was never asked");
-        return number_of_id(id.as_bytes()).expect("an id of ours") + 1;
+        let number = number_of_id(id.as_bytes()).expect("an id of ours");
+        let is_inclusive = world.plan.kind == Kind::Inclusive;
+        return number + u64::from(!is_inclusive);
     }
     let mut answer = Feed::new(&world.plan, name, Random::new(random.below(u64::MAX)));
-    if !matches!(world.plan.kind, Kind::Resumes | Kind::ResumesSome) {
+    if !world.plan.kind.resumes() {
         answer = answer.without_ids();
     }
     for _ in 0..1 + random.below(60) {

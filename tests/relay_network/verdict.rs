@@ -1,6 +1,5 @@
 //! Judges what clients have seen and what relays have kept, once a schedule is over.
 
-use crate::plan::CLIENTS;
 use crate::world::World;
 
 mod life;
@@ -26,6 +25,10 @@ pub(crate) struct Sums {
     /// What the upstream sent again and no client was given.
     pub(crate) repeated: u64,
     pub(crate) evicted: u64,
+    /// Schedules with two gateways, one behind the other.
+    pub(crate) chains: u64,
+    /// Schedules with a crowd.
+    pub(crate) crowds: u64,
 }
 
 impl Sums {
@@ -35,7 +38,7 @@ impl Sums {
         }
     }
 
-    pub(crate) fn all_mut(&mut self) -> [&mut u64; 12] {
+    pub(crate) fn all_mut(&mut self) -> [&mut u64; 14] {
         [
             &mut self.events,
             &mut self.connections,
@@ -49,6 +52,8 @@ impl Sums {
             &mut self.upstream_connections,
             &mut self.repeated,
             &mut self.evicted,
+            &mut self.chains,
+            &mut self.crowds,
         ]
     }
 }
@@ -60,7 +65,9 @@ pub(crate) fn judge(world: &World) -> Result<Sums, String> {
         relay::judge(&world.plan, record, &state.book, &mut sums)
             .map_err(|error| format!("the relay {epoch}: {error}"))?;
     }
-    for number in 0..CLIENTS {
+    sums.chains += u64::from(world.plan.gateways.len() > 1);
+    sums.crowds += u64::from(world.plan.crowd > 0);
+    for number in 0..world.plan.count_clients() {
         for (place, life) in state.lives[number as usize].iter().enumerate() {
             life::judge(&world.plan, &state, number, place, life, &mut sums)
                 .map_err(|error| format!("client {number}, life {place}: {error}"))?;

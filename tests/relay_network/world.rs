@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::client::Life;
 use crate::feed::Feed;
-use crate::plan::{CLIENTS, Plan};
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::record::Book;
 
@@ -16,6 +16,8 @@ pub(crate) struct World {
     state: Mutex<State>,
     /// Told whenever something that a stream of the upstream waits for has changed.
     pub(crate) news: watch::Sender<News>,
+    /// How often the connections of the crowd were cut.
+    pub(crate) cuts: watch::Sender<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl World {
                 answers: HashMap::new(),
                 refuses: None,
                 calm: false,
-                lives: (0..CLIENTS).map(|_| Vec::new()).collect(),
+                lives: (0..plan.count_clients()).map(|_| Vec::new()).collect(),
                 book: Book::default(),
                 step: 0,
                 random,
@@ -62,6 +64,7 @@ impl World {
             }),
             plan,
             news: watch::Sender::default(),
+            cuts: watch::Sender::default(),
         })
     }
 

@@ -3,11 +3,11 @@
 use tower_sse::wire::SequentialId;
 
 use super::Sums;
-use crate::client::{Connection, Life};
-use crate::feed::number;
+use crate::client::Life;
+use crate::feed::{number, number_of_id};
 use crate::oracle::Dispatched;
 use crate::plan::{Asks, Kind, Plan};
-use crate::record::{Book, Entry, RelayRecord};
+use crate::record::{Book, Entry, GAP, RelayRecord};
 use crate::world::State;
 
 /// What a client knows by some event.
@@ -15,10 +15,17 @@ use crate::world::State;
 struct Reader {
     /// The number of the last event.
     number: Option<u64>,
+    upstream: Option<u64>,
     /// The epoch and the sequence of the last id.
     place: Option<(String, u64)>,
     /// A gap event came behind the last event.
     told: bool,
+    /// An id that was given before the upstream has set its first means nothing to it.
+    is_filled: bool,
+    /// No two requests of a relay are given the same ids.
+    is_counted_anew: bool,
+    /// The number in the last id of the upstream's, this event's own not counted.
+    upstream_before: Option<u64>,
     /// The id of the upstream in the last event, while the client is given what an upstream request of its own brings.
     caught_up: Option<Vec<u8>>,
 }
@@ -31,35 +38,42 @@ pub(super) fn judge(
     life: &Life,
     sums: &mut Sums,
 ) -> Result<(), String> {
-    let kind = match (life.asks, plan.kind) {
-        (Asks::Answer, Kind::Resumes | Kind::ResumesSome) => plan.kind,
-        (Asks::Answer, _) => Kind::NoIds,
-        _ => plan.kind,
+    let kind = plan.promise(life.asks);
+    let mut reader = Reader {
+        is_filled: plan.is_filled(life.asks),
+        is_counted_anew: plan.is_counted_anew(life.asks),
+        ..Reader::default()
     };
-    // Then ids say nothing of the relay.
-    let has_our_ids = !(plan.keep_ids && life.asks == Asks::Shared);
-    let mut reader = Reader::default();
     for (connection_place, connection) in life.connections.iter().enumerate() {
         sums.connections += 1;
         sums.cut += u64::from(!connection.ended);
         let seen = connection.read();
         let mut is_first = true;
         reader.caught_up = None;
+        let sent = plan.relays_id(life.asks, &connection.sent_id);
         for event in seen.events() {
             sums.events += 1;
             let at = |error| {
                 let sent = &connection.sent_id;
                 format!("connection {connection_place}, behind {sent:?}, {event:?}: {error}")
             };
-            if event.event_type == "stream-gap" && event.last_event_id == connection.sent_id {
+            let id = plan.relays_id(life.asks, &event.last_event_id);
+            let has_sent_id =
+                event.last_event_id == connection.sent_id || id.is_some() && id == sent;
+            if event.event_type == GAP && has_sent_id {
                 // The stream is not there any more, and this is all that is said.
                 reader.told = true;
                 sums.unknown_gaps += 1;
                 continue;
             }
-            if has_our_ids {
+            // Otherwise ids say nothing of a relay.
+            if let (Some(sent), Some(last_event_id)) = (&sent, id) {
+                let event = &Dispatched {
+                    last_event_id,
+                    ..event.clone()
+                };
                 reader
-                    .by_id(&state.book, connection, event, is_first, sums)
+                    .by_id(&state.book, sent, event, is_first, sums)
                     .map_err(at)?;
             }
             reader.by_number(kind, event).map_err(at)?;
@@ -88,7 +102,7 @@ impl Reader {
     fn by_id(
         &mut self,
         book: &Book,
-        connection: &Connection,
+        sent: &str,
         event: &Dispatched,
         is_first: bool,
         sums: &mut Sums,
@@ -100,6 +114,7 @@ impl Reader {
             let upstream = id.upstream.ok_or("nobody gave that id")?;
             self.caught_up = Some(upstream.to_vec());
             self.place = None;
+            self.upstream = number_at_upstream(upstream);
             sums.caught_up += 1;
             return Ok(());
         };
@@ -109,7 +124,7 @@ impl Reader {
         };
         let next = relay.numbered(before + 1);
         let is_next = same && id.sequence == before + 1 && next.is_some_and(|next| is(next, event));
-        let is_gap = event.event_type == "stream-gap";
+        let is_gap = event.event_type == GAP;
         if is_next {
             sums.unknown_gaps += u64::from(is_gap);
         } else if is_gap {
@@ -121,8 +136,8 @@ impl Reader {
                 let before = match same {
                     true => Before::Known(before),
                     false => {
-                        let sent = connection.sent_id.as_bytes();
-                        joined(relay, caught_up.as_deref().unwrap_or(sent))
+                        let sent = upstreams(sent.as_bytes());
+                        joined(relay, caught_up.as_deref().or(sent))
                     }
                 };
                 told(relay, event, before, id.sequence, sums)?;
@@ -138,21 +153,24 @@ impl Reader {
                 behind(relay, &upstream, id.sequence)?;
             } else if !is_first {
                 return Err("another relay in the middle of a stream".into());
-            } else if !connection.sent_id.is_empty() {
-                behind(relay, connection.sent_id.as_bytes(), id.sequence)?;
+            } else if !sent.is_empty() {
+                let sent = upstreams(sent.as_bytes());
+                let sent = sent.ok_or("it could not be known where to go on")?;
+                behind(relay, sent, id.sequence)?;
                 sums.moves += 1;
             }
         }
+        self.upstream_before = self.upstream.or(self.upstream_before);
         self.place = Some((epoch, id.sequence));
+        self.upstream = id.upstream.and_then(number_at_upstream);
         Ok(())
     }
 
     /// By the numbers that the upstream gave them.
     fn by_number(&mut self, kind: Kind, event: &Dispatched) -> Result<(), String> {
-        if event.event_type == "stream-gap" {
+        if event.event_type == GAP {
             self.told = true;
-            let resumes = matches!(kind, Kind::Resumes | Kind::ResumesSome);
-            if resumes && event.data == "null" {
+            if (kind.resumes() || self.is_counted_anew) && event.data == "null" {
                 // The relay does not know its id, or not yet, and may be behind it.
                 self.number = None;
             }
@@ -161,8 +179,12 @@ impl Reader {
         let number = number(&event.data).ok_or("it is no whole event")?;
         if let Some(last) = self.number {
             let is_next = match kind {
-                Kind::Resumes | Kind::ResumesSome | Kind::NoIds => {
+                Kind::Resumes | Kind::Inclusive | Kind::NoIds => {
                     number == last + 1 || number > last && self.told
+                }
+                Kind::ResumesSome => {
+                    let is_lost = self.is_filled && self.upstream_before.is_none();
+                    number == last + 1 || number > last && (self.told || is_lost)
                 }
                 // That the upstream left something out is not to be seen.
                 Kind::Live | Kind::OneId => number > last,
@@ -189,26 +211,16 @@ enum Before {
     Unknown,
 }
 
-/// For a client that has had nothing of this relay.
-fn joined(relay: &RelayRecord, sent: &[u8]) -> Before {
-    let id = match SequentialId::parse(sent) {
-        Some(ours) => ours.upstream,
-        None => Some(sent).filter(|id| !id.is_empty()),
-    };
-    let Some(id) = id else {
+/// For a client that has had nothing of this relay, and all up to this id of its upstream.
+fn joined(relay: &RelayRecord, id: Option<&[u8]>) -> Before {
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
         return Before::Unknown;
     };
     let mut numbers = Vec::new();
-    let mut sequence = 0;
     if relay.behind.as_deref() == Some(id) {
         numbers.push(0);
     }
-    for entry in &relay.entries {
-        sequence += u64::from(entry.data.is_some());
-        if entry.sets_id && entry.upstream.as_deref() == Some(id) {
-            numbers.push(sequence);
-        }
-    }
+    numbers.extend(relay.set_at(id).iter().map(|place| relay.sequence(*place)));
     match numbers.is_empty() {
         true => Before::Unknown,
         false => Before::OneOf(numbers),
@@ -253,14 +265,13 @@ fn told(
     Ok(())
 }
 
-/// Whether the event with this number is the first behind the id of the upstream that the client came with.
-fn behind(relay: &RelayRecord, sent: &[u8], sequence: u64) -> Result<(), String> {
-    let id = match SequentialId::parse(sent) {
-        Some(ours) => ours
-            .upstream
-            .ok_or("it could not be known where to go on")?,
-        None => sent,
-    };
+/// What of an id that a relay is asked with is its upstream's.
+fn upstreams(id: &[u8]) -> Option<&[u8]> {
+    SequentialId::parse(id).map_or(Some(id), |ours| ours.upstream)
+}
+
+/// Whether the event with this number is the first behind this id of the upstream.
+fn behind(relay: &RelayRecord, id: &[u8], sequence: u64) -> Result<(), String> {
     let place = relay.place(sequence).ok_or("it was never appended")?;
     for entry in relay.entries[..place].iter().rev() {
         if entry.sets_id && entry.upstream.as_deref() == Some(id) {
@@ -280,19 +291,10 @@ fn is(entry: &Entry, event: &Dispatched) -> bool {
     entry.data.as_ref() == Some(&event.data) && entry.event_type == event.event_type
 }
 
-impl RelayRecord {
-    /// Where the event with this number is.
-    fn place(&self, sequence: u64) -> Option<usize> {
-        let mut numbered = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.data.is_some());
-        let place = usize::try_from(sequence).ok()?.checked_sub(1)?;
-        numbered.nth(place).map(|(place, _)| place)
-    }
-
-    fn numbered(&self, sequence: u64) -> Option<&Entry> {
-        self.entries.get(self.place(sequence)?)
+/// The number in the id that the upstream itself has set, also behind those of gateways.
+fn number_at_upstream(id: &[u8]) -> Option<u64> {
+    match SequentialId::parse(id) {
+        Some(ours) => number_at_upstream(ours.upstream?),
+        None => number_of_id(id),
     }
 }
