@@ -134,6 +134,8 @@ impl Reading {
                     .is_some_and(|known| known.begins_anew(&draft))
                 {
                     self.has_begun_anew = true;
+                    // Nor is anything that follows one of those from before.
+                    self.again = None;
                     drafts.extend(self.gap(config, None));
                 } else if self.again.as_mut().is_some_and(Again::takes_may_repeat) {
                     drafts.extend(self.gap(config, None));

@@ -227,7 +227,7 @@ async fn nothing_is_lost_or_doubled_where_only_the_inner_gateway_can_resume() {
 #[tokio::test]
 async fn many_who_come_back_to_a_successor_are_caught_up_by_few_requests() {
     const SHARE: &[&str] = &["--share", "on"];
-    let feed = Feed::start(true).await;
+    let feed = Feed::start(Ids::All).await;
     let gateway = Gateway::with(&feed.url, SHARE, &[]);
     let mut client = Client::open(&gateway, &get(&[])).await;
     feed.publish(20);

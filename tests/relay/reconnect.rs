@@ -149,6 +149,25 @@ async fn what_has_no_id_and_is_not_kept_any_more_is_told_when_it_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_follows_in_a_new_count_is_none_of_the_old_one() {
+    let history = MemoryHistory::new().with_events(4);
+    let layer = RelayLayer::shared(Key::default()).with_history(history);
+    let (_app, mut calls, stream, mut client) = opened(&layer).await;
+    stream.events(1..=6, true).await;
+    assert_eq!(client.texts(6).await, numbers(1..=6));
+    stream.fail().await;
+    for last in [6, 7] {
+        let stream = calls.recv().await.unwrap().open();
+        stream.events([1], true).await;
+        assert_eq!(client.texts(2).await, ["stream-gap:null", "1"]);
+        // Those from before are kept, and have the same ids and data.
+        stream.events(2..=last, true).await;
+        assert_eq!(client.texts(last as usize - 1).await, numbers(2..=last));
+        stream.fail().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_without_an_id_that_is_alike_by_chance_hides_no_repetition() {
     let layer = RelayLayer::shared(Key::default());
     let (_app, mut calls, stream, mut client) = opened(&layer).await;

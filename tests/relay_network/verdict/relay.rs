@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Sums;
 use crate::oracle::{self, Dispatched};
-use crate::plan::Plan;
+use crate::plan::{Kind, Plan};
 use crate::record::{Book, Entry, GAP, RelayRecord};
 
 pub(super) fn judge(
@@ -27,6 +27,7 @@ pub(super) fn judge(
         record,
         by_data,
         max_event_bytes: plan.gateways[record.gateway].max_event_bytes,
+        begins_anew: plan.kind == Kind::Anew,
     };
     for (place, bytes) in connections.iter().enumerate() {
         sums.upstream_connections += 1;
@@ -43,6 +44,8 @@ struct Judged<'a> {
     /// Where the events are, by type and data.
     by_data: HashMap<(&'a str, Option<&'a str>), Vec<usize>>,
     max_event_bytes: usize,
+    /// Whether the upstream may count anew.
+    begins_anew: bool,
 }
 
 impl Judged<'_> {
@@ -77,7 +80,15 @@ impl Judged<'_> {
         let mut repeated = None;
         for event in seen.events() {
             if let Some((place, entry)) = own.next_if(|(_, entry)| is(entry, event)) {
-                if let Some(kept) = kept(record, place, entry, repeated) {
+                let kept = kept(record, place, entry, repeated);
+                // What follows in a new count is none of those from before, and is told to be none.
+                let kept = kept.filter(|kept| {
+                    let between = &record.entries[*kept..place];
+                    let is_null = |other: &Entry| other.data.as_deref() == Some("null");
+                    !(self.begins_anew
+                        && between.iter().any(|other| other.is_gap && is_null(other)))
+                });
+                if let Some(kept) = kept {
                     let kept = &record.entries[kept];
                     return Err(format!("{entry:?} is there already: {kept:?}"));
                 }
