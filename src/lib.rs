@@ -6,7 +6,7 @@
 //! the code that makes it nor the client that reads it has to change: an [`EventLayer`] goes around a service, and
 //! the event streams among its responses go through the [stages](stage) that were given to it.
 //!
-//! For servers in other languages there is `sse-gateway`, a reverse proxy in the same package, built from the same parts.
+//! For servers in other languages there is `sse-gateway`, a reverse proxy built from these parts, in a package of its own.
 //!
 //! # Example: a route of axum
 //!
@@ -200,8 +200,7 @@
 //! - `metrics`: the stage `Metrics`, on the [`metrics`] facade.
 //! - `relay`: the modules `relay` and `history`: replay after a lost connection, and one upstream for many clients. It
 //!   needs a runtime of tokio, in which relays are tasks.
-//! - `gateway`: the binary `sse-gateway`, and all the crates that it alone needs. It adds nothing else to the library
-//!   than `metrics`.
+//! - `axum`: for a relay that is nested in a router of axum, what the target was outside of it.
 //!
 //! [HTML standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 //! [`metrics`]: https://docs.rs/metrics

@@ -67,16 +67,19 @@ fn build() -> PathBuf {
         Some("debug") => "dev",
         other => other.expect("it has the name of a profile"),
     };
-    let mut features = Vec::new();
     // As the tests were built, or all dependencies would be built anew.
-    if cfg!(feature = "metrics") {
-        features.push("metrics");
-    }
-    if cfg!(feature = "gateway") {
-        features.push("gateway");
-    }
+    let features = [
+        ("metrics", cfg!(feature = "metrics")),
+        ("relay", cfg!(feature = "relay")),
+        ("axum", cfg!(feature = "axum")),
+    ];
+    let features: Vec<_> = features
+        .into_iter()
+        .filter_map(|(name, is_on)| is_on.then_some(name))
+        .collect();
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--examples", "--profile", profile])
+        .args(["build", "--quiet", "-p", "tower-sse", "--examples"])
+        .args(["--profile", profile])
         .args(["--features", &features.join(",")])
         .arg("--target-dir")
         .arg(folder.parent().expect("it is in target"))

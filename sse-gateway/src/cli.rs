@@ -12,6 +12,7 @@ use crate::config::known::{self, Bare, Known};
 use crate::config::{
     Config, Error, File, LogFilter, Opening, Place, Sources, Values, report, variables,
 };
+#[cfg(feature = "demo")]
 use crate::demo;
 
 /// What the gateway was asked to do.
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
     Run(Config, Opening),
     /// Serve the demo, whose upstream takes the place of the one given here.
+    #[cfg(feature = "demo")]
     Demo(Config, Opening),
     /// Print this: the settings and routes that the given file leads to.
     Check(String),
@@ -38,6 +40,7 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
     let variables = Values::from_environment(&environment)?;
     let log_filter = LogFilter::from_environment(&environment)?;
     match matches.subcommand() {
+        #[cfg(feature = "demo")]
         Some(("demo", matches)) => {
             let flags = flags(matches)?;
             let sources = Sources {
@@ -110,24 +113,14 @@ fn parser() -> clap::Command {
         .required(true)
         .value_parser(value_parser!(PathBuf))
         .help("The TOML file to check");
-    base("sse-gateway")
+    let command = base("sse-gateway")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Makes server-sent event streams dependable, in front of any upstream.")
-        .override_usage(
-            "sse-gateway --upstream URL [OPTIONS]\n       \
-             sse-gateway demo [OPTIONS]\n       \
-             sse-gateway check FILE",
-        )
+        .override_usage(USAGE)
         .after_help(AFTER_HELP)
         .args(known::ALL.iter().map(|setting| flag(*setting)))
         .arg(config)
         .args_conflicts_with_subcommands(true)
-        .subcommand(
-            base("demo")
-                .about("Shows what the gateway does: an upstream, the gateway and a page to try it")
-                .after_help("Variables count as they do for the gateway; no file is read.")
-                .args(known::ALL.iter().filter(|setting| setting.key() != "upstream").map(|setting| flag(*setting))),
-        )
         .subcommand(
             base("check")
                 .about("Checks a configuration file and prints the settings and routes it leads to")
@@ -137,7 +130,25 @@ fn parser() -> clap::Command {
                 )
                 .arg(file)
                 .args(known::ALL.iter().map(|setting| flag(*setting))),
+        );
+    #[cfg(feature = "demo")]
+    let command = command
+        .subcommand(
+            base("demo")
+                .about("Shows what the gateway does: an upstream, the gateway and a page to try it")
+                .after_help("Variables count as they do for the gateway; no file is read.")
+                .args(
+                    known::ALL
+                        .iter()
+                        .filter(|setting| setting.key() != "upstream")
+                        .map(|setting| flag(*setting)),
+                ),
         )
+        .override_usage(format!("{USAGE}\n       sse-gateway demo [OPTIONS]"))
+        .after_help(format!(
+            "{AFTER_HELP}\n\nSee it without any upstream: sse-gateway demo"
+        ));
+    command
 }
 
 fn base(name: &'static str) -> clap::Command {
@@ -162,6 +173,10 @@ fn flag(setting: &'static dyn Known) -> Arg {
         .help(help)
 }
 
+const USAGE: &str = "\
+sse-gateway --upstream URL [OPTIONS]
+       sse-gateway check FILE";
+
 const AFTER_HELP: &str = "\
 Times have a unit (500ms, 15s, 2h 30m), sizes too (64KiB, 1MiB).
 
@@ -175,13 +190,12 @@ A [[route]] of the file may have settings of its own, and they win for what it m
     path = \"/v1/chat\"             # or pattern = \"/users/*/events\"
     methods = [\"POST\"]
     upstream = \"h2c://127.0.0.1:8000\"
-    heartbeat = \"5s\"
-
-See it without any upstream: sse-gateway demo";
+    heartbeat = \"5s\"";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "demo")]
     use crate::config::Relayed;
 
     #[test]
@@ -189,6 +203,7 @@ mod tests {
         parser().debug_assert();
     }
 
+    #[cfg(feature = "demo")]
     fn demo(flags: &[&str]) -> Result<Config, Error> {
         let arguments = ["sse-gateway", "demo"].iter().chain(flags);
         let matches = parser().get_matches_from(arguments);
@@ -199,6 +214,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "demo")]
     #[test]
     fn the_demo_shares_one_route_and_resumes_another() {
         let config = demo(&[]).expect("the settings are right");
@@ -215,6 +231,7 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "demo")]
     #[test]
     fn flags_win_over_the_demos_settings() {
         let config = demo(&["--heartbeat", "2s"]).expect("the flag is right");

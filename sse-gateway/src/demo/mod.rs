@@ -9,6 +9,7 @@ mod control;
 mod cut;
 mod page;
 mod query;
+mod run;
 mod seen;
 mod service;
 mod streams;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 use crate::config::{Error, File};
 use cut::Cuts;
+pub(crate) use run::run;
 use streams::Pace;
 use upstream::Upstream;
 
@@ -45,15 +47,15 @@ pub(crate) struct Demo {
 struct Inner {
     upstream: Upstream,
     cuts: Cuts,
-    gateway: OnceLock<Gateway>,
+    buttons: OnceLock<Buttons>,
 }
 
 /// What the demo asks of the gateway.
-pub(crate) struct Gateway {
+struct Buttons {
     /// What the button "Drain" does.
-    pub(crate) drain: Box<dyn Fn() + Send + Sync>,
+    drain: Box<dyn Fn() + Send + Sync>,
     /// The relays, as `/streams` lists them.
-    pub(crate) relays: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
+    relays: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
 }
 
 impl Demo {
@@ -67,7 +69,7 @@ impl Demo {
             inner: Arc::new(Inner {
                 upstream: Upstream::start(Pace::default()).await?,
                 cuts: Cuts::default(),
-                gateway: OnceLock::new(),
+                buttons: OnceLock::new(),
             }),
         })
     }
@@ -78,7 +80,7 @@ impl Demo {
     }
 
     /// Says whom to ask. The first call counts.
-    pub(crate) fn stands_before(&self, gateway: Gateway) {
-        let _ = self.inner.gateway.set(gateway);
+    fn stands_before(&self, buttons: Buttons) {
+        let _ = self.inner.buttons.set(buttons);
     }
 }

@@ -54,8 +54,8 @@ impl Demo {
             }
             "/demo/drop" => self.inner.upstream.cut(),
             "/demo/restart" => self.inner.upstream.restart(),
-            "/demo/drain" => match self.inner.gateway.get() {
-                Some(gateway) => (gateway.drain)(),
+            "/demo/drain" => match self.inner.buttons.get() {
+                Some(buttons) => (buttons.drain)(),
                 None => return Some(text(StatusCode::NOT_IMPLEMENTED, "nothing to drain here\n")),
             },
             _ => {}
@@ -75,7 +75,7 @@ impl Demo {
 
     fn state(&self) -> Response<Full<Bytes>> {
         let upstream = self.inner.upstream.state();
-        let gateway = self.inner.gateway.get();
+        let buttons = self.inner.buttons.get();
         let body = serde_json::json!({
             // The page's clock may be another one.
             "now": unix_millis(SystemTime::now()),
@@ -84,7 +84,7 @@ impl Demo {
                 "restarts": upstream.restarts,
                 "requests": upstream.requests,
             },
-            "relays": gateway.map_or_else(Vec::new, |gateway| (gateway.relays)()),
+            "relays": buttons.map_or_else(Vec::new, |buttons| (buttons.relays)()),
         });
         answer(StatusCode::OK, "application/json", body.to_string())
     }

@@ -9,6 +9,7 @@ mod client_address;
 mod client_body;
 mod client_io;
 mod config;
+#[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
 mod expect;
@@ -67,7 +68,8 @@ fn main() -> ExitCode {
 fn obey(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Run(config, opening) => gateway::run(config, &opening),
-        Command::Demo(config, opening) => gateway::run_demo(config, &opening),
+        #[cfg(feature = "demo")]
+        Command::Demo(config, opening) => demo::run(config, &opening),
         Command::Check(report) => {
             // A reader that has seen enough (`| head`) is no failure.
             let _ = std::io::stdout().write_all(report.as_bytes());

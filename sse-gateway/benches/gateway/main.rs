@@ -1,8 +1,8 @@
 //! What does `sse-gateway` cost, beside a plain hyper proxy and nginx?
 //!
 //! ```text
-//! cargo bench --features gateway --bench gateway
-//! cargo bench --features gateway --bench gateway -- --quick --only plain,nginx
+//! cargo bench -p sse-gateway --features jemalloc --bench gateway
+//! cargo bench -p sse-gateway --features jemalloc --bench gateway -- --quick --only plain,nginx
 //! ```
 //!
 //! All of it is real and over loopback: an upstream that writes event streams, a proxy, and a load that reads them

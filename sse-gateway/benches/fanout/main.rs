@@ -1,8 +1,8 @@
 //! What does one stream to many clients cost, beside nchan and a bare loop?
 //!
 //! ```text
-//! cargo bench --features jemalloc --bench fanout
-//! cargo bench --features jemalloc --bench fanout -- --quick --only gateway,floor
+//! cargo bench -p sse-gateway --features jemalloc --bench fanout
+//! cargo bench -p sse-gateway --features jemalloc --bench fanout -- --quick --only gateway,floor
 //! ```
 //!
 //! One source writes events at a pace, and thousands of clients read all of them, over loopback. Each part is a process of its

@@ -1,18 +1,21 @@
 //! Puts the parts together and runs them until the end.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket};
+use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
 use crate::config::{Config, Error, NoAnswer, Opening, Route};
-use crate::demo::{self, Demo};
 use crate::descriptors::For;
+use crate::log::{self, Log};
 use crate::proxy::Proxy;
 use crate::relays::Relays;
 use crate::router::Router;
@@ -21,10 +24,9 @@ use crate::stop::{self, Signals};
 use crate::streams::Streams;
 use crate::upstream::{Timeouts, Upstream, UpstreamClient};
 use crate::upstream_side::UpstreamSide;
-use crate::{circle, descriptors, log, recorder, server, stack};
+use crate::{circle, descriptors, recorder, server, stack};
 
-/// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
-const DEMO_DRAIN: Duration = Duration::from_secs(2);
+type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Serves until told to stop.
 ///
@@ -32,118 +34,119 @@ const DEMO_DRAIN: Duration = Duration::from_secs(2);
 ///
 /// When it cannot start: an address in use, an upstream that cannot be.
 pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> {
-    runtime()?.block_on(serve(config, opening, None))
-}
-
-/// Serves the demo until told to stop.
-///
-/// # Errors
-///
-/// As [`run`].
-pub(crate) fn run_demo(mut config: Config, opening: &Opening) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
-        let demo = Demo::start()
-            .await
-            .map_err(|error| Error::at("demo", error))?;
-        for route in config.routes.iter_mut().chain(&mut config.fallback) {
-            route.upstream = format!("http://{}", demo.addr());
-        }
-        config.drain_window = config.drain_window.min(DEMO_DRAIN);
-        let opening = Opening {
-            upstream: format!("http://{}", demo.addr()),
-            ..opening.clone()
-        };
-        serve(config, &opening, Some(demo)).await
+        let gateway = Gateway::start(config, opening)?;
+        let router = gateway.router.clone();
+        Ok(gateway.serve(router).await)
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+/// What the gateway runs on.
+///
+/// # Errors
+///
+/// When the operating system gives no threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::at("runtime", error))
 }
 
-async fn serve(config: Config, opening: &Opening, demo: Option<Demo>) -> Result<ExitCode, Error> {
-    let _log = log::init(config.log_format, config.log_filter.clone())?;
-    opening.log();
-    let open_files = descriptors::raise_limit();
-    let metrics = recorder::install()?;
-    let signals = Signals::listen()?;
-    let shutdown = Shutdown::new();
-    let drain = DrainHandle::new();
-    let streams = Streams::default();
-    let mut relays = Relays::new(config.history_budget, config.secret.clone());
-    let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
-
-    let (listener, address) = bind(config.listen, "--listen")?;
-    refuse_circles(&config, address)?;
-    descriptors::divide(open_files)?;
-    if let Some(admin_listen) = config.admin_listen {
-        let (listener, address) = bind(admin_listen, "--admin-listen")?;
-        let relays = relays.clone();
-        let admin = Admin::new(
-            metrics,
-            streams,
-            relays,
-            drain.clone(),
-            shutdown.clone(),
-            &config.admin_hosts,
-        );
-        tracing::info!("admin on http://{address}");
-        // It answers until the process ends, so that the drain can be watched.
-        tokio::spawn(server::run(
-            For::Admin,
-            listener,
-            move || admin.clone(),
-            Shutdown::new(),
-        ));
-    }
-    let router = Router::new(routes, config.trusted_proxy.clone());
-    let server = match demo {
-        None => {
-            tracing::info!("listening on http://{address}");
-            tokio::spawn(server::run(
-                For::Clients,
-                listener,
-                move || router.clone(),
-                shutdown.clone(),
-            ))
-        }
-        Some(demo) => {
-            show(&demo, address, &drain, config.drain_window, relays);
-            let service = demo.around(router);
-            tokio::spawn(server::run(
-                For::Clients,
-                listener,
-                move || service.clone(),
-                shutdown.clone(),
-            ))
-        }
-    };
-    Ok(stop::when_told(signals, shutdown, drain, &config, server).await)
+/// A gateway that listens, and is yet to accept clients.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) router: Router,
+    pub(crate) drain: DrainHandle,
+    pub(crate) relays: Relays,
+    config: Config,
+    listener: TcpListener,
+    signals: Signals,
+    shutdown: Shutdown,
+    /// Writes what is left of the log when it goes.
+    _log: Log,
 }
 
-fn show(demo: &Demo, address: SocketAddr, drain: &DrainHandle, window: Duration, relays: Relays) {
-    let drain = drain.clone();
-    demo.stands_before(demo::Gateway {
-        drain: Box::new(move || {
-            let drain = drain.clone();
-            drain.start();
-            tokio::spawn(async move {
-                tokio::time::sleep(window).await;
-                drain.cancel();
-            });
-        }),
-        relays: Box::new(move || relays.to_json()),
-    });
-    tracing::info!("upstream of the demo on http://{}", demo.addr());
-    tracing::info!("listening on http://{address}");
-    // Not waited for: it goes to whoever reads it, and there may be nobody.
-    std::thread::spawn(move || {
-        let line = format!("\n  The demo is at  http://{address}/\n\n");
-        let _ = std::io::stdout().write_all(line.as_bytes());
-    });
+impl Gateway {
+    /// Builds all parts, and has the admin listener answer.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot start: an address in use, an upstream that cannot be.
+    pub(crate) fn start(config: Config, opening: &Opening) -> Result<Self, Error> {
+        let log = log::init(config.log_format, config.log_filter.clone())?;
+        opening.log();
+        let open_files = descriptors::raise_limit();
+        let metrics = recorder::install()?;
+        let signals = Signals::listen()?;
+        let shutdown = Shutdown::new();
+        let drain = DrainHandle::new();
+        let streams = Streams::default();
+        let mut relays = Relays::new(config.history_budget, config.secret.clone());
+        let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
+
+        let (listener, address) = bind(config.listen, "--listen")?;
+        refuse_circles(&config, address)?;
+        descriptors::divide(open_files)?;
+        if let Some(admin_listen) = config.admin_listen {
+            let (listener, address) = bind(admin_listen, "--admin-listen")?;
+            let admin = Admin::new(
+                metrics,
+                streams,
+                relays.clone(),
+                drain.clone(),
+                shutdown.clone(),
+                &config.admin_hosts,
+            );
+            tracing::info!("admin on http://{address}");
+            // It answers until the process ends, so that the drain can be watched.
+            tokio::spawn(server::run(
+                For::Admin,
+                listener,
+                move || admin.clone(),
+                Shutdown::new(),
+            ));
+        }
+        let router = Router::new(routes, config.trusted_proxy.clone());
+        Ok(Gateway {
+            address,
+            router,
+            drain,
+            relays,
+            config,
+            listener,
+            signals,
+            shutdown,
+            _log: log,
+        })
+    }
+
+    /// Has clients served by this service until told to stop.
+    pub(crate) async fn serve<S, B>(self, service: S) -> ExitCode
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        tracing::info!("listening on http://{}", self.address);
+        let server = tokio::spawn(server::run(
+            For::Clients,
+            self.listener,
+            move || service.clone(),
+            self.shutdown.clone(),
+        ));
+        stop::when_told(
+            self.signals,
+            self.shutdown,
+            self.drain,
+            &self.config,
+            server,
+        )
+        .await
+    }
 }
 
 /// The stack of each route. Routes with the same upstream share its connections.

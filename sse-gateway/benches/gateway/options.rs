@@ -1,28 +1,26 @@
 //! The command line.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use crate::{Error, targets::Target};
 
 const USAGE: &str = "\
-cargo bench --features jemalloc --bench fanout [-- OPTIONS]
+cargo bench -p sse-gateway --features jemalloc --bench gateway [-- OPTIONS]
 
-  --rounds N          how often each target is measured, in turn (3)
-  --seconds S         how long each measurement takes (10)
-  --rates A,B         events a second (10,100,400)
-  --clients A,B       two numbers of clients, the smaller first (1000,5000)
-  --nchan-workers N   worker processes of nginx (one for each core)
-  --only A,B          of floor, nchan and gateway, only these
-  --quick             one round of 3 seconds with 200 and 1000 clients: to see that it runs";
+  --rounds N      how often each target is measured, in turn (3)
+  --seconds S     how long each measurement takes (10)
+  --only A,B      of direct, plain, nginx and gateway, only these
+  --quick         one round of 3 seconds, fewer idle streams, no heartbeat waited for: to see that it runs";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) window: Duration,
-    pub(crate) rates: Vec<u32>,
-    pub(crate) clients: [usize; 2],
-    pub(crate) nchan_workers: usize,
     pub(crate) targets: Vec<Target>,
+    /// The two numbers of idle streams whose memory is compared.
+    pub(crate) idle: [usize; 2],
+    /// How long idle streams are left alone before their memory is read again.
+    pub(crate) idle_wait: Duration,
     /// What was said on the command line, in front of it ` -- `; empty if nothing was.
     pub(crate) words: String,
 }
@@ -32,11 +30,10 @@ impl Default for Options {
         Self {
             rounds: 3,
             window: Duration::from_secs(10),
-            // The last is more than most can deliver.
-            rates: vec![10, 100, 400],
-            clients: [1_000, 5_000],
-            nchan_workers: thread::available_parallelism().map_or(2, usize::from),
             targets: Target::ALL.to_vec(),
+            idle: [1_000, 5_000],
+            // Longer than the 15 seconds after which the gateway sends a heartbeat.
+            idle_wait: Duration::from_secs(17),
             words: String::new(),
         }
     }
@@ -50,16 +47,16 @@ impl Default for Options {
 /// When a word is not understood.
 pub(crate) fn parse(words: &[&str]) -> Result<Option<Options>, Error> {
     let mut options = Options::default();
+    let mut bench = false;
     let said: Vec<&str> = words
         .iter()
         .copied()
         .filter(|word| *word != "--bench")
         .collect();
-    let bench = said.len() < words.len();
     if !said.is_empty() {
         options.words = format!(" -- {}", said.join(" "));
     }
-    let mut words = said.iter();
+    let mut words = words.iter();
     while let Some(&word) = words.next() {
         let mut value = || {
             words
@@ -68,24 +65,17 @@ pub(crate) fn parse(words: &[&str]) -> Result<Option<Options>, Error> {
                 .ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"))
         };
         match word {
+            "--bench" => bench = true,
             "--rounds" => options.rounds = number(word, value()?)?,
             "--seconds" => options.window = Duration::from_secs(number(word, value()?)? as u64),
-            "--nchan-workers" => options.nchan_workers = number(word, value()?)?,
-            "--rates" => {
-                let rates = numbers(word, value()?)?;
-                options.rates = rates.into_iter().map(|rate| rate as u32).collect();
-            }
-            "--clients" => match numbers(word, value()?)?[..] {
-                [few, many] if few < many => options.clients = [few, many],
-                _ => return Err(format!("{word}: two numbers, the smaller first").into()),
-            },
             "--only" => {
                 options.targets = value()?.split(',').map(target).collect::<Result<_, _>>()?
             }
             "--quick" => {
                 options.rounds = 1;
                 options.window = Duration::from_secs(3);
-                options.clients = [200, 1_000];
+                options.idle = [200, 1_000];
+                options.idle_wait = Duration::from_secs(1);
             }
             "--help" | "-h" => {
                 println!("{USAGE}");
@@ -101,18 +91,14 @@ pub(crate) fn parse(words: &[&str]) -> Result<Option<Options>, Error> {
     Ok(Some(options))
 }
 
-fn numbers(word: &str, value: &str) -> Result<Vec<usize>, Error> {
-    value.split(',').map(|value| number(word, value)).collect()
-}
-
 fn number(word: &str, value: &str) -> Result<usize, Error> {
     match value.parse() {
-        Ok(number @ 1..=10_000) => Ok(number),
-        _ => Err(format!("{word} {value}: a number from 1 to 10000 is needed").into()),
+        Ok(number @ 1..=1_000) => Ok(number),
+        _ => Err(format!("{word} {value}: a number from 1 to 1000 is needed").into()),
     }
 }
 
 fn target(name: &str) -> Result<Target, Error> {
     let known = Target::ALL.into_iter().find(|target| target.name() == name);
-    known.ok_or_else(|| format!("--only {name}: there are floor, nchan and gateway").into())
+    known.ok_or_else(|| format!("--only {name}: there are direct, plain, nginx and gateway").into())
 }

@@ -1,0 +1,32 @@
+//! The gateway as a plain proxy: what goes in comes out, on the wire.
+//!
+//! The gateway runs as a process. Upstreams and clients are hyper's, or plain sockets where bytes matter.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests send is bounded by the tests"
+)]
+
+mod admin;
+mod bodies;
+mod circles;
+mod descriptors;
+mod ends;
+mod failures;
+mod first_bytes;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../support/gateway.rs"]
+mod gateway;
+mod hold;
+mod hops;
+mod lines;
+mod log;
+mod messages;
+mod no_answer;
+mod secrets;
+mod shutdown;
+mod targets;
+mod transports;
+mod upgrades;
+mod upstream;
+mod wire;
