@@ -18,10 +18,10 @@ use crate::demo;
 /// What the gateway was asked to do.
 pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
-    Run(Config, Opening),
+    Run(Box<Config>, Opening),
     /// Serve the demo, whose upstream takes the place of the one given here.
     #[cfg(feature = "demo")]
-    Demo(Config, Opening),
+    Demo(Box<Config>, Opening),
     /// Print this: the settings and routes that the given file leads to.
     Check(String),
 }
@@ -51,7 +51,7 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
             };
             let config = Config::resolve(&sources)?;
             let opening = Opening::of(&sources, &config);
-            Ok(Command::Demo(config, opening))
+            Ok(Command::Demo(Box::new(config), opening))
         }
         Some(("check", matches)) => {
             let flags = flags(matches)?;
@@ -83,7 +83,7 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
             };
             let config = Config::resolve(&sources)?;
             let opening = Opening::of(&sources, &config);
-            Ok(Command::Run(config, opening))
+            Ok(Command::Run(Box::new(config), opening))
         }
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         let arguments = ["sse-gateway", "demo"].iter().chain(flags);
         let matches = parser().get_matches_from(arguments);
         match read(&matches, Vec::new()) {
-            Ok(Command::Demo(config, _)) => Ok(config),
+            Ok(Command::Demo(config, _)) => Ok(*config),
             Ok(_) => panic!("no demo"),
             Err(error) => Err(error),
         }

@@ -8,23 +8,27 @@ use std::process::ExitCode;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpSocket};
 use tower_service::Service;
 use tower_sse::stage::DrainHandle;
 
 use crate::admin::Admin;
+use crate::admin::recorder;
+use crate::admin::relays::Relays;
+use crate::admin::streams::Streams;
+use crate::config::upstream::Upstream;
 use crate::config::{Config, Error, NoAnswer, Opening, Route};
+use crate::descriptors;
 use crate::descriptors::For;
+use crate::listener::{self, Tcp};
 use crate::log::{self, Log};
-use crate::proxy::Proxy;
-use crate::relays::Relays;
-use crate::router::Router;
+use crate::proxy::circle;
+use crate::proxy::forward::Proxy;
+use crate::proxy::upstream::{Timeouts, UpstreamClient};
+use crate::proxy::upstream_side::UpstreamSide;
 use crate::shutdown::Shutdown;
+use crate::stack;
+use crate::stack::router::Router;
 use crate::stop::{self, Signals};
-use crate::streams::Streams;
-use crate::upstream::{Timeouts, Upstream, UpstreamClient};
-use crate::upstream_side::UpstreamSide;
-use crate::{circle, descriptors, recorder, server, stack};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -58,9 +62,10 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) router: Router,
     pub(crate) drain: DrainHandle,
+    #[cfg(feature = "demo")]
     pub(crate) relays: Relays,
     config: Config,
-    listener: TcpListener,
+    listener: Tcp,
     signals: Signals,
     shutdown: Shutdown,
     /// Writes what is left of the log when it goes.
@@ -85,11 +90,11 @@ impl Gateway {
         let mut relays = Relays::new(config.history_budget, config.secret.clone());
         let routes = routes(&config, &shutdown, &drain, &streams, &mut relays)?;
 
-        let (listener, address) = bind(config.listen, "--listen")?;
+        let (listener, address) = Tcp::bind(config.listen, "--listen")?;
         refuse_circles(&config, address)?;
         descriptors::divide(open_files)?;
         if let Some(admin_listen) = config.admin_listen {
-            let (listener, address) = bind(admin_listen, "--admin-listen")?;
+            let (listener, address) = Tcp::bind(admin_listen, "--admin-listen")?;
             let admin = Admin::new(
                 metrics,
                 streams,
@@ -100,7 +105,7 @@ impl Gateway {
             );
             tracing::info!("admin on http://{address}");
             // It answers until the process ends, so that the drain can be watched.
-            tokio::spawn(server::run(
+            tokio::spawn(listener::run(
                 For::Admin,
                 listener,
                 move || admin.clone(),
@@ -112,6 +117,7 @@ impl Gateway {
             address,
             router,
             drain,
+            #[cfg(feature = "demo")]
             relays,
             config,
             listener,
@@ -132,7 +138,7 @@ impl Gateway {
         B::Error: Into<BoxError>,
     {
         tracing::info!("listening on http://{}", self.address);
-        let server = tokio::spawn(server::run(
+        let server = tokio::spawn(listener::run(
             For::Clients,
             self.listener,
             move || service.clone(),
@@ -204,29 +210,3 @@ fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
     }
     Ok(())
 }
-
-fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |error: std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; stop what listens there, or choose another port",
-            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-            _ => "",
-        };
-        Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
-    };
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }
-    .map_err(failed)?;
-    // A new process takes over the address of one whose connections are still winding down.
-    socket.set_reuseaddr(true).map_err(failed)?;
-    socket.bind(address).map_err(failed)?;
-    let listener = socket.listen(BACKLOG).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
-}
-
-/// After a restart all clients come back within moments, and whoever finds the queue full tries again only after a
-/// second or more. The kernel has a limit of its own, `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;

@@ -2,47 +2,19 @@
 
 mod admin;
 mod answer;
-mod circle;
-mod claims;
 mod cli;
-mod client_address;
-mod client_body;
-mod client_io;
+mod client;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
-mod expect;
-mod failure;
-mod first_bytes;
 mod gateway;
-mod headers;
-mod hold;
-mod last_event_id;
-mod limiter;
+mod listener;
 mod log;
-mod log_queue;
-mod no_answer;
 mod proxy;
-mod recorder;
-mod relays;
-mod request_body;
-mod response_body;
-mod router;
-mod server;
-mod shown_path;
 mod shutdown;
 mod stack;
 mod stop;
-mod streams;
-mod target;
-mod trust;
-mod trusted_proxies;
-mod unless;
-mod upgrade;
-mod upstream;
-mod upstream_side;
-mod via;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -67,9 +39,9 @@ fn main() -> ExitCode {
 
 fn obey(command: Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Run(config, opening) => gateway::run(config, &opening),
+        Command::Run(config, opening) => gateway::run(*config, &opening),
         #[cfg(feature = "demo")]
-        Command::Demo(config, opening) => demo::run(config, &opening),
+        Command::Demo(config, opening) => demo::run(*config, &opening),
         Command::Check(report) => {
             // A reader that has seen enough (`| head`) is no failure.
             let _ = std::io::stdout().write_all(report.as_bytes());

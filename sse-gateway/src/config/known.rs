@@ -7,7 +7,7 @@ pub(crate) use super::known_no_answer::*;
 pub(crate) use super::known_relay::*;
 pub(crate) use super::setting::{Bare, Known, Scope, Setting};
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
-use crate::trusted_proxies::TrustedProxies;
+use crate::config::trusted_proxies::TrustedProxies;
 
 /// All settings.
 pub(crate) static ALL: [&dyn Known; 47] = [

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod given;
+pub(crate) mod host;
 pub(crate) mod known;
 mod known_no_answer;
 mod known_relay;
@@ -21,6 +22,8 @@ mod route;
 mod route_entry;
 mod setting;
 mod suggest;
+pub(crate) mod trusted_proxies;
+pub(crate) mod upstream;
 mod value;
 mod value_relay;
 pub(crate) mod variables;
@@ -40,7 +43,7 @@ pub(crate) use relay::{GapEvent, RelaySettings, Relayed};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
 
-use crate::trusted_proxies::TrustedProxies;
+use crate::config::trusted_proxies::TrustedProxies;
 
 /// All that the gateway runs by.
 #[derive(Clone, Debug, PartialEq)]

@@ -201,8 +201,8 @@ mod tests {
     use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, SlowClient};
 
     use super::*;
+    use crate::config::trusted_proxies::TrustedProxies;
     use crate::config::{GapEvent, HeartbeatFrame, IdleCounts, LogFormat, NoAnswer};
-    use crate::trusted_proxies::TrustedProxies;
 
     fn resolve(text: &str) -> Config {
         let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");

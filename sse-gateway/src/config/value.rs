@@ -7,9 +7,9 @@ use bytesize::ByteSize;
 use http::StatusCode;
 
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer};
-use crate::trust::{self, Authority, Host};
-use crate::trusted_proxies::TrustedProxies;
-use crate::upstream::Upstream;
+use crate::config::host::{self, Authority, Host};
+use crate::config::trusted_proxies::TrustedProxies;
+use crate::config::upstream::Upstream;
 
 pub(super) type Parsed<T> = Result<T, String>;
 
@@ -109,13 +109,13 @@ fn host_name(text: &str) -> Parsed<String> {
         Some(Authority {
             host: Host::Name(name),
             port: Some(_),
-        }) if trust::is_name(&name) => Err(format!(
+        }) if host::is_name(&name) => Err(format!(
             "{text:?} has a port, and any port is taken; use {name}"
         )),
         Some(Authority {
             host: Host::Name(name),
             port: None,
-        }) if trust::is_name(&name) => Ok(name),
+        }) if host::is_name(&name) => Ok(name),
         _ => Err(format!("{text:?} is not a host name; {RIGHT}")),
     }
 }

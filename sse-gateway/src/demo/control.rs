@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
+use crate::admin::trust;
 use crate::answer::answer;
-use crate::trust;
 
 use super::{Demo, page, query::parameter, seen::unix_millis};
 
@@ -106,7 +106,7 @@ mod tests {
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
 
-    use super::super::Gateway;
+    use super::super::Buttons;
     use super::*;
 
     async fn ask(demo: &Demo, method: Method, target: &str) -> Option<(StatusCode, String)> {
@@ -155,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn the_state_is_told_as_json() {
         let demo = Demo::start().await.expect("a free port");
-        demo.stands_before(Gateway {
+        demo.stands_before(Buttons {
             drain: Box::new(|| {}),
             relays: Box::new(|| vec![json!({ "clients": 2 })]),
         });
@@ -216,7 +216,7 @@ mod tests {
 
         let drained = Arc::new(AtomicUsize::new(0));
         let count = drained.clone();
-        demo.stands_before(Gateway {
+        demo.stands_before(Buttons {
             drain: Box::new(move || {
                 count.fetch_add(1, Ordering::Relaxed);
             }),

@@ -62,16 +62,19 @@ where
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::net::SocketAddr;
 
     use http_body_util::Channel;
     use hyper::body::Incoming;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
+        net::TcpStream,
     };
 
     use super::*;
-    use crate::{descriptors::For, server, shutdown::Shutdown};
+    use crate::descriptors::For;
+    use crate::listener::{self, Tcp};
+    use crate::shutdown::Shutdown;
 
     /// Answers with one event and then nothing, for ever.
     #[derive(Clone)]
@@ -100,9 +103,9 @@ mod tests {
     async fn a_cut_closes_the_connection_in_the_middle_of_its_response() {
         let demo = Demo::start().await.expect("a free port");
         let service = demo.clone().around(Endless);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("it is bound");
-        tokio::spawn(server::run(
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (listener, addr) = Tcp::bind(free, "--listen").expect("a free port");
+        tokio::spawn(listener::run(
             For::Clients,
             listener,
             move || service.clone(),

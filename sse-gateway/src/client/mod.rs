@@ -1,0 +1,4 @@
+//! Who a client is: its address, and what it or the proxies before it claim.
+
+pub(crate) mod address;
+pub(crate) mod claims;

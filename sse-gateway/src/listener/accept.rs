@@ -1,0 +1,132 @@
+//! Accepts connections, as far as there are descriptors.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use metrics::counter;
+use tower_service::Service;
+
+use super::Listener;
+use super::connection::{self, Connected};
+use crate::descriptors::{Descriptor, For};
+use crate::log::limiter::{self, Limiter};
+use crate::shutdown::{Phase, Shutdown};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves connections until `shutdown` begins, and resolves when the last of them is gone.
+///
+/// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a
+/// new connection.
+pub(crate) async fn run<L, F, S, B>(whose: For, listener: L, make: F, shutdown: Shutdown)
+where
+    L: Listener,
+    F: Fn() -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    accept(whose, listener, make, &shutdown).await;
+    shutdown.idle().await;
+}
+
+async fn accept<L, F, S, B>(whose: For, listener: L, make: F, shutdown: &Shutdown)
+where
+    L: Listener,
+    F: Fn() -> S,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let mut stop = pin!(shutdown.reached(Phase::Graceful));
+    let pauses = Pauses::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((io, info)) => {
+                let descriptor = Descriptor::new();
+                // This one waits for room, and so nothing is accepted behind it.
+                if !whose.has_room() {
+                    pauses.begin(whose, &"all are in use");
+                    tokio::select! {
+                        () = &mut stop => return,
+                        () = whose.room() => {}
+                    }
+                }
+                let open = shutdown.connection();
+                let service = Connected::new(make(), info, whose);
+                let shutdown = shutdown.clone();
+                tokio::spawn(async move {
+                    connection::serve(io, descriptor, service, shutdown).await;
+                    drop(open);
+                });
+            }
+            // The client left before it was accepted.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                pauses.begin(whose, &error);
+                tokio::select! {
+                    () = &mut stop => return,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// What is told of times in which nothing is accepted.
+struct Pauses {
+    warnings: Limiter,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Pauses {
+            warnings: Limiter::every(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Pauses {
+    fn begin(&self, whose: For, why: &dyn Display) {
+        counter!(ACCEPT_PAUSES).increment(1);
+        if let Some(suppressed) = self.warnings.pass("pause") {
+            let suppressed = limiter::told(suppressed);
+            tracing::warn!(
+                listener = ?whose,
+                %why,
+                suppressed,
+                "no descriptors for more connections; they wait until others close"
+            );
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,212 @@
+//! One connection: what is spoken on it, and hyper to speak it.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+use tower_sse::relay::Hangup;
+
+use super::Connection;
+use super::client_io::ClientIo;
+use super::first_bytes::FirstBytes;
+use super::unless::unless;
+use crate::descriptors::{Descriptor, Expected, For};
+use crate::shutdown::{Phase, Shutdown};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// For the first bytes, for each request head, and for the first request of HTTP/2.
+pub(super) const FIRST_BYTES: Duration = Duration::from_secs(30);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bounds a request head, and what is written ahead for a slow client.
+const MAX_BUFFER: usize = 64 * 1024;
+/// Of a request head; above them hyper answers 431.
+/// Not 256: hyper reads the lines into memory that it gives back, and a block of it as large as a read buffer would become one,
+/// with all of its pages in use: 4 KiB a connection.
+const MAX_LINES: usize = 320;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const MAX_HEADERS: u32 = 64 * 1024;
+const MAX_STREAMS: u32 = 256;
+
+/// Serves one connection until it ends, or the shutdown ends it.
+pub(super) async fn serve<I, S, B>(
+    mut io: I,
+    descriptor: Descriptor,
+    mut service: Connected<S>,
+    shutdown: Shutdown,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let first = tokio::select! {
+        first = tokio::time::timeout(FIRST_BYTES, FirstBytes::read(&mut io)) => first,
+        () = shutdown.reached(Phase::Graceful) => return,
+    };
+    let Ok(Ok(first)) = first else { return };
+    let is_http2 = first.is_http2();
+    let io = TokioIo::new(ClientIo::new(io, first, descriptor));
+    let served = if is_http2 {
+        // Boxed, so that connections of HTTP/1.1 have no room for it.
+        Box::pin(serve_http2(io, service, &shutdown)).await
+    } else {
+        let hangup = Hangup::new();
+        service.hangup = Some(hangup.clone());
+        let served = pin!(serve_http1(io, service, &shutdown));
+        // hyper does not end what waits for a client to read.
+        unless(served, pin!(hangup.asked()))
+            .await
+            .unwrap_or_else(|()| {
+                tracing::debug!("closed the connection of a client that does not read");
+                Ok(())
+            })
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "client connection closed");
+    }
+}
+
+/// Serves one connection, told of the shutdown as `$connection.graceful_shutdown()`.
+macro_rules! until_shutdown {
+    ($connection:ident, $shutdown:ident) => {{
+        let mut connection = pin!($connection);
+        let begins = pin!($shutdown.reached(Phase::Graceful));
+        if let Ok(result) = unless(connection.as_mut(), begins).await {
+            return result;
+        }
+        connection.as_mut().graceful_shutdown();
+        let is_over = pin!($shutdown.reached(Phase::Now));
+        unless(connection, is_over).await.unwrap_or(Ok(()))
+    }};
+}
+
+async fn serve_http1<I, S, B>(
+    io: TokioIo<ClientIo<I>>,
+    service: Connected<S>,
+    shutdown: &Shutdown,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(FIRST_BYTES)
+        .half_close(false)
+        .max_buf_size(MAX_BUFFER)
+        .max_headers(MAX_LINES)
+        .serve_connection(io, service)
+        .with_upgrades();
+    until_shutdown!(connection, shutdown)
+}
+
+/// A connection on which nothing is asked is closed, as one of HTTP/1.1 is: hyper waits for ever for its beginning.
+async fn serve_http2<I, S, B>(
+    io: TokioIo<ClientIo<I>>,
+    mut service: Connected<S>,
+    shutdown: &Shutdown,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let is_used = Arc::new(AtomicBool::new(false));
+    service.is_used = Some(is_used.clone());
+    let is_unused = async move {
+        tokio::time::sleep(FIRST_BYTES).await;
+        if is_used.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_BUFFER)
+        .max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(MAX_STREAMS)
+        .serve_connection(io, service);
+    let served = pin!(async { until_shutdown!(connection, shutdown) });
+    unless(served, pin!(is_unused)).await.unwrap_or(Ok(()))
+}
+
+/// A `tower` service as hyper calls it, with what is known of the connection.
+pub(super) struct Connected<S> {
+    service: S,
+    info: Connection,
+    /// None for HTTP/2, which has other streams on the connection.
+    hangup: Option<Hangup>,
+    /// Of HTTP/2: whether anything was asked yet.
+    is_used: Option<Arc<AtomicBool>>,
+    /// None for the admin listener, which needs no upstream.
+    expected: Option<Expected>,
+}
+
+impl<S> Connected<S> {
+    pub(super) fn new(service: S, info: Connection, whose: For) -> Self {
+        Connected {
+            service,
+            info,
+            hangup: None,
+            is_used: None,
+            expected: (whose == For::Clients).then(Expected::new),
+        }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    // Boxed: hyper keeps room for the future as long as the connection lives, and it is needed until the head alone.
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.info);
+        if let Some(hangup) = &self.hangup {
+            request.extensions_mut().insert(hangup.clone());
+        }
+        if let Some(expected) = &self.expected {
+            expected.came();
+        }
+        if let Some(is_used) = &self.is_used {
+            is_used.store(true, Ordering::Relaxed);
+        }
+        let mut service = self.service.clone();
+        Box::pin(async move {
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        })
+    }
+}

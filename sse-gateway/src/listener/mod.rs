@@ -1,0 +1,42 @@
+//! The listener: accepts connections and has hyper serve them, without anything that grows with idle ones.
+//!
+//! Not hyper-util's builder that detects the protocol: it costs 8 KiB more a connection and waits for ever for the first
+//! byte.
+
+mod accept;
+mod client_io;
+mod connection;
+mod first_bytes;
+mod tcp;
+mod unless;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(crate) use accept::{ACCEPT_PAUSES, run};
+pub(crate) use tcp::Tcp;
+
+/// Where connections come from.
+pub(crate) trait Listener: Send + 'static {
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection. What takes the client's time, such as a handshake, is left to the first read of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none for now, as when no descriptors are left. It is asked again.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, Connection)>> + Send;
+}
+
+/// What is known of a connection before anything was read. Requests carry it as an extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// Who has connected.
+    pub(crate) peer: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests;

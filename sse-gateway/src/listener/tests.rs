@@ -1,0 +1,96 @@
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::connection::FIRST_BYTES;
+use super::*;
+use crate::descriptors::For;
+use crate::shutdown::Shutdown;
+
+#[derive(Clone)]
+struct Hello;
+
+impl Service<Request<Incoming>> for Hello {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        ready(Ok(Response::new(Full::from("hello"))))
+    }
+}
+
+async fn listen() -> SocketAddr {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (listener, address) = Tcp::bind(free, "--listen").expect("binds");
+    tokio::spawn(run(For::Clients, listener, || Hello, Shutdown::new()));
+    address
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_ask_is_hung_up_on_in_time() {
+    let address = listen().await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = "\0\0\0\u{4}\0\0\0\0\0";
+    let mut all = Vec::new();
+    for said in [
+        "".to_owned(),
+        "P".to_owned(),
+        "PRI ".to_owned(),
+        "G".to_owned(),
+        "GET / HTTP/1.1\r\nHost: h\r\n".to_owned(),
+        "PRI *".to_owned(),
+        preface[..20].to_owned(),
+        preface.to_owned(),
+        format!("{preface}{settings}"),
+    ] {
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(said.as_bytes()).await.expect("writes");
+            all.push((said.clone(), stream));
+        }
+    }
+    let began = Instant::now();
+    for (said, mut stream) in all {
+        let ended = tokio::time::timeout(3 * FIRST_BYTES, async {
+            let mut got = [0; 256];
+            while stream.read(&mut got).await.is_ok_and(|read| read > 0) {}
+        });
+        ended
+            .await
+            .unwrap_or_else(|_| panic!("still open after {said:?}"));
+    }
+    assert!(began.elapsed() <= 2 * FIRST_BYTES, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_http_2_that_was_used_stays() {
+    let address = listen().await;
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("shakes hands");
+    tokio::spawn(connection);
+    for _ in 0..3 {
+        let request = Request::get("http://h/").body(Full::new(Bytes::new()));
+        let response = client.send_request(request.expect("a request")).await;
+        assert_eq!(response.expect("a response").status(), 200);
+        tokio::time::sleep(2 * FIRST_BYTES).await;
+    }
+}

@@ -1,0 +1,36 @@
+//! Leaves a request for an event stream unanswered where the upstream has not answered it.
+//!
+//! An `EventSource` that is answered with anything but 200 gives up for good. One whose connection closes comes back after
+//! its reconnection time, as it does without a gateway.
+
+use std::fmt;
+
+use http::{Method, Response, request};
+use tower_sse::relay::NoUpstream;
+
+use crate::proxy::headers;
+
+/// Whether a request is one that its client makes again when it is left unanswered.
+pub(crate) fn is_retried(request: &request::Parts) -> bool {
+    request.method == Method::GET && headers::accepts_event_stream(&request.headers)
+}
+
+/// The response, unless it is one of ours because there is none of the upstream.
+pub(crate) fn leave<B>(response: Response<B>) -> Result<Response<B>, Unanswered> {
+    match response.extensions().get::<NoUpstream>() {
+        None => Ok(response),
+        Some(NoUpstream) => Err(Unanswered),
+    }
+}
+
+/// An error that has hyper close a connection of HTTP/1 without a word, and reset a stream of HTTP/2.
+#[derive(Debug)]
+pub(crate) struct Unanswered;
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("left unanswered, since there is no answer from upstream")
+    }
+}
+
+impl std::error::Error for Unanswered {}

@@ -1,0 +1,183 @@
+//! Opens connections: TCP, TLS over it, Unix sockets.
+
+use std::error::Error;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use crate::descriptors::Descriptor;
+use crate::proxy::failure::Failure;
+
+use super::tcp::Tcp;
+use crate::config::upstream::{Endpoint, Upstream};
+
+/// A connection of any kind. One virtual call a read is nothing beside the read.
+///
+/// An upstream may answer before it has the whole request, and close. Writing fails then, at which hyper would give up, so what is
+/// written goes nowhere from there on: reading gives the answer, or the reason why there is none.
+pub(super) struct Io {
+    io: Box<dyn Duplex>,
+    /// The upstream takes nothing more.
+    is_closed: bool,
+    _descriptor: Descriptor,
+}
+
+pub(super) trait Duplex: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Duplex for T {}
+
+/// Opens connections to one upstream.
+#[derive(Clone)]
+pub(super) struct Connector {
+    kind: Kind,
+    timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Tcp(Tcp, Uri),
+    Tls(HttpsConnector<Tcp>, Uri),
+    Unix(PathBuf),
+}
+
+impl Connector {
+    pub(super) fn new(upstream: &Upstream, timeout: Duration) -> Result<Self, String> {
+        let kind = match upstream.endpoint() {
+            Endpoint::Tcp(uri) => Kind::Tcp(Tcp::new(), uri.clone()),
+            Endpoint::Tls(uri) => {
+                let config = tls_config()
+                    .map_err(|error| format!("no certificates to trust {upstream} by: {error}"))?;
+                let connector = HttpsConnectorBuilder::new()
+                    .with_tls_config(config)
+                    .https_only()
+                    .enable_http1()
+                    .wrap_connector(Tcp::new());
+                Kind::Tls(connector, uri.clone())
+            }
+            Endpoint::Unix(path) => Kind::Unix(path.to_owned()),
+        };
+        Ok(Self { kind, timeout })
+    }
+
+    /// Opens one connection, all steps within the timeout.
+    pub(super) async fn connect(&self) -> Result<Io, Failure> {
+        // Taken before the name is looked up, which needs descriptors too.
+        let descriptor =
+            Descriptor::of_upstream().ok_or_else(|| Failure::other("no descriptor is left"))?;
+        match tokio::time::timeout(self.timeout, self.open()).await {
+            Ok(Ok(io)) => Ok(Io {
+                io,
+                is_closed: false,
+                _descriptor: descriptor,
+            }),
+            Ok(Err(error)) => Err(Failure::connecting(&*error)),
+            Err(_) => Err(Failure::connect_timeout(self.timeout)),
+        }
+    }
+
+    async fn open(&self) -> Result<Box<dyn Duplex>, Box<dyn Error + Send + Sync>> {
+        match &self.kind {
+            Kind::Tcp(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
+            Kind::Tls(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
+            Kind::Unix(path) => Ok(Box::new(TokioIo::new(UnixStream::connect(path).await?))),
+        }
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_write(cx, bytes)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => Poll::Ready(written),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = || slices.iter().map(|slice| slice.len()).sum();
+        if self.is_closed {
+            return Poll::Ready(Ok(all()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(all()))
+            }
+            written => Poll::Ready(written),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+            Err(error) if is_closed(&error) => {
+                self.is_closed = true;
+                Poll::Ready(Ok(()))
+            }
+            flushed => Poll::Ready(flushed),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Trusts what the platform trusts; on Linux also `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+fn tls_config() -> Result<ClientConfig, rustls::Error> {
+    Ok(
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_platform_verifier()?
+            .with_no_client_auth(),
+    )
+}

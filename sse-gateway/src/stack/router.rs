@@ -1,0 +1,124 @@
+//! What stands in front of all routes, and finds the one of a request.
+//!
+//! Behind it a request has one form of target and host (`target`), says nothing of its way that is not believable
+//! (`claims`), and carries where it came from ([`ClientAddress`]) and how its path
+//! may be shown ([`ShownPath`]).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use tower_service::Service;
+use tower_sse::relay;
+
+use crate::answer::answer;
+use crate::client::address::ClientAddress;
+use crate::client::claims;
+use crate::config::trusted_proxies::TrustedProxies;
+use crate::config::{NoAnswer, Route};
+use crate::log::limiter;
+use crate::log::limiter::Limiter;
+use crate::log::shown_path::ShownPath;
+use crate::proxy::no_answer::{self, Unanswered};
+use crate::proxy::target;
+use crate::proxy::via;
+use crate::stack::{Stack, StackBody};
+
+pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
+
+/// The service of all routes. Clones are cheap.
+#[derive(Clone)]
+pub(crate) struct Router {
+    /// In order; the first that matches wins.
+    routes: Arc<[(Route, Stack)]>,
+    trusted: Arc<TrustedProxies>,
+    warnings: Arc<Limiter>,
+}
+
+impl Router {
+    pub(crate) fn new(routes: Vec<(Route, Stack)>, trusted: TrustedProxies) -> Self {
+        Router {
+            routes: routes.into(),
+            trusted: trusted.into(),
+            warnings: Limiter::every(Duration::from_secs(60)).into(),
+        }
+    }
+}
+
+impl Router {
+    /// It would come back for as long as there are descriptors.
+    fn in_a_circle(&self) -> Answer {
+        if let Some(suppressed) = self.warnings.pass("circle") {
+            let suppressed = limiter::told(suppressed);
+            tracing::error!(
+                suppressed,
+                "a request came back by way of its upstream, which leads to this gateway; correct --upstream"
+            );
+        }
+        let text = "The upstream of this gateway leads back to it.\n";
+        plain(StatusCode::LOOP_DETECTED, text)
+    }
+}
+
+impl Service<Request<Incoming>> for Router {
+    type Response = Response<RoutedBody>;
+    type Error = Unanswered;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unanswered>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        if let Err(refusal) = target::settle(&mut parts) {
+            return plain(refusal.status, refusal.message);
+        }
+        if via::is_known(&parts.headers) {
+            return self.in_a_circle();
+        }
+        claims::judge(&mut parts, &self.trusted);
+        let path = parts.uri.path();
+        let takes = |(route, _): &(Route, Stack)| route.matches(&parts.method, path);
+        let Some(place) = self.routes.iter().position(takes) else {
+            let text = "No route takes this method and path.\n";
+            return plain(StatusCode::NOT_FOUND, text);
+        };
+        let until = self.routes[..=place].iter();
+        let shown = ShownPath::of(path, until.map(|(route, _)| &route.matcher));
+        parts.extensions.insert(relay::ShownPath(shown.0.clone()));
+        parts.extensions.insert(shown);
+        if let Some(address) = parts
+            .extensions
+            .get()
+            .map(|from: &ClientAddress| from.client)
+        {
+            parts.extensions.insert(relay::ClientAddress(address));
+        }
+        let (route, stack) = &self.routes[place];
+        let may_be_left =
+            route.stream.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
+        let response = stack.answer(Request::from_parts(parts, body));
+        Box::pin(async move {
+            let Ok(response) = response.await;
+            let response = response.map(Either::Left);
+            match may_be_left {
+                true => no_answer::leave(response),
+                false => Ok(response),
+            }
+        })
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Unanswered>> + Send>>;
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    let response = answer(status, "text/plain; charset=utf-8", text).map(Either::Right);
+    Box::pin(async { Ok(response) })
+}
