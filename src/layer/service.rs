@@ -1,6 +1,7 @@
 //! The layer and its service.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Method, Request, Response};
@@ -44,10 +45,11 @@ pub struct EventLayer<St, X = CleanEnds> {
 }
 
 /// The service that an [`EventLayer`] makes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct EventService<S, St, X = CleanEnds> {
     inner: S,
-    layer: EventLayer<St, X>,
+    /// Shared, since services are cloned for connections and requests.
+    layer: Arc<EventLayer<St, X>>,
 }
 
 // ===== impl EventLayer =====
@@ -93,12 +95,13 @@ impl<S, St: Clone, X> Layer<S> for EventLayer<St, X> {
     type Service = EventService<S, St, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        let layer = EventLayer {
+            stage: self.stage.clone(),
+            ..*self
+        };
         EventService {
             inner,
-            layer: EventLayer {
-                stage: self.stage.clone(),
-                ..*self
-            },
+            layer: Arc::new(layer),
         }
     }
 }
@@ -107,10 +110,19 @@ impl<S, St: Clone, X> Layer<S> for EventLayer<St, X> {
 
 impl<S, St: Stage + Clone> EventService<S, St> {
     /// Wraps a service.
-    pub const fn new(inner: S, stage: St) -> Self {
+    pub fn new(inner: S, stage: St) -> Self {
         EventService {
             inner,
-            layer: EventLayer::new(stage),
+            layer: Arc::new(EventLayer::new(stage)),
+        }
+    }
+}
+
+impl<S: Clone, St, X> Clone for EventService<S, St, X> {
+    fn clone(&self) -> Self {
+        EventService {
+            inner: self.inner.clone(),
+            layer: Arc::clone(&self.layer),
         }
     }
 }

@@ -17,16 +17,14 @@ use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tower_service::Service;
-use tower_sse::stage::DrainHandle;
 
-use crate::admin::relays::Relays;
-use crate::admin::streams::Streams;
 use crate::admin::trust::Refusal;
 use crate::answer::answer;
+use crate::gateway::State;
 use crate::listener::ACCEPT_PAUSES;
 use crate::log;
 use crate::log::limiter::{self, Limiter};
-use crate::shutdown::{Phase, Shutdown};
+use crate::shutdown::Phase;
 
 /// The service of the admin listener.
 #[derive(Clone)]
@@ -34,11 +32,7 @@ pub(crate) struct Admin {
     metrics: PrometheusHandle,
     drain_remaining: Gauge,
     log_lines_dropped: Counter,
-    streams: Streams,
-    relays: Relays,
-    drain: DrainHandle,
-    /// That of the listener for clients, not of this one.
-    shutdown: Shutdown,
+    state: State,
     /// By which it may be asked, beside its addresses.
     hosts: Arc<[String]>,
     warnings: Arc<Limiter>,
@@ -59,14 +53,7 @@ const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Admin {
-    pub(crate) fn new(
-        metrics: PrometheusHandle,
-        streams: Streams,
-        relays: Relays,
-        drain: DrainHandle,
-        shutdown: Shutdown,
-        hosts: &[String],
-    ) -> Self {
+    pub(crate) fn new(metrics: PrometheusHandle, state: &State, hosts: &[String]) -> Self {
         describe_gauge!(
             "sse_drain_remaining",
             "Event streams that are still open while the gateway drains."
@@ -84,10 +71,7 @@ impl Admin {
             metrics,
             drain_remaining: gauge!("sse_drain_remaining"),
             log_lines_dropped: counter!("sse_log_lines_dropped_total"),
-            streams,
-            relays,
-            drain,
-            shutdown,
+            state: state.clone(),
             hosts: hosts.into(),
             warnings: Arc::default(),
         }
@@ -122,22 +106,22 @@ impl Admin {
         match path {
             "/metrics" => {
                 self.drain_remaining.set(self.remaining() as f64);
-                self.relays.update_metrics();
+                self.state.relays.update_metrics();
                 self.log_lines_dropped.absolute(log::lines_dropped());
                 answer(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
-            "/readyz" if self.shutdown.phase() == Phase::Serving => {
+            "/readyz" if self.state.shutdown.phase() == Phase::Serving => {
                 answer(StatusCode::OK, TEXT, "ready\n")
             }
             "/readyz" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
             "/streams" => {
-                let streams = self.streams.to_json();
+                let streams = self.state.streams.to_json();
                 let all = json!({
                     "active": streams.len(),
                     "draining": self.is_draining(),
                     "streams": streams,
-                    "relays": self.relays.to_json(),
+                    "relays": self.state.relays.to_json(),
                 });
                 answer(StatusCode::OK, JSON, format!("{all}\n"))
             }
@@ -145,8 +129,8 @@ impl Admin {
                 if !self.is_draining() {
                     tracing::info!("told to drain by the admin listener");
                 }
-                self.shutdown.graceful();
-                let all = json!({ "draining": true, "remaining": self.drain.open_streams() });
+                self.state.shutdown.graceful();
+                let all = json!({ "draining": true, "remaining": self.state.drain.open_streams() });
                 answer(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
             }
             _ => answer(StatusCode::OK, TEXT, INDEX),
@@ -164,12 +148,12 @@ impl Admin {
     }
 
     fn is_draining(&self) -> bool {
-        self.shutdown.phase() != Phase::Serving
+        self.state.shutdown.phase() != Phase::Serving
     }
 
     fn remaining(&self) -> usize {
         if self.is_draining() {
-            self.drain.open_streams()
+            self.state.drain.open_streams()
         } else {
             0
         }

@@ -1,5 +1,7 @@
 //! The relays of all routes: what makes them, and a list to look at.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use metrics::{Gauge, describe_gauge, gauge};
 use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
@@ -17,7 +19,7 @@ pub(crate) struct Relays {
     reserved: Gauge,
     history: MemoryHistory,
     /// By the name of the route.
-    layers: Vec<(String, Layer)>,
+    layers: Arc<Mutex<Vec<(String, Layer)>>>,
 }
 
 impl Relays {
@@ -31,12 +33,12 @@ impl Relays {
             reserved: gauge!("sse_history_reserved_bytes"),
             secret: secret.unwrap_or_else(Secret::random),
             history: MemoryHistory::new().with_budget(budget),
-            layers: Vec::new(),
+            layers: Arc::default(),
         }
     }
 
     /// The layer of a route, if it is to have one.
-    pub(crate) fn layer(&mut self, route: &Route) -> Option<Layer> {
+    pub(crate) fn layer(&self, route: &Route) -> Option<Layer> {
         let settings = &route.stream.relay;
         let layer = match &settings.relayed {
             Relayed::No => return None,
@@ -55,7 +57,7 @@ impl Relays {
             .with_request_timeout(route.head_timeout)
             .with_secret(self.secret.for_name(&route.name))
             .with_metrics(route.name.clone());
-        self.layers.push((route.name.clone(), layer.clone()));
+        self.layers().push((route.name.clone(), layer.clone()));
         Some(layer)
     }
 
@@ -89,9 +91,13 @@ impl Relays {
             .with_keep_finished(settings.keep_finished)
     }
 
+    fn layers(&self) -> MutexGuard<'_, Vec<(String, Layer)>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings their metrics up to date.
     pub(crate) fn update_metrics(&self) {
-        for (_, layer) in &self.layers {
+        for (_, layer) in self.layers().iter() {
             layer.update_metrics();
         }
         self.reserved.set(self.history.reserved() as f64);
@@ -100,7 +106,7 @@ impl Relays {
     /// All that there are, route by route.
     pub(crate) fn to_json(&self) -> Vec<Value> {
         let mut all = Vec::new();
-        for (route, layer) in &self.layers {
+        for (route, layer) in self.layers().iter() {
             let mut relays = layer.relays();
             relays.sort_by(|a, b| a.key.cmp(&b.key));
             all.extend(relays.iter().map(|relay| to_json(route, relay)));

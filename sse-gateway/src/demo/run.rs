@@ -31,7 +31,7 @@ pub(crate) fn run(mut config: Config, opening: &Opening) -> Result<ExitCode, Err
             upstream: upstream.clone(),
             ..opening.clone()
         };
-        let gateway = Gateway::start(config, &opening)?;
+        let gateway = Gateway::build(config, &opening)?;
         tracing::info!("upstream of the demo on {upstream}");
         demo.stands_before(buttons(&gateway, window));
         say(&gateway);
@@ -41,8 +41,8 @@ pub(crate) fn run(mut config: Config, opening: &Opening) -> Result<ExitCode, Err
 }
 
 fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
-    let drain = gateway.drain.clone();
-    let relays = gateway.relays.clone();
+    let drain = gateway.state.drain.clone();
+    let relays = gateway.state.relays.clone();
     Buttons {
         drain: Box::new(move || {
             let drain = drain.clone();

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header, request};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep, timeout};
+use tower_layer::Layer;
 use tower_service::Service;
 use tower_sse::relay::NoUpstream;
 use tower_sse::stage;
@@ -37,6 +38,29 @@ impl Hold {
     }
 }
 
+/// Holds the event streams of a service.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HoldLayer {
+    hold: Hold,
+}
+
+impl HoldLayer {
+    pub(crate) fn new(hold: Hold) -> Self {
+        HoldLayer { hold }
+    }
+}
+
+impl<S> Layer<S> for HoldLayer {
+    type Service = HoldService<S>;
+
+    fn layer(&self, inner: S) -> HoldService<S> {
+        HoldService {
+            inner,
+            hold: self.hold,
+        }
+    }
+}
+
 /// A service whose event streams are held.
 #[derive(Clone)]
 pub(crate) struct HoldService<S> {
@@ -45,12 +69,6 @@ pub(crate) struct HoldService<S> {
 }
 
 type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
-
-impl<S> HoldService<S> {
-    pub(crate) fn new(inner: S, hold: Hold) -> Self {
-        HoldService { inner, hold }
-    }
-}
 
 impl<S, B> Service<Request<ClientBody>> for HoldService<S>
 where

@@ -6,13 +6,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower_service::Service;
 use tower_sse::relay;
@@ -20,38 +18,39 @@ use tower_sse::relay;
 use crate::answer::answer;
 use crate::client::address::ClientAddress;
 use crate::client::claims;
-use crate::config::trusted_proxies::TrustedProxies;
 use crate::config::{NoAnswer, Route};
+use crate::gateway::Plan;
 use crate::log::limiter;
 use crate::log::limiter::Limiter;
 use crate::log::shown_path::ShownPath;
 use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
 use crate::proxy::via;
-use crate::stack::{Stack, StackBody};
-
-pub(crate) type RoutedBody = Either<StackBody, Full<Bytes>>;
+use crate::stack::{Stack, StackBody, boxed};
 
 /// The service of all routes. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct Router {
-    /// In order; the first that matches wins.
-    routes: Arc<[(Route, Stack)]>,
-    trusted: Arc<TrustedProxies>,
+    /// Looked up by each request, so that it can change under connections that stay.
+    plan: Arc<RwLock<Arc<Plan>>>,
     warnings: Arc<Limiter>,
 }
 
 impl Router {
-    pub(crate) fn new(routes: Vec<(Route, Stack)>, trusted: TrustedProxies) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         Router {
-            routes: routes.into(),
-            trusted: trusted.into(),
+            plan: Arc::new(RwLock::new(Arc::new(plan))),
             warnings: Limiter::every(Duration::from_secs(60)).into(),
         }
     }
-}
 
-impl Router {
+    fn plan(&self) -> Arc<Plan> {
+        self.plan
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// It would come back for as long as there are descriptors.
     fn in_a_circle(&self) -> Answer {
         if let Some(suppressed) = self.warnings.pass("circle") {
@@ -67,7 +66,7 @@ impl Router {
 }
 
 impl Service<Request<Incoming>> for Router {
-    type Response = Response<RoutedBody>;
+    type Response = Response<StackBody>;
     type Error = Unanswered;
     type Future = Answer;
 
@@ -83,14 +82,15 @@ impl Service<Request<Incoming>> for Router {
         if via::is_known(&parts.headers) {
             return self.in_a_circle();
         }
-        claims::judge(&mut parts, &self.trusted);
+        let plan = self.plan();
+        claims::judge(&mut parts, &plan.trusted);
         let path = parts.uri.path();
         let takes = |(route, _): &(Route, Stack)| route.matches(&parts.method, path);
-        let Some(place) = self.routes.iter().position(takes) else {
+        let Some(place) = plan.routes.iter().position(takes) else {
             let text = "No route takes this method and path.\n";
             return plain(StatusCode::NOT_FOUND, text);
         };
-        let until = self.routes[..=place].iter();
+        let until = plan.routes[..=place].iter();
         let shown = ShownPath::of(path, until.map(|(route, _)| &route.matcher));
         parts.extensions.insert(relay::ShownPath(shown.0.clone()));
         parts.extensions.insert(shown);
@@ -101,13 +101,13 @@ impl Service<Request<Incoming>> for Router {
         {
             parts.extensions.insert(relay::ClientAddress(address));
         }
-        let (route, stack) = &self.routes[place];
+        let (route, stack) = &plan.routes[place];
         let may_be_left =
             route.stream.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
-        let response = stack.answer(Request::from_parts(parts, body));
+        // All of a stack is ready at any time.
+        let response = stack.clone().call(Request::from_parts(parts, body));
         Box::pin(async move {
             let Ok(response) = response.await;
-            let response = response.map(Either::Left);
             match may_be_left {
                 true => no_answer::leave(response),
                 false => Ok(response),
@@ -116,9 +116,9 @@ impl Service<Request<Incoming>> for Router {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, Unanswered>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<StackBody>, Unanswered>> + Send>>;
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let response = answer(status, "text/plain; charset=utf-8", text).map(Either::Right);
+    let response = answer(status, "text/plain; charset=utf-8", text).map(boxed);
     Box::pin(async { Ok(response) })
 }

@@ -1,0 +1,129 @@
+//! Puts the parts together and runs them until the end.
+
+mod plan;
+mod state;
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::admin::{Admin, recorder};
+use crate::config::{Config, Error, Opening};
+use crate::descriptors::{self, For};
+use crate::listener::{self, Tcp};
+use crate::log::{self, Log};
+use crate::shutdown::Shutdown;
+use crate::stack::router::Router;
+use crate::stop::{self, Signals};
+
+pub(crate) use plan::Plan;
+pub(crate) use state::State;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Serves until told to stop.
+///
+/// # Errors
+///
+/// When it cannot start: an address in use, an upstream that cannot be.
+pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> {
+    runtime()?.block_on(async {
+        let gateway = Gateway::build(config, opening)?;
+        let router = gateway.router.clone();
+        Ok(gateway.serve(router).await)
+    })
+}
+
+/// What the gateway runs on.
+///
+/// # Errors
+///
+/// When the operating system gives no threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::at("runtime", error))
+}
+
+/// A gateway that listens, and is yet to accept clients.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) router: Router,
+    pub(crate) state: State,
+    config: Config,
+    listener: Tcp,
+    signals: Signals,
+    /// Writes what is left of the log when it goes.
+    _log: Log,
+}
+
+impl Gateway {
+    /// Builds all parts, and has the admin listener answer.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot start: an address in use, an upstream that cannot be.
+    pub(crate) fn build(config: Config, opening: &Opening) -> Result<Self, Error> {
+        let log = log::init(config.log_format, config.log_filter.clone())?;
+        opening.log();
+        let open_files = descriptors::raise_limit();
+        let metrics = recorder::install()?;
+        let signals = Signals::listen()?;
+        let state = State::new(&config);
+        let plan = Plan::new(&config, &state)?;
+
+        let (listener, address) = Tcp::bind(config.listen, "--listen")?;
+        plan::refuse_circles(&config, address)?;
+        descriptors::divide(open_files)?;
+        if let Some(admin_listen) = config.admin_listen {
+            let (listener, address) = Tcp::bind(admin_listen, "--admin-listen")?;
+            let admin = Admin::new(metrics, &state, &config.admin_hosts);
+            tracing::info!("admin on http://{address}");
+            // It answers until the process ends, so that the drain can be watched.
+            tokio::spawn(listener::run(
+                For::Admin,
+                listener,
+                move || admin.clone(),
+                Shutdown::new(),
+            ));
+        }
+        Ok(Gateway {
+            address,
+            router: Router::new(plan),
+            state,
+            config,
+            listener,
+            signals,
+            _log: log,
+        })
+    }
+
+    /// Has clients served by this service until told to stop.
+    pub(crate) async fn serve<S, B>(self, service: S) -> ExitCode
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        tracing::info!("listening on http://{}", self.address);
+        let State {
+            shutdown, drain, ..
+        } = self.state;
+        let server = tokio::spawn(listener::run(
+            For::Clients,
+            self.listener,
+            move || service.clone(),
+            shutdown.clone(),
+        ));
+        stop::when_told(self.signals, shutdown, drain, &self.config, server).await
+    }
+}

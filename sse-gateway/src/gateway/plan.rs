@@ -1,0 +1,80 @@
+//! What the settings make of requests: which route takes one, and what is on it.
+
+use std::net::SocketAddr;
+
+use tower_sse::stage::Drain;
+
+use super::State;
+use crate::config::trusted_proxies::TrustedProxies;
+use crate::config::upstream::Upstream;
+use crate::config::{Config, Error, NoAnswer, Route};
+use crate::proxy::circle;
+use crate::proxy::forward::Proxy;
+use crate::proxy::upstream_side::UpstreamSide;
+use crate::stack::{self, Stack};
+
+/// All that comes of the settings and may be changed with them.
+pub(crate) struct Plan {
+    /// In order; the first that matches wins.
+    pub(crate) routes: Vec<(Route, Stack)>,
+    pub(crate) trusted: TrustedProxies,
+}
+
+impl Plan {
+    /// Builds the routes around what stays.
+    ///
+    /// # Errors
+    ///
+    /// When an upstream or a name of an event cannot be one.
+    pub(crate) fn new(config: &Config, state: &State) -> Result<Self, Error> {
+        let routes = config.routes.iter().chain(&config.fallback);
+        let routes = routes.map(|route| Ok((route.clone(), stack(route, config, state)?)));
+        Ok(Plan {
+            routes: routes.collect::<Result<_, Error>>()?,
+            trusted: config.trusted_proxy.clone(),
+        })
+    }
+}
+
+fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> {
+    let client = state.upstream(&route.upstream)?;
+    let retry_statuses = match route.stream.no_answer {
+        NoAnswer::Answer => Vec::new(),
+        NoAnswer::Close | NoAnswer::Hold => route.stream.retry_statuses.clone(),
+    };
+    let shutdown = state.shutdown.clone();
+    let proxy = Proxy::new(client, route.head_timeout, retry_statuses, shutdown);
+    let upstream = UpstreamSide::new(proxy, &route.name, route.id_tag());
+    let drain = Drain::on(&state.drain)
+        .with_window(config.drain_window)
+        .with_deadline(config.drain_deadline);
+    stack::build(
+        route,
+        upstream,
+        state.relays.layer(route),
+        drain,
+        &state.streams,
+    )
+}
+
+/// A request to an upstream that is the gateway itself would come back until there are no descriptors left.
+///
+/// # Errors
+///
+/// When there is such an upstream.
+pub(super) fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
+    for route in config.routes.iter().chain(&config.fallback) {
+        let upstream = Upstream::parse(&route.upstream);
+        if upstream.is_ok_and(|upstream| circle::leads_to(&upstream, listen)) {
+            let (upstream, name) = (&route.upstream, &route.name);
+            return Err(Error::at(
+                "upstream",
+                format_args!(
+                    "{upstream} of route {name:?} is the gateway itself, which listens on {listen}; use the \
+                     application's address"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What stays while the gateway lives, whatever its settings become.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tower_sse::stage::DrainHandle;
+
+use crate::admin::relays::Relays;
+use crate::admin::streams::Streams;
+use crate::config::upstream::Upstream;
+use crate::config::{Config, Error};
+use crate::proxy::upstream::{Timeouts, UpstreamClient};
+use crate::shutdown::Shutdown;
+
+/// Clones are handles of the same.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) drain: DrainHandle,
+    pub(crate) streams: Streams,
+    pub(crate) relays: Relays,
+    timeouts: Timeouts,
+    /// Those of one address share its connections, on whatever routes.
+    upstreams: Arc<Mutex<HashMap<String, UpstreamClient>>>,
+}
+
+impl State {
+    pub(crate) fn new(config: &Config) -> Self {
+        State {
+            shutdown: Shutdown::new(),
+            drain: DrainHandle::new(),
+            streams: Streams::default(),
+            relays: Relays::new(config.history_budget, config.secret.clone()),
+            timeouts: Timeouts {
+                connect: config.connect_timeout,
+            },
+            upstreams: Arc::default(),
+        }
+    }
+
+    /// The connections to an upstream.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be one.
+    pub(crate) fn upstream(&self, url: &str) -> Result<UpstreamClient, Error> {
+        let mut all = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = all.get(url) {
+            return Ok(client.clone());
+        }
+        let client = Upstream::parse(url)
+            .and_then(|upstream| UpstreamClient::new(upstream, self.timeouts))
+            .map_err(|error| Error::at("upstream", error))?;
+        all.insert(url.to_owned(), client.clone());
+        Ok(client)
+    }
+}
