@@ -5,18 +5,17 @@ pub(crate) mod relays;
 pub(crate) mod streams;
 pub(crate) mod trust;
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use axum::Router;
+use axum::extract::{OriginalUri, Request, State as Shared};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
-use tower_service::Service;
 
 use crate::admin::trust::Refusal;
 use crate::answer::answer;
@@ -26,13 +25,18 @@ use crate::log;
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::Phase;
 
-/// The service of the admin listener.
+/// What the answers are made of.
 #[derive(Clone)]
-pub(crate) struct Admin {
+struct Admin {
     metrics: PrometheusHandle,
     drain_remaining: Gauge,
     log_lines_dropped: Counter,
     state: State,
+}
+
+/// Who may ask.
+#[derive(Clone)]
+struct Door {
     /// By which it may be asked, beside its addresses.
     hosts: Arc<[String]>,
     warnings: Arc<Limiter>,
@@ -52,133 +56,121 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The service of the admin listener.
+pub(crate) fn router(metrics: PrometheusHandle, state: &State, hosts: &[String]) -> Router {
+    describe();
+    let admin = Admin {
+        metrics,
+        drain_remaining: gauge!("sse_drain_remaining"),
+        log_lines_dropped: counter!("sse_log_lines_dropped_total"),
+        state: state.clone(),
+    };
+    let door = Door {
+        hosts: hosts.into(),
+        warnings: Arc::default(),
+    };
+    Router::new()
+        .route("/", get(async || answer(StatusCode::OK, TEXT, INDEX)))
+        .route("/metrics", get(render))
+        .route("/streams", get(streams))
+        .route("/drain", post(drain))
+        .fallback(not_known)
+        .method_not_allowed_fallback(not_taken)
+        .layer(middleware::from_fn_with_state(door, pass))
+        // A probe may ask by any name, and learns nothing that matters.
+        .route(
+            "/healthz",
+            get(async || answer(StatusCode::OK, TEXT, "ok\n")),
+        )
+        .route("/readyz", get(ready))
+        .with_state(admin)
+}
+
+fn describe() {
+    describe_gauge!(
+        "sse_drain_remaining",
+        "Event streams that are still open while the gateway drains."
+    );
+    describe_counter!(
+        "sse_log_lines_dropped_total",
+        "Lines of the log that were dropped because nobody read them in time."
+    );
+    describe_counter!(
+        ACCEPT_PAUSES,
+        "Times at which connections had to wait to be accepted, because no descriptors were left."
+    );
+    counter!(ACCEPT_PAUSES).increment(0);
+}
+
+/// Lets through whom it trusts. The log says it too: Prometheus shows the status alone.
+async fn pass(Shared(door): Shared<Door>, request: Request, next: Next) -> Response {
+    let Err(Refusal { status, why }) = trust::check(&request, &door.hosts) else {
+        return next.run(request).await;
+    };
+    if let Some(suppressed) = door.warnings.pass("refused") {
+        let (why, suppressed) = (why.trim_end(), limiter::told(suppressed));
+        tracing::warn!(why, suppressed, "refused a request to the admin listener");
+    }
+    answer(status, TEXT, why).into_response()
+}
+
+async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    admin.drain_remaining.set(admin.remaining() as f64);
+    admin.state.relays.update_metrics();
+    admin.log_lines_dropped.absolute(log::lines_dropped());
+    answer(StatusCode::OK, PROMETHEUS, admin.metrics.render())
+}
+
+async fn ready(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    match admin.is_draining() {
+        false => answer(StatusCode::OK, TEXT, "ready\n"),
+        true => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
+    }
+}
+
+async fn streams(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    let streams = admin.state.streams.to_json();
+    let all = json!({
+        "active": streams.len(),
+        "draining": admin.is_draining(),
+        "streams": streams,
+        "relays": admin.state.relays.to_json(),
+    });
+    answer(StatusCode::OK, JSON, format!("{all}\n"))
+}
+
+async fn drain(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    if !admin.is_draining() {
+        tracing::info!("told to drain by the admin listener");
+    }
+    admin.state.shutdown.graceful();
+    let all = json!({ "draining": true, "remaining": admin.state.drain.open_streams() });
+    answer(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
+}
+
+async fn not_known(OriginalUri(uri): OriginalUri) -> impl IntoResponse {
+    let why = format!("{} is not known.\n\n{INDEX}", uri.path());
+    answer(StatusCode::NOT_FOUND, TEXT, why)
+}
+
+async fn not_taken(OriginalUri(uri): OriginalUri) -> impl IntoResponse {
+    let takes = match uri.path() {
+        "/drain" => "POST",
+        _ => "GET, HEAD",
+    };
+    let why = format!("{} takes {takes}.\n", uri.path());
+    answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, why)
+}
+
 impl Admin {
-    pub(crate) fn new(metrics: PrometheusHandle, state: &State, hosts: &[String]) -> Self {
-        describe_gauge!(
-            "sse_drain_remaining",
-            "Event streams that are still open while the gateway drains."
-        );
-        describe_counter!(
-            "sse_log_lines_dropped_total",
-            "Lines of the log that were dropped because nobody read them in time."
-        );
-        describe_counter!(
-            ACCEPT_PAUSES,
-            "Times at which connections had to wait to be accepted, because no descriptors were left."
-        );
-        counter!(ACCEPT_PAUSES).increment(0);
-        Admin {
-            metrics,
-            drain_remaining: gauge!("sse_drain_remaining"),
-            log_lines_dropped: counter!("sse_log_lines_dropped_total"),
-            state: state.clone(),
-            hosts: hosts.into(),
-            warnings: Arc::default(),
-        }
-    }
-
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        let allowed = match path {
-            "/" | "/metrics" | "/healthz" | "/readyz" | "/streams" => "GET, HEAD",
-            "/drain" => "POST",
-            _ => {
-                return answer(
-                    StatusCode::NOT_FOUND,
-                    TEXT,
-                    format!("{path} is not known.\n\n{INDEX}"),
-                );
-            }
-        };
-        if !allowed
-            .split(", ")
-            .any(|allowed| allowed == method.as_str())
-        {
-            let mut response = answer(
-                StatusCode::METHOD_NOT_ALLOWED,
-                TEXT,
-                format!("{path} takes {allowed}.\n"),
-            );
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static(allowed));
-            return response;
-        }
-        match path {
-            "/metrics" => {
-                self.drain_remaining.set(self.remaining() as f64);
-                self.state.relays.update_metrics();
-                self.log_lines_dropped.absolute(log::lines_dropped());
-                answer(StatusCode::OK, PROMETHEUS, self.metrics.render())
-            }
-            "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
-            "/readyz" if self.state.shutdown.phase() == Phase::Serving => {
-                answer(StatusCode::OK, TEXT, "ready\n")
-            }
-            "/readyz" => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
-            "/streams" => {
-                let streams = self.state.streams.to_json();
-                let all = json!({
-                    "active": streams.len(),
-                    "draining": self.is_draining(),
-                    "streams": streams,
-                    "relays": self.state.relays.to_json(),
-                });
-                answer(StatusCode::OK, JSON, format!("{all}\n"))
-            }
-            "/drain" => {
-                if !self.is_draining() {
-                    tracing::info!("told to drain by the admin listener");
-                }
-                self.state.shutdown.graceful();
-                let all = json!({ "draining": true, "remaining": self.state.drain.open_streams() });
-                answer(StatusCode::ACCEPTED, JSON, format!("{all}\n"))
-            }
-            _ => answer(StatusCode::OK, TEXT, INDEX),
-        }
-    }
-
-    /// The log says it too: Prometheus shows the status alone.
-    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
-        let Refusal { status, why } = refusal;
-        if let Some(suppressed) = self.warnings.pass("refused") {
-            let (why, suppressed) = (why.trim_end(), limiter::told(suppressed));
-            tracing::warn!(why, suppressed, "refused a request to the admin listener");
-        }
-        answer(status, TEXT, why)
-    }
-
     fn is_draining(&self) -> bool {
         self.state.shutdown.phase() != Phase::Serving
     }
 
     fn remaining(&self) -> usize {
-        if self.is_draining() {
-            self.state.drain.open_streams()
-        } else {
-            0
+        match self.is_draining() {
+            true => self.state.drain.open_streams(),
+            false => 0,
         }
-    }
-}
-
-impl<B> Service<Request<B>> for Admin {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        // A probe may ask by any name, and learns nothing that matters.
-        let checked = match path {
-            "/healthz" | "/readyz" => Ok(()),
-            _ => trust::check(&request, &self.hosts),
-        };
-        ready(Ok(match checked {
-            Ok(()) => self.answer(request.method(), path),
-            Err(refusal) => self.refuse(refusal),
-        }))
     }
 }

@@ -12,7 +12,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use crate::admin::{Admin, recorder};
+use crate::admin::{self, recorder};
 use crate::config::{Config, Error, Opening};
 use crate::descriptors::{self, For};
 use crate::listener::{self, Tcp};
@@ -83,7 +83,7 @@ impl Gateway {
         descriptors::divide(open_files)?;
         if let Some(admin_listen) = config.admin_listen {
             let (listener, address) = Tcp::bind(admin_listen, "--admin-listen")?;
-            let admin = Admin::new(metrics, &state, &config.admin_hosts);
+            let admin = admin::router(metrics, &state, &config.admin_hosts);
             tracing::info!("admin on http://{address}");
             // It answers until the process ends, so that the drain can be watched.
             tokio::spawn(listener::run(
