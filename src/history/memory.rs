@@ -25,6 +25,7 @@ pub struct MemoryHistory {
 
 /// Events that were dropped, by what made them be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Evictions {
     /// The log had too many events.
     pub events: u64,

@@ -264,6 +264,7 @@ pub enum Skip {
 
 /// What is in a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Events that are kept.
     pub events: usize,

@@ -12,7 +12,8 @@ use crate::stage::CloneStage;
 use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Epoch, IdTag};
 
 /// What a client without a last event ID is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Begin {
     /// What comes from now on.
     #[default]
@@ -24,7 +25,8 @@ pub enum Begin {
 }
 
 /// What becomes of a client that is so slow that its next event is not kept any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum SlowClient {
     /// Its stream ends; it comes back with its last event ID and is told of the gap. When it was not asked for by GET
     /// it is told before, since its client may take the end for that of the answer.
@@ -37,7 +39,8 @@ pub enum SlowClient {
 }
 
 /// What becomes of the upstream's stream when the history is full and no client reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnFull {
     /// It is read no further until a client is back, or for as long as a lost upstream is tried again.
     Wait,
@@ -46,7 +49,8 @@ pub enum OnFull {
 }
 
 /// What becomes of the upstream's stream when the last client has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnLeave {
     /// It is closed at once.
     Cancel,
@@ -57,7 +61,8 @@ pub enum OnLeave {
 }
 
 /// What it means that the upstream ended its stream cleanly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CleanEnd {
     /// That was all.
     Finished,
@@ -66,7 +71,8 @@ pub enum CleanEnd {
 }
 
 /// What a client gets that comes back for a resumable stream which it was given whole, if that was the answer to a GET.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum AfterEnd {
     /// The upstream is asked anew, as it would be by a client that is connected to it.
     #[default]

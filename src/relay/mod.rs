@@ -176,7 +176,7 @@ pub use layer::RelayLayer;
 pub use no_upstream::NoUpstream;
 pub use request::{ClientAddress, ForAll, LastEventIdTaken, ShownPath};
 pub use secret::{Secret, ShortSecret};
-pub use service::{RelayFuture, RelayService};
+pub use service::RelayService;
 
 /// What a relay is doing.
 #[derive(Clone, Debug)]
