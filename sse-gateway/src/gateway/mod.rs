@@ -3,19 +3,13 @@
 mod plan;
 mod state;
 
-use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use tower_service::Service;
 
 use crate::admin::{self, recorder};
 use crate::config::{Config, Error, Opening};
 use crate::descriptors::{self, For};
-use crate::listener::{self, Tcp};
+use crate::listener::{self, Answers, Tcp};
 use crate::log::{self, Log};
 use crate::shutdown::Shutdown;
 use crate::stack::router::Router;
@@ -23,8 +17,6 @@ use crate::stop::{self, Signals};
 
 pub(crate) use plan::Plan;
 pub(crate) use state::State;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Serves until told to stop.
 ///
@@ -105,15 +97,7 @@ impl Gateway {
     }
 
     /// Has clients served by this service until told to stop.
-    pub(crate) async fn serve<S, B>(self, service: S) -> ExitCode
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub(crate) async fn serve(self, service: impl Answers + Sync) -> ExitCode {
         tracing::info!("listening on http://{}", self.address);
         let State {
             shutdown, drain, ..

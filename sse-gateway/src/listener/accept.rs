@@ -1,24 +1,17 @@
 //! Accepts connections, as far as there are descriptors.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use metrics::counter;
-use tower_service::Service;
 
-use super::Listener;
 use super::connection::{self, Connected};
+use super::{Answers, Listener};
 use crate::descriptors::{Descriptor, For};
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::{Phase, Shutdown};
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -27,31 +20,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 ///
 /// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a
 /// new connection.
-pub(crate) async fn run<L, F, S, B>(whose: For, listener: L, make: F, shutdown: Shutdown)
+pub(crate) async fn run<L, F, S>(whose: For, listener: L, make: F, shutdown: Shutdown)
 where
     L: Listener,
     F: Fn() -> S,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: Answers,
 {
     accept(whose, listener, make, &shutdown).await;
     shutdown.idle().await;
 }
 
-async fn accept<L, F, S, B>(whose: For, listener: L, make: F, shutdown: &Shutdown)
+async fn accept<L, F, S>(whose: For, listener: L, make: F, shutdown: &Shutdown)
 where
     L: Listener,
     F: Fn() -> S,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: Answers,
 {
     let mut stop = pin!(shutdown.reached(Phase::Graceful));
     let pauses = Pauses::default();

@@ -1,6 +1,5 @@
 //! One connection: what is spoken on it, and hyper to speak it.
 
-use std::error::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -8,22 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
 use tower_sse::relay::Hangup;
 
-use super::Connection;
 use super::client_io::ClientIo;
 use super::first_bytes::FirstBytes;
 use super::unless::unless;
+use super::{Answers, Connection};
 use crate::descriptors::{Descriptor, Expected, For};
 use crate::shutdown::{Phase, Shutdown};
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// For the first bytes, for each request head, and for the first request of HTTP/2.
 pub(super) const FIRST_BYTES: Duration = Duration::from_secs(30);
@@ -41,19 +36,14 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 256;
 
 /// Serves one connection until it ends, or the shutdown ends it.
-pub(super) async fn serve<I, S, B>(
+pub(super) async fn serve<I, S>(
     mut io: I,
     descriptor: Descriptor,
     mut service: Connected<S>,
     shutdown: Shutdown,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: Answers,
 {
     let first = tokio::select! {
         first = tokio::time::timeout(FIRST_BYTES, FirstBytes::read(&mut io)) => first,
@@ -96,19 +86,14 @@ macro_rules! until_shutdown {
     }};
 }
 
-async fn serve_http1<I, S, B>(
+async fn serve_http1<I, S>(
     io: TokioIo<ClientIo<I>>,
     service: Connected<S>,
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: Answers,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -122,19 +107,14 @@ where
 }
 
 /// A connection on which nothing is asked is closed, as one of HTTP/1.1 is: hyper waits for ever for its beginning.
-async fn serve_http2<I, S, B>(
+async fn serve_http2<I, S>(
     io: TokioIo<ClientIo<I>>,
     mut service: Connected<S>,
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: Answers,
 {
     let is_used = Arc::new(AtomicBool::new(false));
     service.is_used = Some(is_used.clone());
@@ -182,15 +162,11 @@ impl<S> Connected<S> {
     }
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
-    type Response = Response<B>;
+impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
+    type Response = Response<S::Body>;
     type Error = S::Error;
     // Boxed: hyper keeps room for the future as long as the connection lives, and it is needed until the head alone.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<S::Body>, S::Error>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.info);

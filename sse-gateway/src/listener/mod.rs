@@ -10,14 +10,21 @@ mod first_bytes;
 mod tcp;
 mod unless;
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
 
 pub(crate) use accept::{ACCEPT_PAUSES, run};
 pub(crate) use tcp::Tcp;
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Where connections come from.
 pub(crate) trait Listener: Send + 'static {
@@ -29,6 +36,32 @@ pub(crate) trait Listener: Send + 'static {
     ///
     /// When there is none for now, as when no descriptors are left. It is asked again.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, Connection)>> + Send;
+}
+
+/// Answers the requests of connections: a service, a clone of which each of them has.
+pub(crate) trait Answers:
+    Service<
+        Request<Incoming>,
+        Response = Response<Self::Body>,
+        Error: Into<BoxError>,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+    type Body: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<S, B> Answers for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Body = B;
 }
 
 /// What is known of a connection before anything was read. Requests carry it as an extension.
