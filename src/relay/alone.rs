@@ -9,7 +9,6 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::asked::Asked;
-use super::connect::{Source, Template};
 use super::head::{Head, of_who_asked};
 use super::inside::Inside;
 use super::last_event_id::LastEventId;
@@ -17,6 +16,7 @@ use super::metrics::Replay;
 use super::service::Services;
 use super::share::{Relayed, Sharing};
 use super::shared::Phase;
+use super::upstream::{Source, Template};
 use super::vary::Vary;
 use super::{RelayBody, gap, task};
 use crate::history::{History, Log, Start};

@@ -136,7 +136,6 @@ mod body;
 mod catch_up;
 mod collect;
 mod config;
-mod connect;
 mod document;
 mod gap;
 mod hangup;
@@ -155,6 +154,7 @@ mod own;
 mod pace;
 mod passed;
 mod random;
+mod reading;
 mod registry;
 mod request;
 mod retry_after;
@@ -198,7 +198,7 @@ pub struct RelayInfo {
     pub apart_by: Option<HeaderName>,
 }
 
-/// How it is with the upstream.
+/// Ended it is with the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpstreamState {

@@ -14,7 +14,6 @@ use tokio::time::{Instant, timeout};
 use super::asked::Asked;
 use super::asks::Asks;
 use super::config::{AfterEnd, Config};
-use super::connect::{Answer, Source, Template, is_none};
 use super::head::{Head, of_who_asked};
 use super::inside::Inside;
 use super::last_event_id::LastEventId;
@@ -22,7 +21,8 @@ use super::metrics::Replay;
 use super::secret::Hash;
 use super::service::{Relaying, Services};
 use super::share::Relayed;
-use super::shared::{Client, How, Phase};
+use super::shared::{Client, Ended, Phase};
+use super::upstream::{Answer, Source, Template, is_none};
 use super::{ClientAddress, Hangup, RelayBody, gap, task};
 use crate::history::{Found, History, Log, Start};
 use crate::stage::{self, Reason};
@@ -212,18 +212,20 @@ async fn resume<R, L: Log>(
     let is_gap = matches!(joined.found, Found::Some(_));
     match ended {
         None => {}
-        Some(How::NoContent | How::Finished | How::Failed) if joined.ahead > 0 || is_gap => {}
-        Some(How::Finished) if client.is_asked_again && config.after_end == AfterEnd::Again => {
+        Some(Ended::NoContent | Ended::Finished | Ended::Failed) if joined.ahead > 0 || is_gap => {}
+        Some(Ended::Finished) if client.is_asked_again && config.after_end == AfterEnd::Again => {
             return Resumed::Again;
         }
-        Some(How::Failed) if client.is_broken() => {
+        Some(Ended::Failed) if client.is_broken() => {
             return Resumed::Answered(broken(config, Reason::UPSTREAM));
         }
-        Some(How::NoContent | How::Finished | How::Failed) => {
+        Some(Ended::NoContent | Ended::Finished | Ended::Failed) => {
             let no_content = Head::status(StatusCode::NO_CONTENT);
             return Resumed::Answered(no_content.response(RelayBody::empty()));
         }
-        Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return Resumed::Unknown,
+        Some(Ended::Left | Ended::Refused | Ended::GaveUp | Ended::NotForAll) => {
+            return Resumed::Unknown;
+        }
     }
     if is_gap && gap::breaks_off(config, !client.is_asked_again) {
         config.metrics.replay(Replay::Gap);

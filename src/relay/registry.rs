@@ -16,7 +16,7 @@ use super::last_event_id::LastEventId;
 use super::metrics::{Refused, Replay};
 use super::passed::{Known, Passed};
 use super::secret::Hash;
-use super::shared::{Client, How, Of, Parts, Phase, Relay};
+use super::shared::{Client, Ended, Of, Parts, Phase, Relay};
 use super::vary::Vary;
 use super::{catch_up, random, room};
 use crate::history::{History, Log};
@@ -128,7 +128,7 @@ impl<H: History> Registry<H> {
         for relay in family {
             let may_join = match relay.phase() {
                 Phase::Starting => ask.is_named,
-                Phase::Ended(_, How::Finished | How::Failed) => {
+                Phase::Ended(_, Ended::Finished | Ended::Failed) => {
                     last.is_some() && !ask.anew && ask.is_named
                 }
                 // An end that an event source is to be told.

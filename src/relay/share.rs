@@ -17,7 +17,6 @@ use tower_service::Service;
 use super::asks::Asks;
 use super::catch_up::{Came, CatchUp};
 use super::collect::collect;
-use super::connect::{First, Source, Template};
 use super::head::Head;
 use super::inside::Inside;
 use super::keyed::{Keyed, copied_fields, value};
@@ -26,7 +25,8 @@ use super::late::Leader;
 use super::metrics::Replay;
 use super::registry::{Ask, By, Entry};
 use super::service::{Relaying, Services};
-use super::shared::{Client, How, Phase, Refusal};
+use super::shared::{Client, Ended, Phase, Refusal};
+use super::upstream::{First, Source, Template};
 use super::vary::Vary;
 use super::{Begin, ClientAddress, Hangup, Key, RelayBody, gap, task};
 use crate::history::{Found, Gap, History, Log, Reserved, Start};
@@ -357,13 +357,15 @@ impl<H: History> Sharing<H> {
         let lacks = joined.ahead > 0 || matches!(joined.found, Found::Some(_));
         match ended {
             None => {}
-            Some(How::NoContent | How::Finished | How::Failed) if lacks => {}
-            Some(How::Finished | How::Failed) if unknown && !anew => return Joining::Anew,
-            Some(How::NoContent | How::Finished | How::Failed) => {
+            Some(Ended::NoContent | Ended::Finished | Ended::Failed) if lacks => {}
+            Some(Ended::Finished | Ended::Failed) if unknown && !anew => return Joining::Anew,
+            Some(Ended::NoContent | Ended::Finished | Ended::Failed) => {
                 let no_content = Head::status(StatusCode::NO_CONTENT);
                 return Joining::Done(no_content.response(RelayBody::empty()));
             }
-            Some(How::Left | How::Refused | How::GaveUp | How::NotForAll) => return Joining::Again,
+            Some(Ended::Left | Ended::Refused | Ended::GaveUp | Ended::NotForAll) => {
+                return Joining::Again;
+            }
         }
         let retry = client.retry();
         let told = gap::found(&client, &joined.found);

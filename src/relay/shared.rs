@@ -86,7 +86,7 @@ pub(super) enum Phase {
     Open(Arc<Head>),
     /// The upstream gave no event stream.
     Refused(Refusal),
-    Ended(Option<Arc<Head>>, How),
+    Ended(Option<Arc<Head>>, Ended),
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ pub(super) enum Refusal {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum Ended {
     /// The last client left.
     Left,
     Refused,
@@ -243,7 +243,7 @@ impl<L> Relay<L> {
     /// Whether it is an answer that has ended before it was whole, and clients are to see that.
     pub(super) fn is_broken(&self) -> bool {
         let is_whole = match self.phase() {
-            Phase::Ended(_, how) => matches!(how, How::Finished | How::NoContent),
+            Phase::Ended(_, how) => matches!(how, Ended::Finished | Ended::NoContent),
             Phase::Starting | Phase::Open(_) | Phase::Refused(_) => true,
         };
         self.config.breaks && !self.is_asked_again && !is_whole
@@ -428,7 +428,7 @@ impl<L> Relay<L> {
         match settled {
             Ok(phase) => phase.clone(),
             // The sender is in `self`.
-            Err(_) => Phase::Ended(None, How::Left),
+            Err(_) => Phase::Ended(None, Ended::Left),
         }
     }
 

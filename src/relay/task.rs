@@ -15,14 +15,14 @@ use super::UpstreamState;
 use super::asked::Asked;
 use super::backoff::Lost;
 use super::config::{CleanEnd, Config};
-use super::connect::{Connected, Source, Template, Upstream, header_value};
 use super::document;
 use super::head::Head;
 use super::inside::Inside;
 use super::pace;
+use super::reading::Reading;
 use super::registry::Registry;
-use super::shared::{How, Phase, Relay};
-use super::upstream::Reading;
+use super::shared::{Ended, Phase, Relay};
+use super::upstream::{Connected, Source, Template, Upstream, header_value};
 use crate::history::{History, Log};
 
 /// So much is taken together when it is there.
@@ -80,7 +80,7 @@ where
             let abandoned = pin!(relay.abandoned());
             either(pin!(relay.hang_up_on_slow()), abandoned).await;
         });
-        either(drive, left).await.unwrap_or(How::Left)
+        either(drive, left).await.unwrap_or(Ended::Left)
     };
     relay.set_state(UpstreamState::Ended);
     let head = match relay.phase() {
@@ -90,7 +90,7 @@ where
     };
     relay.set_phase(Phase::Ended(head, how));
     relay.log.close();
-    if matches!(how, How::Finished | How::Failed | How::NoContent) {
+    if matches!(how, Ended::Finished | Ended::Failed | Ended::NoContent) {
         relay.idle.finished(&relay.epoch);
         relay.kept(config.keep_finished).await;
     }
@@ -108,8 +108,8 @@ impl<H: History> Drop for Cleanup<H> {
         self.registry.remove(&self.relay);
         self.relay.set_state(UpstreamState::Ended);
         match self.relay.phase() {
-            Phase::Starting => self.relay.set_phase(Phase::Ended(None, How::Left)),
-            Phase::Open(head) => self.relay.set_phase(Phase::Ended(Some(head), How::Left)),
+            Phase::Starting => self.relay.set_phase(Phase::Ended(None, Ended::Left)),
+            Phase::Open(head) => self.relay.set_phase(Phase::Ended(Some(head), Ended::Left)),
             Phase::Refused(_) | Phase::Ended(..) => {}
         }
         self.relay.log.close();
@@ -126,7 +126,7 @@ struct Drive<S, R, E, H: History> {
     was_connected: bool,
 }
 
-/// How a connection ended.
+/// Ended a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Loss {
     Clean,
@@ -138,7 +138,7 @@ where
     H: History,
     R: Body,
 {
-    async fn drive<B>(mut self) -> How
+    async fn drive<B>(mut self) -> Ended
     where
         S: Inside<B, R, Error = E>,
         B: From<Bytes> + Send + 'static,
@@ -153,7 +153,7 @@ where
             let last_id = self.reading.last_id.as_deref();
             match self.upstream.connect(last_id).await {
                 Connected::End(how) => {
-                    let has_no_answer = matches!(how, How::GaveUp | How::NotForAll);
+                    let has_no_answer = matches!(how, Ended::GaveUp | Ended::NotForAll);
                     if has_no_answer && !self.upstream.can_be_repeated {
                         // Its client may take the end for that of the answer.
                         self.tell_gap().await;
@@ -164,7 +164,7 @@ where
                     lost = why;
                     if !self.upstream.can_be_repeated {
                         self.tell_gap().await;
-                        return How::Failed;
+                        return Ended::Failed;
                     }
                 }
                 Connected::Document(status, body) => return self.document(status, body).await,
@@ -180,7 +180,7 @@ where
                 .give_up_at()
                 .saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return How::GaveUp;
+                return Ended::GaveUp;
             }
             let wait = upstream.backoff.next(self.reading.retry, lost);
             // Who is to wait for longer than that is asked once more before all is given up.
@@ -189,7 +189,7 @@ where
     }
 
     /// Reads one response. `None` when it was lost and is to be made again.
-    async fn stream(&mut self, body: R) -> Option<How> {
+    async fn stream(&mut self, body: R) -> Option<Ended> {
         let opened = Instant::now();
         self.relay.set_state(UpstreamState::Connected);
         let resumes = header_value(self.reading.last_id.as_deref()).is_some();
@@ -216,7 +216,7 @@ where
         // What is left of an event is none (HTML standard, 9.2.6), and would be a whole one for who reads it from the log.
         if loss == Loss::Clean && self.ends_cleanly() && !self.reading.has_untold_gap {
             self.reading.end(true);
-            return Some(How::Finished);
+            return Some(Ended::Finished);
         }
         let retry = self.reading.lost(&self.config);
         self.reading.end(loss == Loss::Clean);
@@ -226,7 +226,7 @@ where
         }
         if !self.upstream.can_be_repeated {
             self.tell_gap().await;
-            return Some(How::Failed);
+            return Some(Ended::Failed);
         }
         let had_events = self.reading.events > 0;
         self.upstream.backoff.lost(opened, had_events);
@@ -305,15 +305,15 @@ where
     }
 
     /// Gives what is no event stream as one event: its clients were told that there would be some.
-    async fn document(&mut self, status: StatusCode, body: R) -> How {
+    async fn document(&mut self, status: StatusCode, body: R) -> Ended {
         if let Some(draft) = document::draft(body, &self.config).await {
             pace::write(&self.relay, vec![draft]).await;
             if status.is_success() {
-                return How::Finished;
+                return Ended::Finished;
             }
         }
         self.tell_gap().await;
-        How::Failed
+        Ended::Failed
     }
 
     async fn tell_gap(&mut self) {

@@ -1,302 +1,467 @@
-//! Reads the upstream's stream: chunks in, drafts for the history out.
+//! Makes the upstream request, and says what its answer means.
 
-use std::cmp::Ordering;
-use std::task::Waker;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use tokio::time::Instant;
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::asked::Upstreams;
+use super::asked::Asked;
+use super::backoff::{Backoff, Lost};
 use super::config::Config;
-use super::gap;
-use crate::history::{Draft, Log, order};
-use crate::wire::{
-    Decoded, Event, EventBuilder, EventId, LargeEvent, LineEnding, millis, write_line,
-};
+use super::document;
+use super::head::{self, Head};
+use super::inside::Inside;
+use super::keyed::{copied, value};
+use super::last_event_id::LAST_EVENT_ID;
+use super::late::{self, Leader, is_nobodys_own};
+use super::passed::Known;
+use super::registry::Registry;
+use super::retry_after;
+use super::shared::{Ended, Of, Phase, Refusal, Relay};
+use super::vary::Vary;
+use super::{Key, NoUpstream};
+use crate::history::{History, Reserved};
+use crate::stage;
 
-/// What is known of the upstream over all of its connections.
-pub(super) struct Reading {
-    /// The answer to a request that is not made again.
-    is_finite: bool,
-    /// Something is missing of which clients are not told: they are not to be told either that they have all.
-    pub(super) has_untold_gap: bool,
-    /// What the events of this connection go through.
-    stages: Option<Upstreams>,
-    /// How the last line ended that was read.
-    ending: LineEnding,
-    /// The last event ID that it has set.
-    pub(super) last_id: Option<Bytes>,
-    /// Where what is behind it begins.
-    pub(super) behind_last_id: Option<u64>,
-    pub(super) retry: Option<Duration>,
-    /// Events with data on this connection.
-    pub(super) events: u64,
-    /// Whether the upstream has begun to count anew in what was read last.
-    pub(super) has_begun_anew: bool,
-    /// What is in front of this position was counted otherwise, and is not sent again.
-    pub(super) counted_from: u64,
-    again: Option<Again>,
+/// So long the answer to an attempt is waited for at least, also when it is the last one.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// An answer that is the same for all who wait is given to them with its body up to this length.
+const SAME_BODY: usize = 64 * 1024;
+
+/// So long such a body is waited for.
+const BODY_TIME: Duration = Duration::from_secs(5);
+
+/// What the client that leads gets.
+pub(super) enum First<R, E> {
+    /// The relay's stream is open. What of the head is of this client alone is not for the others; none where it is ours, and
+    /// there is no answer yet.
+    Opened(Option<response::Parts>),
+    /// The upstream's answer is no event stream: its head, what was read of its body, and the rest.
+    Passed(response::Parts, Bytes, Option<Pin<Box<R>>>),
+    Failed(E),
 }
 
-/// Looks for events that the upstream sends again after a connection was lost.
-struct Again {
-    /// What was there before this connection is in front of this position.
-    before: u64,
-    /// The last that was sent again: they come in order, so one that is like an earlier one is new.
-    last: Option<u64>,
-    /// Where the one behind it begins, while it was the event before: it may have no id. At first, where the upstream
-    /// was asked to go on.
-    run: Option<u64>,
-    /// What the upstream was asked to go on behind, until it has.
-    asked: Option<Bytes>,
-    /// What comes may have come before, and is not kept any more.
-    may_repeat: bool,
-    /// See [`Reading::counted_from`].
-    counted_from: u64,
+/// An answer that is waited for.
+pub(super) type Answer<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
+
+/// Where the first stream of a relay comes from.
+pub(super) enum Source<R, E> {
+    /// The upstream is yet to be asked.
+    Ask(oneshot::Sender<First<R, E>>, Leader),
+    /// A client has asked for itself, and was given a stream before there is an answer.
+    Pending(Answer<R, E>, Asked),
+    /// A client has asked for itself, and this is the answer.
+    Body(Box<R>, Asked),
 }
 
-impl Reading {
-    pub(super) fn new(last_id: Option<Bytes>, is_finite: bool) -> Self {
-        Reading {
-            is_finite,
-            has_untold_gap: false,
-            stages: None,
-            ending: LineEnding::default(),
-            behind_last_id: last_id.as_ref().map(|_| 0),
-            last_id,
-            retry: None,
-            events: 0,
-            has_begun_anew: false,
-            counted_from: 0,
-            again: None,
+/// The upstream request, to be made as often as it takes.
+pub(super) struct Template {
+    parts: request::Parts,
+    body: Bytes,
+    /// What the body takes of the budget, until there is an answer.
+    held: Reserved,
+}
+
+/// What came of a request.
+pub(super) enum Connected<R> {
+    Stream(R),
+    Retry(Lost),
+    /// What is no event stream, behind a head that was given early.
+    Document(StatusCode, R),
+    End(Ended),
+}
+
+/// The upstream of a relay, which can be asked again and again.
+pub(super) struct Upstream<S, R, E, H: History> {
+    pub(super) relay: Arc<Relay<H::Log>>,
+    pub(super) registry: Arc<Registry<H>>,
+    pub(super) config: Arc<Config>,
+    pub(super) service: S,
+    /// None when the request cannot be made again.
+    pub(super) template: Option<Template>,
+    pub(super) can_be_repeated: bool,
+    pending: Option<Answer<R, E>>,
+    body: Option<Box<R>>,
+    /// The request that was made last.
+    pub(super) asked: Option<Asked>,
+    /// Taken when the client that leads was answered.
+    first: Option<oneshot::Sender<First<R, E>>>,
+    /// Taken when it is known whom the answer is for.
+    leader: Option<Leader>,
+    /// Whether clients were given a head.
+    is_open: bool,
+    /// Whether there was a stream already.
+    had_stream: bool,
+    pub(super) backoff: Backoff,
+}
+
+impl<S, R, E, H> Upstream<S, R, E, H>
+where
+    R: Body,
+    H: History,
+{
+    pub(super) fn new(
+        relay: Arc<Relay<H::Log>>,
+        registry: Arc<Registry<H>>,
+        service: S,
+        template: Option<Template>,
+        source: Source<R, E>,
+    ) -> Self {
+        let (mut pending, mut body, mut first, mut leader) = (None, None, None, None);
+        let asked = match source {
+            Source::Ask(sender, leads) => {
+                (first, leader) = (Some(sender), Some(leads));
+                None
+            }
+            Source::Pending(answer, asked) => {
+                pending = Some(answer);
+                Some(asked)
+            }
+            Source::Body(inner, asked) => {
+                body = Some(inner);
+                Some(asked)
+            }
+        };
+        Upstream {
+            config: relay.config.clone(),
+            can_be_repeated: template.is_some() && relay.is_asked_again,
+            // Who asked for itself has a head by now.
+            is_open: first.is_none(),
+            had_stream: false,
+            relay,
+            registry,
+            service,
+            template,
+            pending,
+            body,
+            asked,
+            first,
+            leader,
+            backoff: Backoff::new(),
         }
     }
 
-    /// Whether the upstream sets ids, or did once.
-    pub(super) fn has_ids(&self) -> bool {
-        self.last_id.is_some() || self.behind_last_id.is_some()
-    }
-
-    /// A new connection. What is in front of the position came over an earlier one.
-    pub(super) fn begin(&mut self, stages: Option<Upstreams>, before: Option<u64>, resumes: bool) {
-        self.stages = stages;
-        self.events = 0;
-        self.again = before.map(|before| Again {
-            before,
-            last: None,
-            run: self.behind_last_id.filter(|_| resumes),
-            asked: self.last_id.clone().filter(|_| resumes),
-            may_repeat: false,
-            counted_from: self.counted_from,
-        });
-    }
-
-    /// Takes the events out of chunks. Those that were sent again are left out.
-    pub(super) async fn read<L: Log>(
-        &mut self,
-        chunks: Vec<Bytes>,
-        config: &Config,
-        log: &L,
-    ) -> Vec<Draft> {
-        let now = Instant::now();
-        let mut drafts = Vec::new();
-        for chunk in chunks {
-            if let Some(stages) = &mut self.stages {
-                stages.push(chunk, now);
+    pub(super) async fn connect<B>(&mut self, last_id: Option<&[u8]>) -> Connected<R>
+    where
+        S: Inside<B, R, Error = E>,
+        B: From<Bytes> + Send + 'static,
+    {
+        if let Some(body) = self.body.take() {
+            self.had_stream = true;
+            return Connected::Stream(*body);
+        }
+        let mut answer = match (self.pending.take(), &self.template) {
+            (Some(pending), _) => pending,
+            (None, Some(template)) => {
+                let (mut parts, body) = template.request(last_id).into_parts();
+                self.asked = Some(Asked::of(&self.config, &mut parts));
+                let request = Request::from_parts(parts, body);
+                let mut service = self.service.clone();
+                std::mem::swap(&mut service, &mut self.service);
+                let asking = async move {
+                    poll_fn(|cx| service.poll_ready(cx)).await?;
+                    service.call(request).await
+                };
+                Box::pin(asking)
             }
-            while let Some(decoded) = self.stages.as_mut().and_then(Upstreams::next_event) {
-                let draft = match decoded {
-                    Decoded::Event(event) if event.has_effect() || config.keep_comment_blocks => {
-                        Some(self.draft(event, config))
-                    }
-                    // Clients that have read an id take the blank line for the end of an event.
-                    Decoded::Event(event) => {
-                        event.into_comments().map(|event| self.draft(event, config))
-                    }
-                    Decoded::Oversize { last: true, .. } => self.large(config),
-                    Decoded::Oversize { .. } | Decoded::LineFeed(_) => None,
-                };
-                let Some(draft) = draft else { continue };
-                let again = match &mut self.again {
-                    Some(again) => again.is_known(&draft, log).await,
-                    None => false,
-                };
-                if again {
-                    if let Some(known) = self.again.as_ref().filter(|_| draft.sets_id) {
-                        self.behind_last_id = known.run;
-                    }
-                    continue;
+            (None, None) => return Connected::End(Ended::Failed),
+        };
+        // The body of what is not asked again is held once, until it is answered.
+        let once = self.template.as_mut().filter(|_| !self.can_be_repeated);
+        let _held = once.map(Template::take_body);
+        if !self.is_open {
+            let result = match self.config.open_after {
+                None => Ok(answer.as_mut().await),
+                Some(time) => timeout(time, answer.as_mut()).await,
+            };
+            match result {
+                Ok(result) => return self.first_answer(result).await,
+                Err(_) => self.open(Head::own(), None),
+            }
+        }
+        let until = self.give_up_at().max(Instant::now() + LAST_ANSWER);
+        let Ok(result) = timeout_at(until, answer).await else {
+            return Connected::End(Ended::GaveUp);
+        };
+        let Ok(response) = result else {
+            return Connected::Retry(Lost::Unanswered);
+        };
+        let (mut head, body) = response.into_parts();
+        self.answered(&mut head);
+        if stage::bypass(&head, false).is_none() {
+            if !self.is_for_all_here(self.whom_for(&head.headers)) {
+                return Connected::End(Ended::NotForAll);
+            }
+            self.had_stream = true;
+            return Connected::Stream(body);
+        }
+        match head.status {
+            StatusCode::NO_CONTENT => match self.may_give_all_of(&head) {
+                true => Connected::End(Ended::NoContent),
+                false => Connected::End(Ended::NotForAll),
+            },
+            // It is the answer to what clients have asked for.
+            status
+                if !self.had_stream
+                    && document::is_one(&head.headers)
+                    && (status.is_success() || !self.can_be_repeated) =>
+            {
+                match self.may_give_all_of(&head) {
+                    true => Connected::Document(status, body),
+                    false => Connected::End(Ended::NotForAll),
                 }
-                if self
-                    .again
-                    .as_mut()
-                    .is_some_and(|known| known.begins_anew(&draft))
+            }
+            status if is_final(status) => Connected::End(Ended::GaveUp),
+            _ => Connected::Retry(lost(&head)),
+        }
+    }
+
+    /// Before anything was promised to clients, an answer is passed on as it is.
+    async fn first_answer(&mut self, result: Result<Response<R>, E>) -> Connected<R> {
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                let head = Arc::new(Head::no_upstream());
+                let refusal = Refusal::Same(head, Bytes::new());
+                self.refuse(refusal, First::Failed(error));
+                return Connected::End(Ended::Refused);
+            }
+        };
+        let (mut head, body) = response.into_parts();
+        self.answered(&mut head);
+        let template = self.template.as_ref().filter(|_| self.can_be_repeated);
+        let is_held = template
+            .is_some_and(|template| self.config.holds_without_upstream(&template.parts.headers));
+        if is_held && is_none(&head) {
+            self.open(Head::own(), None);
+            return Connected::Retry(lost(&head));
+        }
+        self.leader = None;
+        let vary = match is_none(&head) {
+            true => Vary::Fields(Vec::new()),
+            false => self.whom_for(&head.headers),
+        };
+        self.relay.set_vary(vary.clone());
+        self.note(&vary);
+        if stage::bypass(&head, false).is_none() {
+            self.open(Head::for_all(&head), Some(head));
+            self.had_stream = true;
+            return Connected::Stream(body);
+        }
+        let is_the_same = is_none(&head) || is_nobodys_own(&head) && vary != Vary::Private;
+        if !is_the_same || !is_short_error(&head, &body) {
+            if vary != Vary::Private {
+                self.note_as(Known::NoStream);
+            }
+            self.refuse(
+                Refusal::Own,
+                First::Passed(head, Bytes::new(), Some(Box::pin(body))),
+            );
+            return Connected::End(Ended::Refused);
+        }
+        // What breaks off in the middle is shorter than its head says.
+        let (bytes, whole, rest) = read(body).await;
+        let refusal = match whole {
+            true => Refusal::Same(Arc::new(Head::for_all(&head)), bytes.clone()),
+            false => Refusal::Own,
+        };
+        self.refuse(refusal, First::Passed(head, bytes, rest));
+        Connected::End(Ended::Refused)
+    }
+
+    fn answered(&mut self, head: &mut response::Parts) {
+        if let Some(asked) = &mut self.asked {
+            asked.answered(head);
+        }
+    }
+
+    /// What the head of an answer says of for whom else it is.
+    fn whom_for(&self, answer: &HeaderMap) -> Vary {
+        let none = HeaderMap::new();
+        let template = self.template.as_ref();
+        let sent = template.map_or(&none, |template| &template.parts.headers);
+        Vary::of(answer, sent, self.config.insist)
+    }
+
+    /// Whether all who are there may be given what is no event stream.
+    fn may_give_all_of(&mut self, head: &response::Parts) -> bool {
+        if self.had_stream {
+            return true;
+        }
+        let vary = match self.config.insist || is_nobodys_own(head) {
+            true => self.whom_for(&head.headers),
+            false => Vary::Private,
+        };
+        self.is_for_all_here(vary)
+    }
+
+    /// Whether all who were given a head before this answer may be given the answer. From here on it can be found by those for
+    /// whom it is.
+    fn is_for_all_here(&mut self, vary: Vary) -> bool {
+        let leader = self.leader.take();
+        let none = Key::default();
+        let key = self.config.key.as_ref().unwrap_or(&none);
+        let is_for_all = late::is_for_all_here(&self.relay, leader.as_ref(), key, &vary);
+        if let Some(leader) = leader.filter(|leader| leader.is_alone && is_for_all) {
+            if vary != Vary::Private {
+                self.registry.publish(&self.relay, &leader.headers);
+            }
+        }
+        self.note(&vary);
+        is_for_all
+    }
+
+    /// What is to be known of the key by those who come next.
+    fn note(&self, vary: &Vary) {
+        let key = self.config.key.as_ref();
+        match vary {
+            Vary::Private => self.note_as(Known::Private),
+            vary => {
+                let names = vary.names();
+                if names
+                    .iter()
+                    .any(|name| !key.is_some_and(|key| key.tells_apart(name)))
                 {
-                    self.has_begun_anew = true;
-                    // Nor is anything that follows one of those from before.
-                    self.again = None;
-                    drafts.extend(self.gap(config, None));
-                } else if self.again.as_mut().is_some_and(Again::takes_may_repeat) {
-                    drafts.extend(self.gap(config, None));
+                    self.note_as(Known::Differs(names));
                 }
-                drafts.push(draft);
-            }
-        }
-        if let Some(stages) = &mut self.stages {
-            stages.taken();
-        }
-        drafts
-    }
-
-    /// When a stage is to be told the time.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.stages.as_ref()?.deadline()
-    }
-
-    /// Tells the stages the time. Whether one has ended the stream.
-    pub(super) fn tick(&mut self) -> bool {
-        let Some(stages) = &mut self.stages else {
-            return false;
-        };
-        stages.tick(Instant::now());
-        stages.taken();
-        stages.is_ended()
-    }
-
-    /// Tells the stages how to wake who reads.
-    pub(super) fn on_wait(&mut self, waker: &Waker) {
-        if let Some(stages) = &mut self.stages {
-            stages.on_wait(waker);
-        }
-    }
-
-    /// The upstream's stream has ended, cleanly or not.
-    pub(super) fn end(&mut self, is_clean: bool) {
-        let now = Instant::now();
-        if let Some(mut stages) = self.stages.take() {
-            match is_clean {
-                true => stages.finish(now),
-                false => stages.fail(now),
             }
         }
     }
 
-    /// The reconnection times of an event whose end does not come, for those who would have read them by now.
-    pub(super) fn lost(&mut self, config: &Config) -> Option<Draft> {
-        let decoder = self.stages.as_ref()?.decoder();
-        let mut lines = decoder.unfinished_retries();
-        let large = decoder.large_event().filter(|_| !decoder.at_boundary());
-        if let Some(time) = large.and_then(LargeEvent::retry) {
-            write_line(b"retry", millis(time).as_bytes(), self.ending, &mut lines);
+    fn note_as(&self, known: Known) {
+        if let Of::Key { key, .. } = &self.relay.of {
+            self.registry.note(*key, known);
         }
-        let lines = Event::unfinished(lines.into(), self.ending);
-        (lines.len() > 0).then(|| self.draft(lines, config))
     }
 
-    /// Tells all clients, also those who come later, that something is missing here.
-    pub(super) fn gap(&mut self, config: &Config, missed: Option<u64>) -> Option<Draft> {
-        self.has_untold_gap |= gap::breaks_off(config, self.is_finite);
-        let event = gap::builder(config, missed, self.is_finite)?.line_ending(self.ending);
-        Some(Draft {
-            event: event.build(),
-            upstream: self.last_id.clone(),
-            sets_id: false,
-            keep_id: false,
-        })
+    pub(super) fn open(&mut self, head: Head, own: Option<response::Parts>) {
+        self.registry.hold(&self.relay, head.bytes());
+        self.is_open = true;
+        self.relay.set_phase(Phase::Open(Arc::new(head)));
+        if let Some(first) = self.first.take() {
+            // It may have left.
+            let _ = first.send(First::Opened(own.map(head::of_who_asked)));
+        }
     }
 
-    /// What is left of an event that was too large: its id, its reconnection time, and a gap where its data was.
-    fn large(&mut self, config: &Config) -> Option<Draft> {
-        let decoder = self.stages.as_ref()?.decoder();
-        self.ending = decoder.line_ending();
-        let large = decoder.large_event()?;
-        self.events += u64::from(large.has_data());
-        let mut event = EventBuilder::new();
-        if large.has_data() {
-            self.has_untold_gap |= gap::breaks_off(config, self.is_finite);
-            event = gap::builder(config, Some(1), self.is_finite).unwrap_or_default();
+    fn refuse(&mut self, refusal: Refusal, answer: First<R, E>) {
+        self.relay.set_phase(Phase::Refused(refusal));
+        if let Some(first) = self.first.take() {
+            let _ = first.send(answer);
         }
-        event = event.line_ending(self.ending);
-        if let Some(time) = large.retry() {
-            event = event.retry(time);
-        }
-        if let Some(id) = large.id() {
-            // With one that was cut off nobody can be asked to go on.
-            let is_whole = id.len() <= LargeEvent::MAX_ID_BYTES;
-            event = event.id(EventId::new(if is_whole { id } else { b"" }).ok()?);
-        }
-        let event = event.build();
-        event.has_effect().then(|| self.take_up(event, config))
     }
 
-    fn draft(&mut self, event: Event, config: &Config) -> Draft {
-        self.events += u64::from(event.has_data());
-        self.ending = event.line_ending();
-        self.take_up(event, config)
-    }
-
-    fn take_up(&mut self, event: Event, config: &Config) -> Draft {
-        self.retry = event.retry().or(self.retry);
-        let id = event.id();
-        let sets_id = id.is_some();
-        if let Some(id) = id {
-            self.last_id = (!id.is_empty()).then(|| Bytes::copy_from_slice(id));
-        }
-        Draft {
-            upstream: self.last_id.clone(),
-            sets_id,
-            keep_id: config.keep_ids && config.key.is_some(),
-            event,
-        }
+    pub(super) fn give_up_at(&self) -> Instant {
+        self.backoff.give_up_at(self.config.give_up)
     }
 }
 
-impl Again {
-    /// Whether an event that is new has an id from before the one that was asked for: then the upstream has begun to count
-    /// anew, and what it had behind that id is gone. It is told once.
-    fn begins_anew(&mut self, draft: &Draft) -> bool {
-        let (true, Some(id), Some(asked)) = (draft.sets_id, &draft.upstream, &self.asked) else {
-            return false;
-        };
-        let Some(order) = order(id, asked) else {
-            return false;
-        };
-        self.asked = None;
-        order != Ordering::Greater
-    }
+/// Whether it says that there is no answer of the upstream.
+pub(super) fn is_none(head: &response::Parts) -> bool {
+    head.extensions.get::<NoUpstream>().is_some()
+}
 
-    /// Whether what was read last, and what follows it, may have come before. It is told once.
-    fn takes_may_repeat(&mut self) -> bool {
-        std::mem::take(&mut self.may_repeat)
+/// What an answer that is of no use says of when to ask again.
+fn lost(head: &response::Parts) -> Lost {
+    match retry_after::of(&head.headers, SystemTime::now()) {
+        None if is_none(head) => Lost::Unanswered,
+        after => Lost::Answered(after),
     }
+}
 
-    async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
-        if !draft.event.has_data() && !draft.sets_id {
-            // Comments stand anywhere, also between two events that are sent again.
-            return false;
-        }
-        let position = if draft.sets_id && draft.upstream.is_some() {
-            log.find_same(draft).await
-        } else {
-            match self.run.filter(|_| !draft.sets_id) {
-                Some(run) => log.find_next_same(run, draft).await,
-                None => None,
+/// Whether an answer that is no event stream can be given to many: an error, or 204, that is short.
+fn is_short_error<R: Body>(head: &response::Parts, body: &R) -> bool {
+    let is_error = head.status.is_client_error() || head.status.is_server_error();
+    let is_short = body.is_end_stream()
+        || body
+            .size_hint()
+            .upper()
+            .is_some_and(|upper| upper <= SAME_BODY as u64);
+    (is_error || head.status == StatusCode::NO_CONTENT) && is_short
+}
+
+/// A short body, whether it is whole, and what is left of it where it did not come in time.
+async fn read<R: Body>(body: R) -> (Bytes, bool, Option<Pin<Box<R>>>) {
+    let mut body = Box::pin(body);
+    let mut all = BytesMut::new();
+    let reading = timeout(BODY_TIME, async {
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let Ok(frame) = frame else { return false };
+            if let Ok(mut data) = frame.into_data() {
+                all.extend_from_slice(&data.copy_to_bytes(data.remaining()));
             }
-        };
-        let known = position
-            .filter(|position| (self.counted_from..self.before).contains(position))
-            .filter(|position| self.last.is_none_or(|last| *position > last));
-        if let Some(run) = self.run.filter(|_| known.is_none() && !draft.sets_id) {
-            let stats = log.stats();
-            self.may_repeat = run + (stats.events as u64) < stats.appended;
         }
-        self.run = known.map(|position| position + 1);
-        // One without an id where the upstream was asked to go on may be like it by chance: what comes next tells whether
-        // the upstream has gone on there or begun anew.
-        if draft.sets_id || self.last.is_some() {
-            self.last = known.or(self.last);
+        true
+    });
+    let whole = reading.await;
+    let rest = whole.is_err().then_some(body);
+    (all.freeze(), whole == Ok(true), rest)
+}
+
+impl Template {
+    /// The head of the request is one that pins nothing, such as a copy.
+    pub(super) fn new(parts: request::Parts, body: Bytes) -> Self {
+        Template {
+            parts,
+            body,
+            held: Reserved::nothing(),
         }
-        known.is_some()
     }
+
+    /// Takes so much of the budget for its body.
+    pub(super) fn holding(self, held: Reserved) -> Self {
+        Template { held, ..self }
+    }
+
+    /// A copy of a request without a body.
+    pub(super) fn copy(request: &request::Parts) -> Self {
+        Self::new(copied(request), Bytes::new())
+    }
+
+    fn take_body(&mut self) -> Reserved {
+        self.body = Bytes::new();
+        std::mem::take(&mut self.held)
+    }
+
+    /// What the upstream is asked to go on behind.
+    pub(super) fn last_id(&self) -> Option<Bytes> {
+        let id = self.parts.headers.get(&LAST_EVENT_ID)?;
+        Some(Bytes::copy_from_slice(id.as_bytes()))
+    }
+
+    /// Whether the same is asked for by this one.
+    pub(super) fn is_same(&self, other: &Template) -> bool {
+        let (one, other) = (&self.parts, &other.parts);
+        (&one.method, &one.uri, &one.headers) == (&other.method, &other.uri, &other.headers)
+    }
+
+    pub(super) fn request<B: From<Bytes>>(&self, last_id: Option<&[u8]>) -> Request<B> {
+        let mut parts = self.parts.clone();
+        parts.headers.remove(&LAST_EVENT_ID);
+        if let Some(id) = header_value(last_id) {
+            parts.headers.insert(LAST_EVENT_ID, id);
+        }
+        Request::from_parts(parts, self.body.clone().into())
+    }
+}
+
+/// A last event ID may hold what a header field cannot: then nothing can be asked for with it.
+pub(super) fn header_value(last_id: Option<&[u8]>) -> Option<HeaderValue> {
+    value(last_id?)
+}
+
+fn is_final(status: StatusCode) -> bool {
+    let again = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !again.contains(&status)
 }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::super::connect::{Template, header_value};
 use super::super::inside::Inside;
 use super::super::shared::Relay;
+use super::super::upstream::{Template, header_value};
 use super::asking::ask;
 use super::group::{End, Group, Member, Next};
 use super::{Behind, Bounds, Came, groups};
@@ -24,7 +24,7 @@ pub(in super::super) struct CatchUp {
     came: Came,
     member: Member,
     asks: Asks,
-    /// How often it may still ask anew.
+    /// Ended often it may still ask anew.
     anew_left: u32,
     /// The id of the upstream of what it was given last.
     given: Option<Bytes>,
@@ -52,7 +52,7 @@ pub(in super::super) enum Caught {
     Past(Gap),
 }
 
-/// How the upstream is asked.
+/// Ended the upstream is asked.
 struct Asks {
     template: Arc<Template>,
     bounds: Bounds,

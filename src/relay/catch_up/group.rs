@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::super::connect::Template;
+use super::super::upstream::Template;
 use super::window::{Step, Window};
 
 pub(super) struct Group {
@@ -24,7 +24,7 @@ pub(super) struct Group {
 
 struct State {
     window: Window,
-    /// How far the member has read that was ever furthest ahead.
+    /// Ended far the member has read that was ever furthest ahead.
     taken: u64,
     end: Option<End>,
     /// Whether others may join while all is kept from the beginning on.
@@ -39,7 +39,7 @@ struct State {
     number: u64,
 }
 
-/// How a catch-up ended.
+/// Ended a catch-up ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The relay has the last event too.

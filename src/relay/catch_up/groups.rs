@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::super::connect::Template;
+use super::super::upstream::Template;
 use super::group::{Group, Member};
 use super::{Behind, Bounds};
 
