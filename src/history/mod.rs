@@ -22,21 +22,15 @@ use tokio::time::Instant;
 
 use crate::wire::{Epoch, Event, EventId, LineEnding};
 
-mod follower;
-mod log;
 mod memory;
 mod order;
-mod readers;
 mod reserved;
-mod ring;
 mod seal;
 
-pub use follower::MemoryFollower;
-pub use log::MemoryLog;
-pub use memory::{Evictions, MemoryHistory};
+pub(crate) use memory::MAX_UPSTREAM_ID;
+pub use memory::{Evictions, MemoryFollower, MemoryHistory, MemoryLog};
 pub(crate) use order::order;
 pub use reserved::Reserved;
-pub(crate) use ring::MAX_UPSTREAM_ID;
 pub use seal::Seal;
 
 /// Opens logs.

@@ -1,5 +1,10 @@
 //! Events kept in this process.
 
+mod follower;
+mod log;
+mod readers;
+mod ring;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,9 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::log::{Inner, MemoryLog};
+use log::Inner;
+
 use super::{History, Reserved, Seal};
 use crate::wire::Epoch;
+
+pub use follower::MemoryFollower;
+pub use log::MemoryLog;
+pub(crate) use ring::MAX_UPSTREAM_ID;
 
 /// Keeps events in memory, bounded for each log, and with one budget for all logs. Clones are the same history,
 /// and may have other bounds for the logs that they open.

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::log::{Inner, State};
 use super::ring::{Entry, Place, Ring};
-use super::{Follow, Gap, Read, Skip};
+use crate::history::{Follow, Gap, Read, Skip};
 
 /// A place in a [`MemoryLog`](super::MemoryLog), and nothing else: no event is queued for it.
 pub struct MemoryFollower {

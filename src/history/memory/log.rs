@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::follower::MemoryFollower;
-use super::memory::{Cause, Limits, Spare, Store};
 use super::readers::Readers;
 use super::ring::{Place, Ring};
-use super::{Appended, Draft, Evictions, Found, Hold, Joined, Keep, Log, Seal, Start, Stats};
+use super::{Cause, Evictions, Limits, Spare, Store};
+use crate::history::{Appended, Draft, Found, Hold, Joined, Keep, Log, Seal, Start, Stats};
 use crate::wire::Epoch;
 
 /// A log of a [`MemoryHistory`](super::MemoryHistory).

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::memory::{Cause, Limits};
-use super::{Draft, Gap, Seal, Start, order};
+use super::{Cause, Limits};
+use crate::history::{Draft, Gap, Seal, Start, order};
 use crate::wire::{Epoch, Event, EventId, LineEnding, SequentialId};
 
 /// An event that is kept.

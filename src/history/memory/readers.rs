@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::{Hold, Keep};
+use crate::history::{Hold, Keep};
 
 /// The followers of one log, by slot, and its one writer.
 #[derive(Default)]
