@@ -13,14 +13,16 @@ use tokio::sync::Notify;
 
 use crate::config::Error;
 
-/// Sockets that are open.
+/// Sockets that are open, but for those that the admin listener has kept for it.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
-/// Connections whose first request has yet to come, and may need a socket to the upstream.
+/// Connections whose first request may yet need a socket to the upstream.
 static EXPECTED: AtomicUsize = AtomicUsize::new(0);
 /// How many sockets there may be with clients and upstreams. Set once, before there are any.
 static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Above these, for the admin listener alone.
+/// Beside these, for the admin listener alone.
 static FOR_ADMIN: AtomicUsize = AtomicUsize::new(0);
+/// Of those, the ones that it uses.
+static ADMIN: AtomicUsize = AtomicUsize::new(0);
 static FREED: Notify = Notify::const_new();
 
 /// For the admin listener and for what is not counted, such as the sockets and files of name resolution.
@@ -78,13 +80,29 @@ fn open_files() -> io::Result<usize> {
 
 /// A socket, counted until this is dropped. It goes where the socket goes.
 #[derive(Debug)]
-pub(crate) struct Descriptor(());
+pub(crate) struct Descriptor {
+    /// Where it is counted.
+    count: &'static AtomicUsize,
+}
 
 impl Descriptor {
     /// Of one that is open.
     pub(crate) fn new() -> Self {
-        OPEN.fetch_add(1, Ordering::Relaxed);
-        Descriptor(())
+        Self::counted_in(&OPEN)
+    }
+
+    /// Of one that is open to the admin listener.
+    fn of_admin() -> Self {
+        let kept = Self::counted_in(&ADMIN);
+        match ADMIN.load(Ordering::Relaxed) <= FOR_ADMIN.load(Ordering::Relaxed) {
+            true => kept,
+            false => Self::new(),
+        }
+    }
+
+    fn counted_in(count: &'static AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Descriptor { count }
     }
 
     /// Of one that is to be opened to an upstream, if there may be another.
@@ -96,12 +114,12 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
         FREED.notify_waiters();
     }
 }
 
-/// The socket to the upstream that a client may need, counted until its first request or until this is dropped.
+/// The socket to the upstream that a client may need, counted until its first request has one, or until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Expected(AtomicBool);
 
@@ -111,7 +129,7 @@ impl Expected {
         Expected(AtomicBool::new(true))
     }
 
-    /// The request is there: what it needs is counted from now on.
+    /// What the request needs is counted from now on.
     pub(crate) fn came(&self) {
         if self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed) {
             EXPECTED.fetch_sub(1, Ordering::Relaxed);
@@ -134,18 +152,28 @@ pub(crate) enum For {
 }
 
 impl For {
-    /// Whether another connection may be served.
-    pub(crate) fn has_room(self) -> bool {
-        let (open, most) = (OPEN.load(Ordering::Relaxed), MOST.load(Ordering::Relaxed));
+    /// Of a connection that was accepted.
+    pub(crate) fn descriptor(self) -> Descriptor {
         match self {
-            For::Clients => open + EXPECTED.load(Ordering::Relaxed) + 2 <= most,
-            For::Admin => open < most.saturating_add(FOR_ADMIN.load(Ordering::Relaxed)),
+            For::Clients => Descriptor::new(),
+            For::Admin => Descriptor::of_admin(),
+        }
+    }
+
+    /// Whether the connection with this descriptor may be served.
+    pub(crate) fn has_room(self, descriptor: &Descriptor) -> bool {
+        let taken = OPEN.load(Ordering::Relaxed) + EXPECTED.load(Ordering::Relaxed);
+        let most = MOST.load(Ordering::Relaxed);
+        match self {
+            // Its request to the upstream needs another.
+            For::Clients => taken + 2 <= most,
+            For::Admin => std::ptr::eq(descriptor.count, &ADMIN) || taken <= most,
         }
     }
 
     /// Resolves when it may.
-    pub(crate) async fn room(self) {
-        while !self.has_room() {
+    pub(crate) async fn room(self, descriptor: &Descriptor) {
+        while !self.has_room(descriptor) {
             // What is freed between the look and the wait is seen at the next one.
             let _ = tokio::time::timeout(PAUSE, FREED.notified()).await;
         }

@@ -9,7 +9,7 @@ use metrics::counter;
 
 use super::connection::{self, Connected};
 use super::{Answers, Listener};
-use crate::descriptors::{Descriptor, For};
+use crate::descriptors::For;
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::{Phase, Shutdown};
 
@@ -46,13 +46,13 @@ where
         };
         match accepted {
             Ok((io, info)) => {
-                let descriptor = Descriptor::new();
+                let descriptor = whose.descriptor();
                 // This one waits for room, and so nothing is accepted behind it.
-                if !whose.has_room() {
+                if !whose.has_room(&descriptor) {
                     pauses.begin(whose, &"all are in use");
                     tokio::select! {
                         () = &mut stop => return,
-                        () = whose.room() => {}
+                        () = whose.room(&descriptor) => {}
                     }
                 }
                 let open = shutdown.connection();

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -147,7 +147,7 @@ pub(super) struct Connected<S> {
     /// Of HTTP/2: whether anything was asked yet.
     is_used: Option<Arc<AtomicBool>>,
     /// None for the admin listener, which needs no upstream.
-    expected: Option<Expected>,
+    expected: Mutex<Option<Arc<Expected>>>,
 }
 
 impl<S> Connected<S> {
@@ -157,7 +157,7 @@ impl<S> Connected<S> {
             info,
             hangup: None,
             is_used: None,
-            expected: (whose == For::Clients).then(Expected::new),
+            expected: Mutex::new((whose == For::Clients).then(Expected::new).map(Arc::new)),
         }
     }
 }
@@ -173,8 +173,14 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
         if let Some(hangup) = &self.hangup {
             request.extensions_mut().insert(hangup.clone());
         }
-        if let Some(expected) = &self.expected {
-            expected.came();
+        // It goes with the first request, until that has its socket or needs none.
+        let expected = self
+            .expected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(expected) = expected {
+            request.extensions_mut().insert(expected);
         }
         if let Some(is_used) = &self.is_used {
             is_used.store(true, Ordering::Relaxed);

@@ -18,7 +18,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::UnixStream;
 use tower_service::Service;
 
-use crate::descriptors::Descriptor;
+use crate::descriptors::{Descriptor, Expected};
 use crate::proxy::failure::Failure;
 
 use super::tcp::Tcp;
@@ -73,10 +73,13 @@ impl Connector {
     }
 
     /// Opens one connection, all steps within the timeout.
-    pub(super) async fn connect(&self) -> Result<Io, Failure> {
+    pub(super) async fn connect(&self, expected: Option<&Expected>) -> Result<Io, Failure> {
         // Taken before the name is looked up, which needs descriptors too.
-        let descriptor =
-            Descriptor::of_upstream().ok_or_else(|| Failure::other("no descriptor is left"))?;
+        let descriptor = Descriptor::of_upstream();
+        if let Some(expected) = expected {
+            expected.came();
+        }
+        let descriptor = descriptor.ok_or_else(|| Failure::other("no descriptor is left"))?;
         match tokio::time::timeout(self.timeout, self.open()).await {
             Ok(Ok(io)) => Ok(Io {
                 io,

@@ -10,6 +10,7 @@ use http::{Request, Response};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::time::Instant;
 
+use crate::descriptors::Expected;
 use crate::proxy::failure::Failure;
 use crate::proxy::request_body::RequestBody;
 
@@ -40,7 +41,12 @@ impl Pool {
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, Failure> {
+        let expected: Option<Arc<Expected>> = request.extensions_mut().remove();
+        let expected = expected.as_deref();
         while let Some(sender) = self.idle.take() {
+            if let Some(expected) = expected {
+                expected.came();
+            }
             let copy = copy_if_safe(&request);
             match self.attempt(sender, request).await {
                 Ok(response) => return Ok(response),
@@ -54,7 +60,7 @@ impl Pool {
                 },
             }
         }
-        let sender = self.connect().await?;
+        let sender = self.connect(expected).await?;
         match self.attempt(sender, request).await {
             Ok(response) => Ok(response),
             Err(Attempt::Failed(failure)) => Err(failure),
@@ -62,8 +68,8 @@ impl Pool {
         }
     }
 
-    async fn connect(&self) -> Result<Sender, Failure> {
-        let io = self.connector.connect().await?;
+    async fn connect(&self, expected: Option<&Expected>) -> Result<Sender, Failure> {
+        let io = self.connector.connect(expected).await?;
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_BUFFER)
             .max_headers(MAX_LINES)

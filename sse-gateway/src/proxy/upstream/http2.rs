@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::descriptors::Expected;
 use crate::proxy::failure::Failure;
 use crate::proxy::request_body::RequestBody;
 
@@ -64,8 +65,12 @@ impl Shared {
 
     pub(super) async fn send(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, Failure> {
+        // It needs no socket of its own.
+        if let Some(expected) = request.extensions_mut().remove::<Arc<Expected>>() {
+            expected.came();
+        }
         let (mut sender, stream) = self.stream().await?;
         let copy = copy_if_safe(&request);
         let again = match sender.try_send_request(request).await {
@@ -131,7 +136,7 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let io = self.connector.connect().await?;
+        let io = self.connector.connect(None).await?;
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
