@@ -18,7 +18,7 @@
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
 //! | `targets` | how each proxy is started, and the configuration of nginx |
 //! | `parts` | what other benches have too: processes and what Linux says of them, the event, latencies, nginx |
-//! | `options`, `report` | the command line, and the table for the README |
+//! | `options`, `report` | the command line, and the table for `benches/README.md` |
 
 mod conductor;
 mod load;

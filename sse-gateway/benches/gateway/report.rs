@@ -1,4 +1,4 @@
-//! The table for the README, and the lines that say what it rests on.
+//! The table for `benches/README.md`, and the lines that say what it rests on.
 
 use crate::{
     conductor::{PACED_STREAMS, Paced, Seen},
