@@ -38,7 +38,7 @@ fn every_setting_has_the_documented_default() {
         .collect();
     let expected = [
         ["listen", "127.0.0.1:8080"],
-        ["admin_listen", "127.0.0.1:9090"],
+        ["admin_listen", "127.0.0.1:9078"],
         ["admin_hosts", "off"],
         ["trusted_proxy", "off"],
         ["heartbeat", "15s"],
@@ -280,8 +280,8 @@ fn values_that_contradict_each_other_are_refused() {
         "SSE_GATEWAY_DRAIN_DEADLINE: drain_window (10s) is longer than drain_deadline (1s); use a shorter window"
     );
     assert_eq!(
-        refused(&mut upstream(["--listen", "localhost:9090"])),
-        "--listen: admin_listen (127.0.0.1:9090) is the same as listen (localhost:9090); use another port, or off"
+        refused(&mut upstream(["--listen", "localhost:9078"])),
+        "--listen: admin_listen (127.0.0.1:9078) is the same as listen (localhost:9078); use another port, or off"
     );
     let keeping = "ids (keep) needs share (off); share the stream, or use fill";
     assert_eq!(
@@ -642,8 +642,8 @@ const BAD_VALUES: [(&str, &str, &str); 33] = [
     ),
     (
         "admin_hosts",
-        "gateway:9090",
-        "\"gateway:9090\" has a port, and any port is taken; use gateway",
+        "gateway:9078",
+        "\"gateway:9078\" has a port, and any port is taken; use gateway",
     ),
     (
         "trusted_proxy",
