@@ -48,6 +48,7 @@ pub(crate) fn run(
 fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
     let drain = gateway.state.drain.clone();
     let relays = gateway.state.relays.clone();
+    let streams = gateway.state.streams.clone();
     Buttons {
         drain: Box::new(move || {
             let drain = drain.clone();
@@ -58,6 +59,7 @@ fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
             });
         }),
         relays: Box::new(move || relays.to_json()),
+        streams: Box::new(move || streams.to_json()),
     }
 }
 
