@@ -13,7 +13,7 @@ use crate::config::{
     Config, Error, File, LogFilter, Opening, Place, Sources, Values, report, variables,
 };
 #[cfg(feature = "demo")]
-use crate::demo;
+use crate::{config::FreePorts, demo};
 
 /// What the gateway was asked to do.
 pub(crate) enum Command {
@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Run(Box<Config>, Opening),
     /// Serve the demo, whose upstream takes the place of the one given here.
     #[cfg(feature = "demo")]
-    Demo(Box<Config>, Opening),
+    Demo(Box<Config>, Opening, FreePorts),
     /// Print this: the settings and routes that the given file leads to.
     Check(String),
 }
@@ -51,7 +51,8 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
             };
             let config = Config::resolve(&sources)?;
             let opening = Opening::of(&sources, &config);
-            Ok(Command::Demo(Box::new(config), opening))
+            let free_ports = FreePorts::for_defaults(&sources);
+            Ok(Command::Demo(Box::new(config), opening, free_ports))
         }
         Some(("check", matches)) => {
             let flags = flags(matches)?;
@@ -136,7 +137,10 @@ fn parser() -> clap::Command {
         .subcommand(
             base("demo")
                 .about("Shows what the gateway does: an upstream, the gateway and a page to try it")
-                .after_help("Variables count as they do for the gateway; no file is read.")
+                .after_help(
+                    "Variables count as they do for the gateway; no file is read. Where a default port is in \
+                     use,\nthe demo takes a free one and says which.",
+                )
                 .args(
                     known::ALL
                         .iter()
@@ -208,7 +212,7 @@ mod tests {
         let arguments = ["sse-gateway", "demo"].iter().chain(flags);
         let matches = parser().get_matches_from(arguments);
         match read(&matches, Vec::new()) {
-            Ok(Command::Demo(config, _)) => Ok(*config),
+            Ok(Command::Demo(config, ..)) => Ok(*config),
             Ok(_) => panic!("no demo"),
             Err(error) => Err(error),
         }

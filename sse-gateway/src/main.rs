@@ -41,7 +41,7 @@ fn obey(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Run(config, opening) => gateway::run(*config, &opening),
         #[cfg(feature = "demo")]
-        Command::Demo(config, opening) => demo::run(*config, &opening),
+        Command::Demo(config, opening, free_ports) => demo::run(*config, &opening, free_ports),
         Command::Check(report) => {
             // A reader that has seen enough (`| head`) is no failure.
             let _ = std::io::stdout().write_all(report.as_bytes());

@@ -1,8 +1,12 @@
 //! What `sse-gateway` is told, through the binary itself: flags, variables and files, and what it says about mistakes.
 
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 #[test]
 fn every_setting_is_a_flag_a_variable_and_a_key() {
@@ -38,7 +42,7 @@ fn every_setting_has_the_documented_default() {
         .collect();
     let expected = [
         ["listen", "127.0.0.1:8080"],
-        ["admin_listen", "127.0.0.1:9090"],
+        ["admin_listen", "127.0.0.1:9078"],
         ["admin_hosts", "off"],
         ["trusted_proxy", "off"],
         ["heartbeat", "15s"],
@@ -280,8 +284,8 @@ fn values_that_contradict_each_other_are_refused() {
         "SSE_GATEWAY_DRAIN_DEADLINE: drain_window (10s) is longer than drain_deadline (1s); use a shorter window"
     );
     assert_eq!(
-        refused(&mut upstream(["--listen", "localhost:9090"])),
-        "--listen: admin_listen (127.0.0.1:9090) is the same as listen (localhost:9090); use another port, or off"
+        refused(&mut upstream(["--listen", "localhost:9078"])),
+        "--listen: admin_listen (127.0.0.1:9078) is the same as listen (localhost:9078); use another port, or off"
     );
     let keeping = "ids (keep) needs share (off); share the stream, or use fill";
     assert_eq!(
@@ -553,7 +557,55 @@ fn the_version_is_that_of_the_package() {
     );
 }
 
+#[test]
+fn the_demo_takes_free_ports_when_its_defaults_are_in_use_and_says_so() {
+    let _held = DEFAULTS.map(hold);
+    let line = demo_line(&mut gateway(["demo"]));
+    let [listen, admin] = DEFAULTS;
+    for taken in [listen, admin] {
+        assert!(
+            !line.contains(&format!("http://{taken}"))
+                && line.contains(&format!("({taken} is in use)")),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
+    let _held = DEFAULTS.map(hold);
+    let [listen, admin] = DEFAULTS;
+    let why = |flag, address| {
+        format!(
+            "sse-gateway: {flag}: cannot listen on {address}: Address already in use (os error 98); \
+             stop what listens there, or choose another port"
+        )
+    };
+    for (demo, expected) in [
+        (
+            gateway(["demo", "--listen", listen]).env("RUST_LOG", "off"),
+            why("--listen", listen),
+        ),
+        (
+            gateway(["demo"])
+                .env("RUST_LOG", "off")
+                .env("SSE_GATEWAY_ADMIN_LISTEN", admin),
+            why("--admin-listen", admin),
+        ),
+    ] {
+        let output = demo.out();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), said.trim_end()),
+            (Some(2), &*expected)
+        );
+    }
+}
+
 // ===== tables =====
+
+/// Where the gateway and its admin listen when nobody says otherwise.
+const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
 const SETTINGS: [(&str, &str, &str, &str); 47] = [
@@ -642,8 +694,8 @@ const BAD_VALUES: [(&str, &str, &str); 33] = [
     ),
     (
         "admin_hosts",
-        "gateway:9090",
-        "\"gateway:9090\" has a port, and any port is taken; use gateway",
+        "gateway:9078",
+        "\"gateway:9078\" has a port, and any port is taken; use gateway",
     ),
     (
         "trusted_proxy",
@@ -1025,6 +1077,32 @@ fn upstream<const N: usize>(arguments: [&str; N]) -> Command {
 
 fn check(file: &TomlFile) -> Command {
     gateway(["check", file.name()])
+}
+
+/// Keeps an address in use. Other runs of these tests may hold it too, and whoever else has it serves as well.
+fn hold(address: &str) -> Option<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).expect("the option is known");
+    let address: SocketAddr = address.parse().expect("is an address");
+    socket.bind(&address.into()).ok()?;
+    socket.listen(1).ok()?;
+    Some(socket)
+}
+
+/// What the demo prints when it is ready. It is ended then.
+fn demo_line(command: &mut Command) -> String {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the gateway starts");
+    let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+    let mut lines = lines.map_while(Result::ok).skip_while(String::is_empty);
+    let said: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    child.kill().expect("the demo runs");
+    child.wait().expect("the demo ends");
+    said.join("\n")
 }
 
 /// The one line on standard error, without the name of the program in front.

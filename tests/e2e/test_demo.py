@@ -1,5 +1,7 @@
 """`sse-gateway demo`: the page, clicked as a visitor would, with a picture kept in tests/artifacts/demo.png."""
 
+import re
+
 import pytest
 from harness import processes
 from harness.wait import until
@@ -13,6 +15,18 @@ def demo(started, browser):
 
 
 @pytest.fixture
+def screen(browser):
+    """`screen(width, height)`: what the page is shown on, in CSS pixels."""
+
+    def set_size(width, height):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    yield set_size
+    browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.fixture
 def page(browser):
     class Page:
         def text(self, selector):
@@ -20,6 +34,12 @@ def page(browser):
 
         def count(self, selector):
             return browser.js("return document.querySelectorAll(arguments[0]).length", selector)
+
+        def colour(self, selector):
+            return browser.js("return getComputedStyle(document.querySelector(arguments[0])).color", selector)
+
+        def top(self, selector):
+            return browser.js("return document.querySelector(arguments[0]).getBoundingClientRect().top", selector)
 
         def state(self):
             return self.text("#ready-state")
@@ -62,6 +82,9 @@ def test_the_clock_ticks_beside_its_raw_bytes(demo, page, browser):
     page.until_state("OPEN")
     page.until_more_events()
     assert page.text("#last-event-id")
+    # It is the raw response's; the EventSource has one of its own, which it keeps to itself.
+    assert browser.js("return document.querySelector('#reconnection-time').closest('section').contains(raw)")
+    until(lambda: re.fullmatch(r"2 streams, [1-9]\d*\.\d events/s", page.text("#hop-gateway-says")), "what it hands on")
     for kind in ("comment", "id", "retry", "data"):
         until(lambda kind=kind: page.count(f"#raw .{kind}") > 0, f"a raw line of class {kind}")
     # One page, without any external file.
@@ -84,6 +107,9 @@ def test_the_wire_has_buttons_that_do_what_they_say(demo, page, browser):
 
     page.click("close")
     page.until_state("CLOSED")
+    # That was no accident.
+    plain = page.colour("#figures")
+    assert (page.colour("#ready-state"), page.colour("#about")) == (plain, plain)
     page.click("reopen")
     page.until_state("OPEN")
     page.until_more_events()
@@ -93,9 +119,58 @@ def test_the_wire_has_buttons_that_do_what_they_say(demo, page, browser):
     until(lambda: page.count("#raw .event") > 0, "a raw line of class event")
 
     before = page.reconnects()
+    browser.js("""
+        window.lines = [];
+        page.source.addEventListener("error", () => lines.push($("about").textContent));
+    """)
     page.click("drain")
+    until(lambda: "A real drain ends the process" in page.text("#about"), "the drain's banner")
     until(lambda: page.reconnects() > before, "the drain to end the stream")
+    assert "A real drain ends the process" in browser.js("return lines[0]"), "it stays when the stream ends"
     assert complaints(browser) == []
+
+
+# ---- small screens
+
+
+def test_nothing_wraps_and_nothing_moves_on_a_small_laptop(demo, page, browser, screen):
+    screen(1280, 800)
+    until_both_read(page)
+    lists = page.top("#browser-a .news"), page.top("#browser-b .news")
+    buttons = """
+        const heads = [...document.querySelectorAll(".head")].filter(head => head.offsetParent);
+        return heads.map(head => [...new Set([...head.querySelectorAll("button")].map(button => button.offsetTop))].length);
+    """
+    browser.driver.find_element("css selector", "#browser-a .cut").click()
+    until(lambda: page.text("#browser-a .state") == "CONNECTING", "the EventSource to reconnect")
+    assert browser.js(buttons) == [1, 1]
+    assert (page.top("#browser-a .news"), page.top("#browser-b .news")) == lists
+
+    page.click("tab-tokens")
+    assert browser.js(buttons) == [1]
+
+    page.click("tab-wire")
+    page.until_state("OPEN")
+    lists = page.top("#events"), page.top("#raw")
+    assert lists[0] == lists[1]
+    # The head of the raw pane has no buttons.
+    assert browser.js(buttons) == [1, 0]
+    page.click("drop")
+    page.until_state("CONNECTING")
+    assert browser.js(buttons) == [1, 0]
+    assert (page.top("#events"), page.top("#raw")) == lists
+
+
+def test_a_phone_shows_at_once_how_many_connections_there_are(demo, page, browser, screen):
+    screen(390, 844)
+    # A link to a tab is not to scroll past it.
+    browser.driver.get("about:blank")
+    browser.driver.get(f"{demo.url}/#share")
+    until_both_read(page)
+    figure = "return document.querySelector('.figure').getBoundingClientRect()"
+    assert browser.js(figure)["top"] > 0
+    assert browser.js(figure)["bottom"] < browser.js("return innerHeight")
+    assert browser.js("return document.documentElement.scrollWidth") == 390
 
 
 # ---- one stream for all

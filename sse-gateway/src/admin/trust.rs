@@ -168,17 +168,17 @@ mod tests {
     fn a_host_is_an_address_localhost_or_a_name_that_was_listed() {
         for (host, is_right) in [
             ("127.0.0.1", true),
-            ("127.0.0.1:9090", true),
+            ("127.0.0.1:9078", true),
             ("10.1.2.3:", true),
-            ("127.0.0.1.:9090", true),
-            ("[::1]:9090", true),
+            ("127.0.0.1.:9078", true),
+            ("[::1]:9078", true),
             ("[FE80::1%25eth0]", true),
-            ("localhost:9090", true),
+            ("localhost:9078", true),
             ("LocalHost.", true),
-            ("gateway.svc:9090", true),
-            ("GATEWAY.SVC.:9090", true),
+            ("gateway.svc:9078", true),
+            ("GATEWAY.SVC.:9078", true),
             ("", false),
-            (":9090", false),
+            (":9078", false),
             ("evil.example", false),
             ("localhost.evil.example", false),
             ("gateway.svc..", false),
@@ -206,14 +206,14 @@ mod tests {
 
     #[test]
     fn the_target_and_the_field_both_count() {
-        let own = "http://127.0.0.1:9090/metrics";
+        let own = "http://127.0.0.1:9078/metrics";
         let other = "http://evil.example/metrics";
         let version = Version::HTTP_11;
         assert_eq!(check_with(Version::HTTP_2, own, &[]), Ok(()));
         let forbidden = Err(StatusCode::FORBIDDEN);
         assert_eq!(check_with(Version::HTTP_2, other, &[]), forbidden);
         let host = |host| [("host", host)];
-        assert_eq!(check_with(version, own, &host("127.0.0.1:9090")), Ok(()));
+        assert_eq!(check_with(version, own, &host("127.0.0.1:9078")), Ok(()));
         assert_eq!(check_with(version, own, &host("evil.example")), forbidden);
         assert_eq!(check_with(version, other, &host("127.0.0.1")), forbidden);
     }
@@ -234,21 +234,21 @@ mod tests {
     #[test]
     fn a_page_is_of_the_same_host_and_port() {
         for (host, origin, is_right) in [
-            ("127.0.0.1:9090", "http://127.0.0.1:9090", true),
+            ("127.0.0.1:9078", "http://127.0.0.1:9078", true),
             ("localhost", "http://localhost:80", true),
             ("localhost:80", "http://localhost", true),
             ("localhost", "https://localhost", true),
-            ("gateway.svc:9090", "http://Gateway.svc:9090", true),
-            ("[::1]:9090", "http://[::1]:9090", true),
-            ("127.0.0.1:9090", "http://127.0.0.1:8080", false),
-            ("127.0.0.1:9090", "http://127.0.0.1", false),
-            ("127.0.0.1:9090", "http://localhost:9090", false),
-            ("127.0.0.1:9090", "http://evil.example", false),
-            ("127.0.0.1:9090", "null", false),
-            ("127.0.0.1:9090", "", false),
-            ("127.0.0.1:9090", "127.0.0.1:9090", false),
-            ("127.0.0.1:9090", "file://127.0.0.1:9090", false),
-            ("127.0.0.1:9090", "http://127.0.0.1:9090/x", false),
+            ("gateway.svc:9078", "http://Gateway.svc:9078", true),
+            ("[::1]:9078", "http://[::1]:9078", true),
+            ("127.0.0.1:9078", "http://127.0.0.1:8080", false),
+            ("127.0.0.1:9078", "http://127.0.0.1", false),
+            ("127.0.0.1:9078", "http://localhost:9078", false),
+            ("127.0.0.1:9078", "http://evil.example", false),
+            ("127.0.0.1:9078", "null", false),
+            ("127.0.0.1:9078", "", false),
+            ("127.0.0.1:9078", "127.0.0.1:9078", false),
+            ("127.0.0.1:9078", "file://127.0.0.1:9078", false),
+            ("127.0.0.1:9078", "http://127.0.0.1:9078/x", false),
         ] {
             let fields = [("host", host), ("origin", origin)];
             let found = check_with(Version::HTTP_11, "/drain", &fields);

@@ -94,7 +94,7 @@ pub(crate) static ADMIN_LISTEN: Setting<Option<SocketAddr>> = Setting {
     flag: "--admin-listen",
     heading: "Addresses",
     form: "ADDRESS|off",
-    default: Some("127.0.0.1:9090"),
+    default: Some("127.0.0.1:9078"),
     about: "The address and port of metrics, health and drain; not for the public.",
     scope: Scope::Gateway,
     bare: Bare::Nothing,

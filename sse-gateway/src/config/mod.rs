@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod free_ports;
 mod given;
 pub(crate) mod host;
 pub(crate) mod known;
@@ -36,6 +37,7 @@ use tower_sse::relay::Secret;
 
 pub(crate) use error::Error;
 pub(crate) use file::File;
+pub(crate) use free_ports::FreePorts;
 pub(crate) use given::{Place, Values};
 pub(crate) use log_filter::LogFilter;
 pub(crate) use opening::Opening;

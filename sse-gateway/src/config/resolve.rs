@@ -268,7 +268,7 @@ mod tests {
     fn an_upstream_is_enough() {
         let expected = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9078))),
             admin_hosts: Vec::new(),
             trusted_proxy: TrustedProxies::default(),
             secret: None,

@@ -76,6 +76,11 @@ impl Demo {
     fn state(&self) -> Response<Full<Bytes>> {
         let upstream = self.inner.upstream.state();
         let buttons = self.inner.buttons.get();
+        let streams = buttons.map_or_else(Vec::new, |buttons| (buttons.streams)());
+        // A page counts events, and is not to see who else reads them.
+        let streams = streams
+            .iter()
+            .map(|stream| [&stream["number"], &stream["events"]]);
         let body = serde_json::json!({
             // The page's clock may be another one.
             "now": unix_millis(SystemTime::now()),
@@ -85,6 +90,7 @@ impl Demo {
                 "requests": upstream.requests,
             },
             "relays": buttons.map_or_else(Vec::new, |buttons| (buttons.relays)()),
+            "streams": streams.collect::<Vec<_>>(),
         });
         answer(StatusCode::OK, "application/json", body.to_string())
     }
@@ -158,6 +164,7 @@ mod tests {
         demo.stands_before(Buttons {
             drain: Box::new(|| {}),
             relays: Box::new(|| vec![json!({ "clients": 2 })]),
+            streams: Box::new(|| vec![json!({ "number": 7, "client": "10.0.0.1", "events": 3 })]),
         });
         let (status, told) = ask(&demo, Method::GET, "/demo/state")
             .await
@@ -166,7 +173,9 @@ mod tests {
         assert!(told["now"].as_u64() > Some(1_600_000_000_000));
         told["now"] = 0.into();
         let upstream = json!({ "up": true, "restarts": 0, "requests": [] });
-        let state = json!({ "now": 0, "upstream": upstream, "relays": [{ "clients": 2 }] });
+        let relays = json!([{ "clients": 2 }]);
+        let state =
+            json!({ "now": 0, "upstream": upstream, "relays": relays, "streams": [[7, 3]] });
         assert_eq!((status, told), (StatusCode::OK, state));
     }
 
@@ -221,6 +230,7 @@ mod tests {
                 count.fetch_add(1, Ordering::Relaxed);
             }),
             relays: Box::new(Vec::new),
+            streams: Box::new(Vec::new),
         });
         let (status, _) = drain().await.expect("an answer");
         let drained = drained.load(Ordering::Relaxed);

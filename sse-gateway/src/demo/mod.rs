@@ -56,6 +56,8 @@ struct Buttons {
     drain: Box<dyn Fn() + Send + Sync>,
     /// The relays, as `/streams` lists them.
     relays: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
+    /// The streams that are open, as `/streams` lists them.
+    streams: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
 }
 
 impl Demo {

@@ -1,11 +1,12 @@
 //! Runs the gateway with the demo around it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Buttons, Demo};
-use crate::config::{Config, Error, Opening};
+use crate::config::{Config, Error, FreePorts, Opening};
 use crate::gateway::{self, Gateway};
 
 /// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
@@ -15,8 +16,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// When it cannot start: an address in use.
-pub(crate) fn run(mut config: Config, opening: &Opening) -> Result<ExitCode, Error> {
+/// When it cannot start: an address in use that may not give way.
+pub(crate) fn run(
+    mut config: Config,
+    opening: &Opening,
+    free_ports: FreePorts,
+) -> Result<ExitCode, Error> {
     gateway::runtime()?.block_on(async {
         let demo = Demo::start()
             .await
@@ -31,7 +36,7 @@ pub(crate) fn run(mut config: Config, opening: &Opening) -> Result<ExitCode, Err
             upstream: upstream.clone(),
             ..opening.clone()
         };
-        let gateway = Gateway::build(config, &opening)?;
+        let gateway = Gateway::build(config, &opening, free_ports)?;
         tracing::info!("upstream of the demo on {upstream}");
         demo.stands_before(buttons(&gateway, window));
         say(&gateway);
@@ -43,6 +48,7 @@ pub(crate) fn run(mut config: Config, opening: &Opening) -> Result<ExitCode, Err
 fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
     let drain = gateway.state.drain.clone();
     let relays = gateway.state.relays.clone();
+    let streams = gateway.state.streams.clone();
     Buttons {
         drain: Box::new(move || {
             let drain = drain.clone();
@@ -53,13 +59,60 @@ fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
             });
         }),
         relays: Box::new(move || relays.to_json()),
+        streams: Box::new(move || streams.to_json()),
     }
 }
 
 /// Not waited for: it goes to whoever reads it, and there may be nobody.
 fn say(gateway: &Gateway) {
-    let line = format!("\n  The demo is at  http://{}/\n\n", gateway.address);
+    let config = &gateway.config;
+    let text = start_line(
+        (config.listen, gateway.address),
+        config.admin_listen.zip(gateway.admin_address),
+    );
     std::thread::spawn(move || {
-        let _ = std::io::stdout().write_all(line.as_bytes());
+        let _ = std::io::stdout().write_all(text.as_bytes());
     });
+}
+
+/// Each address as it was wanted, and as it is.
+fn start_line(page: (SocketAddr, SocketAddr), admin: Option<(SocketAddr, SocketAddr)>) -> String {
+    let line = |what: &str, (wanted, address): (SocketAddr, SocketAddr)| {
+        let why = match has_moved((wanted, address)) {
+            true => format!("  ({wanted} is in use)"),
+            false => String::new(),
+        };
+        format!("  {what}  http://{address}/{why}\n")
+    };
+    let page = line("The demo is at", page);
+    let admin = admin.filter(|admin| has_moved(*admin));
+    let admin = admin.map_or_else(String::new, |admin| line("Its admin is at", admin));
+    format!("\n{page}{admin}\n")
+}
+
+fn has_moved((wanted, address): (SocketAddr, SocketAddr)) -> bool {
+    wanted.port() != 0 && wanted.port() != address.port()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_line_names_a_port_that_was_in_use() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(
+            start_line((at(8080), at(8080)), Some((at(9078), at(9078)))),
+            "\n  The demo is at  http://127.0.0.1:8080/\n\n"
+        );
+        assert_eq!(
+            start_line((at(0), at(40000)), None),
+            "\n  The demo is at  http://127.0.0.1:40000/\n\n"
+        );
+        assert_eq!(
+            start_line((at(8080), at(40000)), Some((at(9078), at(40001)))),
+            "\n  The demo is at  http://127.0.0.1:40000/  (127.0.0.1:8080 is in use)\n  \
+             Its admin is at  http://127.0.0.1:40001/  (127.0.0.1:9078 is in use)\n\n"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::admin::{self, recorder};
-use crate::config::{Config, Error, Opening};
+use crate::config::{Config, Error, FreePorts, Opening};
 use crate::descriptors::{self, For};
 use crate::listener::{self, Answers, Tcp};
 use crate::log::{self, Log};
@@ -25,7 +25,7 @@ pub(crate) use state::State;
 /// When it cannot start: an address in use, an upstream that cannot be.
 pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
-        let gateway = Gateway::build(config, opening)?;
+        let gateway = Gateway::build(config, opening, FreePorts::default())?;
         let router = gateway.router.clone();
         Ok(gateway.serve(router).await)
     })
@@ -46,9 +46,11 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 /// A gateway that listens, and is yet to accept clients.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    /// That of the admin listener, if there is one.
+    pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) router: Router,
     pub(crate) state: State,
-    config: Config,
+    pub(crate) config: Config,
     listener: Tcp,
     signals: Signals,
     /// Writes what is left of the log when it goes.
@@ -61,7 +63,11 @@ impl Gateway {
     /// # Errors
     ///
     /// When it cannot start: an address in use, an upstream that cannot be.
-    pub(crate) fn build(config: Config, opening: &Opening) -> Result<Self, Error> {
+    pub(crate) fn build(
+        config: Config,
+        opening: &Opening,
+        free_ports: FreePorts,
+    ) -> Result<Self, Error> {
         let log = log::init(config.log_format, config.log_filter.clone())?;
         opening.log();
         let open_files = descriptors::raise_limit();
@@ -70,13 +76,15 @@ impl Gateway {
         let state = State::new(&config);
         let plan = Plan::new(&config, &state)?;
 
-        let (listener, address) = Tcp::bind(config.listen, "--listen")?;
+        let (listener, address) = bind(config.listen, "--listen", free_ports.listen)?;
         plan::refuse_circles(&config, address)?;
         descriptors::divide(open_files)?;
+        let mut admin_address = None;
         if let Some(admin_listen) = config.admin_listen {
-            let (listener, address) = Tcp::bind(admin_listen, "--admin-listen")?;
+            let (listener, address) =
+                bind(admin_listen, "--admin-listen", free_ports.admin_listen)?;
+            admin_address = Some(address);
             let admin = admin::router(metrics, &state, &config.admin_hosts);
-            tracing::info!("admin on http://{address}");
             // It answers until the process ends, so that the drain can be watched.
             tokio::spawn(listener::run(
                 For::Admin,
@@ -87,6 +95,7 @@ impl Gateway {
         }
         Ok(Gateway {
             address,
+            admin_address,
             router: Router::new(plan),
             state,
             config,
@@ -98,6 +107,9 @@ impl Gateway {
 
     /// Has clients served by this service until told to stop.
     pub(crate) async fn serve(self, service: impl Answers + Sync) -> ExitCode {
+        if let Some(address) = self.admin_address {
+            tracing::info!("admin on http://{address}");
+        }
         tracing::info!("listening on http://{}", self.address);
         let State {
             shutdown, drain, ..
@@ -109,5 +121,12 @@ impl Gateway {
             shutdown.clone(),
         ));
         stop::when_told(self.signals, shutdown, drain, &self.config, server).await
+    }
+}
+
+fn bind(address: SocketAddr, flag: &str, may_move: bool) -> Result<(Tcp, SocketAddr), Error> {
+    match may_move {
+        true => Tcp::bind_or_free(address, flag),
+        false => Tcp::bind(address, flag),
     }
 }

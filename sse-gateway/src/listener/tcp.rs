@@ -37,6 +37,25 @@ impl Tcp {
             Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
         })
     }
+
+    /// The same, at any free port of the IP address when this one is in use.
+    ///
+    /// # Errors
+    ///
+    /// When the IP address may not be had.
+    pub(crate) fn bind_or_free(
+        mut address: SocketAddr,
+        flag: &str,
+    ) -> Result<(Self, SocketAddr), Error> {
+        match listen(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                address.set_port(0);
+                Self::bind(address, flag)
+            }
+            Err(_) => Self::bind(address, flag),
+            Ok(listening) => Ok(listening),
+        }
+    }
 }
 
 fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {

@@ -22,13 +22,13 @@ async fn status(gateway: &Gateway, line: &str, fields: &str) -> String {
 
 /// What a page of another site sends, and what one sends that is reached by a name that points to us.
 const FOREIGN: [&str; 9] = [
-    "Host: 127.0.0.1:9090\r\nOrigin: http://evil.example\r\n",
-    "Host: 127.0.0.1:9090\r\nOrigin: null\r\n",
-    "Host: 127.0.0.1:9090\r\nOrigin: http://127.0.0.1:8080\r\n",
-    "Host: 127.0.0.1:9090\r\nSec-Fetch-Site: cross-site\r\n",
-    "Host: 127.0.0.1:9090\r\nSec-Fetch-Site: same-site\r\n",
-    "Host: evil.example:9090\r\n",
-    "Host: evil.example:9090\r\nOrigin: http://evil.example:9090\r\nSec-Fetch-Site: same-origin\r\n",
+    "Host: 127.0.0.1:9078\r\nOrigin: http://evil.example\r\n",
+    "Host: 127.0.0.1:9078\r\nOrigin: null\r\n",
+    "Host: 127.0.0.1:9078\r\nOrigin: http://127.0.0.1:8080\r\n",
+    "Host: 127.0.0.1:9078\r\nSec-Fetch-Site: cross-site\r\n",
+    "Host: 127.0.0.1:9078\r\nSec-Fetch-Site: same-site\r\n",
+    "Host: evil.example:9078\r\n",
+    "Host: evil.example:9078\r\nOrigin: http://evil.example:9078\r\nSec-Fetch-Site: same-origin\r\n",
     "Host: LOCALHOST.evil.example.\r\n",
     "Host: [::1].evil.example\r\n",
 ];
@@ -75,12 +75,12 @@ async fn no_web_page_of_another_site_drains_or_reads() {
 async fn the_refusal_is_a_line_that_names_the_flag() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::with_admin(&upstream.url, &[]);
-    let got = ask(&gateway, "GET /metrics HTTP/1.1", "Host: gw.svc:9090\r\n").await;
+    let got = ask(&gateway, "GET /metrics HTTP/1.1", "Host: gw.svc:9078\r\n").await;
     assert_eq!(field(&got, "content-type"), ["text/plain; charset=utf-8"]);
     let (_, body) = got.split_once("\r\n\r\n").expect("a body");
     assert_eq!(
         body,
-        "The host \"gw.svc:9090\" is not known here: ask for an IP address or localhost, or start the gateway with \
+        "The host \"gw.svc:9078\" is not known here: ask for an IP address or localhost, or start the gateway with \
          --admin-hosts gw.svc\n"
     );
     let origin = "Host: 127.0.0.1\r\nOrigin: https://evil.example\r\n";
@@ -100,11 +100,11 @@ async fn programs_and_listed_names_are_answered() {
     let mut gateway = Gateway::with_admin(&upstream.url, &flags);
     for fields in [
         "Host: 127.0.0.1\r\n",
-        "Host: 10.0.0.7:9090\r\n",
-        "Host: [::1]:9090\r\n",
-        "Host: localhost:9090\r\nOrigin: http://localhost:9090\r\nSec-Fetch-Site: same-origin\r\n",
+        "Host: 10.0.0.7:9078\r\n",
+        "Host: [::1]:9078\r\n",
+        "Host: localhost:9078\r\nOrigin: http://localhost:9078\r\nSec-Fetch-Site: same-origin\r\n",
         "Host: LOCALHOST\r\nSec-Fetch-Site: none\r\n",
-        "Host: gateway.svc:9090\r\n",
+        "Host: gateway.svc:9078\r\n",
         "Host: Gateway.SVC.\r\n",
         "Host: gateway\r\n",
     ] {
@@ -113,8 +113,8 @@ async fn programs_and_listed_names_are_answered() {
         }
     }
     assert_eq!(status(&gateway, "GET /metrics HTTP/1.0", "").await, "200");
-    let absolute = "GET http://gateway.svc:9090/streams HTTP/1.1";
-    let host = "Host: gateway.svc:9090\r\n";
+    let absolute = "GET http://gateway.svc:9078/streams HTTP/1.1";
+    let host = "Host: gateway.svc:9078\r\n";
     assert_eq!(status(&gateway, absolute, host).await, "200");
     assert_eq!(status(&gateway, "POST /drain HTTP/1.1", host).await, "202");
     gateway.log_with("drained, bye");
@@ -127,7 +127,7 @@ async fn the_authority_of_http_2_is_a_host() {
     let gateway = Gateway::with_admin(&upstream.url, &[]);
     let mut client = upstream::client2(gateway.admin.expect("an admin listener")).await;
     for (url, status) in [
-        ("http://127.0.0.1:9090/streams", StatusCode::OK),
+        ("http://127.0.0.1:9078/streams", StatusCode::OK),
         ("http://[::1]/streams", StatusCode::OK),
         ("http://evil.example/streams", StatusCode::FORBIDDEN),
     ] {

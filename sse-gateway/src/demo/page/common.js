@@ -81,6 +81,24 @@ function showFigures(list, figures) {
   }
 }
 
+// Events a second that the gateway hands on, as counted over the last few looks at its streams.
+class Rate {
+  constructor() { this.counts = undefined; this.looks = []; }
+  look(at, streams) {
+    let events = 0;
+    for (const [number, count] of this.counts ? streams : []) events += count - (this.counts.get(number) ?? 0);
+    this.counts = new Map(streams);
+    this.looks = [...this.looks, { at, events }].slice(-LOOKS);
+  }
+  get perSecond() {
+    const [first, ...rest] = this.looks;
+    const ms = this.looks.at(-1).at - first.at;
+    return ms > 0 ? rest.reduce((all, { events }) => all + events, 0) * 1000 / ms : 0;
+  }
+}
+
+const LOOKS = 10;
+
 function hop(name, state, says) {
   $("hop-" + name).dataset.state = state;
   $("hop-" + name + "-says").textContent = says;

@@ -1,6 +1,7 @@
 // The tabs, the buttons for all of them, and what the demo tells of the upstream and of the gateway.
 
 const tabs = { share, tokens, wire };
+const rate = new Rate();
 let tab, state;
 
 function choose(name) {
@@ -8,31 +9,63 @@ function choose(name) {
   tab = tabs[name];
   for (const other of Object.keys(tabs)) {
     $("tab-" + other).setAttribute("aria-selected", other === name);
-    $(other).hidden = other !== name;
+    $("view-" + other).hidden = other !== name;
   }
-  if (name !== "wire") $(name).append($("aside"));
+  if (name !== "wire") $("view-" + name).append($("aside"));
   for (const block of $("settings").children) block.classList.toggle("here", block.textContent.includes(`"${tab.path}"`));
   history.replaceState(null, "", "#" + name);
+  release();
   say("");
   tab.show();
   if (state) told(state);
 }
 
 // In the line above a view: what happens just now, or what there is to see.
+const line = { said: {}, held: undefined, timer: 0 };
+
 function say(tone, text = "") {
-  $("about").dataset.state = tone;
-  $("about").textContent = text || tab.about;
+  line.said = { tone, text: text || tab.about };
+  showLine();
 }
 
+// For a while it stays, whatever else is said.
+function hold(tone, text, ms) {
+  release();
+  line.held = { tone, text };
+  line.timer = setTimeout(release, ms);
+  showLine();
+}
+
+function release() {
+  clearTimeout(line.timer);
+  line.held = undefined;
+  showLine();
+}
+
+function showLine() {
+  const { tone = "", text = "" } = line.held ?? line.said;
+  $("about").dataset.state = tone;
+  $("about").textContent = text;
+}
+
+// Whether the demo did it.
 async function press(path) {
   try {
     const response = await fetch(path, { method: "POST" });
     if (!response.ok) throw new Error(await response.text());
     told(await response.json());
+    return true;
   } catch (error) {
     say("off", `The demo did not do it: ${error.message}`);
+    return false;
   }
 }
+
+async function drain() {
+  if (await press("/demo/drain")) hold("wait", DRAINED, 8000);
+}
+
+const DRAINED = "The gateway drains: streams end with last words, and clients come back. A real drain ends the process then; this one does not.";
 
 // ---- what the demo tells
 
@@ -43,7 +76,7 @@ function requestsOf(matches) {
 function told(now) {
   const before = state;
   state = now;
-  const { upstream } = state;
+  const { upstream, streams } = state;
   const path = tab.path;
   const requests = requestsOf(request => request.target.split("?")[0] === path);
   const open = requests.filter(request => request.open).length;
@@ -52,7 +85,9 @@ function told(now) {
 
   hop("upstream", upstream.up ? "on" : "off", upstream.up ? counted(open, "connection") : "restarting");
   const waiting = relays.some(relay => relay.upstream === "waiting");
-  hop("gateway", waiting ? "wait" : "on", waiting ? "will ask again" : "in between");
+  rate.look(state.now, streams);
+  const load = `${counted(streams.length, "stream")}, ${rate.perSecond.toFixed(1)} events/s`;
+  hop("gateway", waiting ? "wait" : "on", waiting ? "will ask again" : load);
   show("connections", open, "connection");
   show("clients", clients, "client");
   $("requests").replaceChildren(...requests.slice(-6).map(requestNode));
@@ -86,7 +121,7 @@ function outage(before, upstream, request, waiting) {
   const id = request.last_event_id ? ` with Last-Event-ID: ${request.last_event_id}` : "";
   const text = `The upstream is back. The gateway has asked it again${id}: what was made meanwhile comes late, and nothing is missing.`;
   say("on", text);
-  setTimeout(() => { if ($("about").textContent === text) say(""); }, 8000);
+  setTimeout(() => { if (line.said.text === text) say(""); }, 8000);
 }
 
 async function watch() {
@@ -106,7 +141,7 @@ async function watch() {
 for (const block of $("settings-source").textContent.trim().split("\n\n")) $("settings").append(node("span", "", block + "\n"));
 for (const name of Object.keys(tabs)) $("tab-" + name).onclick = () => choose(name);
 $("restart").onclick = () => press("/demo/restart");
-$("drain").onclick = () => press("/demo/drain");
+$("drain").onclick = drain;
 for (const list of document.querySelectorAll(".scroll")) keepsToItsEnd(list);
 
 choose(Object.hasOwn(tabs, location.hash.slice(1)) ? location.hash.slice(1) : "share");

@@ -46,7 +46,8 @@ class Browser {
   lost() {
     if (!this.lostAt) this.note("off", "connection lost; the EventSource comes back by itself");
     this.lostAt ||= Date.now();
-    this.state(this.source.readyState === EventSource.CONNECTING ? "CONNECTING" : "CLOSED");
+    if (this.source.readyState === EventSource.CONNECTING) this.state("CONNECTING");
+    else this.state("CLOSED", "off");
     // An EventSource that is answered with an error gives up. A new one knows no last event ID but the one in its query.
     if (this.source.readyState === EventSource.CLOSED) {
       const last = this.lastEventId && "&lastEventId=" + encodeURIComponent(this.lastEventId);
@@ -88,8 +89,9 @@ class Browser {
     append(this.list, row);
     return row;
   }
-  state(state) {
-    this.part(".state").textContent = this.part(".state").dataset.state = state;
+  state(state, tone = state) {
+    this.part(".state").textContent = state;
+    this.part(".state").dataset.state = tone;
     this.part(".cut").disabled = state !== "OPEN";
     if (browsers.length) share.hop();
   }
@@ -117,7 +119,9 @@ const share = {
   show() { for (const browser of browsers) browser.begin(); },
   hide() { for (const browser of browsers) browser.end(); },
   hop() {
-    const open = browsers.filter(browser => browser.source?.readyState === EventSource.OPEN).length;
-    hop("client", open === browsers.length ? "on" : open ? "wait" : "off", `${open} of ${browsers.length} connected`);
+    const states = browsers.map(browser => browser.source?.readyState ?? EventSource.CLOSED);
+    const open = states.filter(state => state === EventSource.OPEN).length;
+    const gone = states.every(state => state === EventSource.CLOSED);
+    hop("client", open === browsers.length ? "on" : gone ? "off" : "wait", `${open} of ${browsers.length} connected`);
   },
 };

@@ -15,7 +15,7 @@ async function begin(cutAfter = Infinity) {
     answer.state = state = now;
     $("answer-state").dataset.state = now;
     $("answer-state").textContent = says;
-    $("answer").toggleAttribute("data-flowing", now !== "DONE" && now !== "CLOSED");
+    $("answer").toggleAttribute("data-flowing", now !== "DONE" && now !== "FAILED");
     hop("client", now === "DONE" ? "on" : now, says.toLowerCase());
   };
   const onState = now => {
@@ -55,7 +55,7 @@ async function begin(cutAfter = Infinity) {
   } catch (error) {
     if (abort.signal.aborted) return;
     append($("answer"), node("span", "mark bad", error.message));
-    show("CLOSED", "failed");
+    show("FAILED", "failed");
   }
 }
 

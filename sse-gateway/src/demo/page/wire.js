@@ -13,9 +13,10 @@ const STREAMS = {
 
 const page = { stream: "clock", source: null, raw: null, timer: 0 };
 
-function showState(state) {
-  $("ready-state").textContent = $("ready-state").dataset.state = state;
-  hop("client", state, state.toLowerCase());
+function showState(state, tone = state) {
+  $("ready-state").textContent = state;
+  $("ready-state").dataset.state = tone;
+  hop("client", tone, state.toLowerCase());
   $("close").disabled = state === "CLOSED" && !page.timer;
 }
 
@@ -56,7 +57,7 @@ function open(resume) {
       showState("CONNECTING");
       say("wait", "The connection is gone. The EventSource reconnects by itself, after the reconnection time.");
     } else {
-      closeSource();
+      closeSource("off");
       later(2000, "off", "The EventSource was answered with an error and is CLOSED for good. The page makes a new one.");
     }
   };
@@ -73,12 +74,12 @@ function open(resume) {
   });
 }
 
-function closeSource() {
+function closeSource(tone) {
   clearTimeout(page.timer);
   page.timer = 0;
   page.source?.close();
   page.source = null;
-  showState("CLOSED");
+  showState("CLOSED", tone);
 }
 
 // Opens again after a while, unless "Close" is pressed.
@@ -121,7 +122,10 @@ function missed(before, now) {
 function read() {
   page.raw?.stop();
   page.raw = new RawReader(STREAMS[page.stream].url, {}, true, {
-    state(says) { $("raw-state").textContent = `fetch, ${says}`; },
+    state(says, tone) {
+      $("raw-state").textContent = says;
+      $("raw-state").dataset.state = tone;
+    },
     line(text, end) { append($("raw"), lineNode(text, end)); },
     lineFeed() { $("raw").lastElementChild?.lastElementChild?.append("\\n"); },
     event() {},
@@ -151,7 +155,7 @@ function lineNode(text, end) {
 $("close").onclick = () => {
   closeSource();
   page.lostAt = 0;
-  say("off", "Closed by close(). An EventSource that was closed does not come back.");
+  say("closed", "Closed by close(). An EventSource that was closed does not come back.");
 };
 $("reopen").onclick = () => open("by hand");
 $("drop").onclick = () => press("/demo/drop");
