@@ -28,14 +28,7 @@ impl Tcp {
     ///
     /// When the address is in use or may not be had.
     pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<(Self, SocketAddr), Error> {
-        listen(address).map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::AddrInUse => "; stop what listens there, or choose another port",
-                io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-                _ => "",
-            };
-            Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
-        })
+        listen(address).map_err(|error| cannot_listen(address, flag, &error))
     }
 
     /// The same, at any free port of the IP address when this one is in use.
@@ -52,10 +45,18 @@ impl Tcp {
                 address.set_port(0);
                 Self::bind(address, flag)
             }
-            Err(_) => Self::bind(address, flag),
-            Ok(listening) => Ok(listening),
+            listening => listening.map_err(|error| cannot_listen(address, flag, &error)),
         }
     }
+}
+
+fn cannot_listen(address: SocketAddr, flag: &str, error: &io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop what listens there, or choose another port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        _ => "",
+    };
+    Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
 }
 
 fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
