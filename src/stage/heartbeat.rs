@@ -7,10 +7,10 @@
 //!
 //! # Which frame
 //!
-//! A comment line without a blank line ([`Frame::CommentLine`], the default) was invisible to all of 14
+//! A comment line without a blank line ([`HeartbeatFrame::CommentLine`], the default) was invisible to all of 14
 //! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse, the
 //! SDK of OpenAI for Python, sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand
-//! needs the blank line. So it can be chosen, and [`Frame::CommentBlock`] leaves the upstream's comment blocks as they
+//! needs the blank line. So it can be chosen, and [`HeartbeatFrame::CommentBlock`] leaves the upstream's comment blocks as they
 //! are too; see [`Outbox::keep_comment_blocks`].
 //!
 //! # Example
@@ -35,7 +35,7 @@ use crate::wire::{EventBuilder, InvalidEventType};
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     interval: Duration,
-    frame: Frame,
+    frame: HeartbeatFrame,
     at_open: bool,
     jitter: f64,
     /// The interval of this stream.
@@ -45,7 +45,7 @@ pub struct Heartbeat {
 /// What a heartbeat looks like in the stream.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub enum Frame {
+pub enum HeartbeatFrame {
     /// `:` as a line, without a blank line.
     #[default]
     CommentLine,
@@ -57,7 +57,7 @@ pub enum Frame {
     Text(String),
 }
 
-impl Frame {
+impl HeartbeatFrame {
     /// An event of this type with empty data, for pages that watch their stream by themselves.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Frame {
     /// When the type holds CR, LF or NULL.
     pub fn event(event_type: impl AsRef<[u8]>) -> Result<Self, InvalidEventType> {
         let event = EventBuilder::new().event_type(event_type)?.data("");
-        Ok(Frame::Event(Box::new(event)))
+        Ok(HeartbeatFrame::Event(Box::new(event)))
     }
 }
 
@@ -82,16 +82,16 @@ impl Heartbeat {
         );
         Heartbeat {
             interval,
-            frame: Frame::default(),
+            frame: HeartbeatFrame::default(),
             at_open: false,
             jitter: 0.0,
             spread: interval,
         }
     }
 
-    /// Sets what a heartbeat looks like. Default: [`Frame::CommentLine`].
+    /// Sets what a heartbeat looks like. Default: [`HeartbeatFrame::CommentLine`].
     #[must_use]
-    pub fn with_frame(mut self, frame: Frame) -> Self {
+    pub fn with_frame(mut self, frame: HeartbeatFrame) -> Self {
         self.frame = frame;
         self
     }
@@ -118,10 +118,10 @@ impl Heartbeat {
 
     fn write(&self, out: &mut Outbox) {
         match &self.frame {
-            Frame::CommentLine => out.comment(""),
-            Frame::CommentBlock => out.event(&EventBuilder::new().comment("")),
-            Frame::Event(event) => out.event(event),
-            Frame::Text(text) => out.comment(text),
+            HeartbeatFrame::CommentLine => out.comment(""),
+            HeartbeatFrame::CommentBlock => out.event(&EventBuilder::new().comment("")),
+            HeartbeatFrame::Event(event) => out.event(event),
+            HeartbeatFrame::Text(text) => out.comment(text),
         }
         out.count_heartbeat();
     }
@@ -130,7 +130,7 @@ impl Heartbeat {
 impl Stage for Heartbeat {
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, out: &mut Outbox) {
         self.spread = jitter::spread(self.interval, self.jitter);
-        if matches!(self.frame, Frame::CommentBlock) {
+        if matches!(self.frame, HeartbeatFrame::CommentBlock) {
             out.keep_comment_blocks();
         }
         if self.at_open {
@@ -155,7 +155,7 @@ impl Stage for Heartbeat {
 mod tests {
     use super::*;
 
-    fn frame(frame: Frame) -> String {
+    fn frame(frame: HeartbeatFrame) -> String {
         let mut out = Outbox::new();
         let mut stage = Heartbeat::every(Duration::from_secs(1)).with_frame(frame);
         let mut times = Times::at(Instant::now());
@@ -166,14 +166,14 @@ mod tests {
 
     #[test]
     fn frames() {
-        assert_eq!(frame(Frame::CommentLine), ":\n");
-        assert_eq!(frame(Frame::CommentBlock), ":\n\n");
+        assert_eq!(frame(HeartbeatFrame::CommentLine), ":\n");
+        assert_eq!(frame(HeartbeatFrame::CommentBlock), ":\n\n");
         assert_eq!(
-            frame(Frame::event("ping").unwrap()),
+            frame(HeartbeatFrame::event("ping").unwrap()),
             "event: ping\ndata:\n\n"
         );
         assert_eq!(
-            frame(Frame::Text("still\nhere".into())),
+            frame(HeartbeatFrame::Text("still\nhere".into())),
             ": still\n: here\n"
         );
     }

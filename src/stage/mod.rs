@@ -91,7 +91,7 @@ pub use event_ids::EventIds;
 pub use farewell::Farewell;
 pub use head::bypass;
 #[doc(inline)]
-pub use heartbeat::{Frame, Heartbeat};
+pub use heartbeat::{Heartbeat, HeartbeatFrame};
 #[doc(inline)]
 pub use idle_timeout::IdleTimeout;
 #[doc(inline)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use tower_sse::EventLayer;
-use tower_sse::stage::{EventIds, Frame, Heartbeat, IdleTimeout, Retry, Stage};
+use tower_sse::stage::{EventIds, Heartbeat, HeartbeatFrame, IdleTimeout, Retry, Stage};
 
 use crate::client::{answer, read, seen};
 use crate::upstream::{Upstream, upstream};
@@ -118,7 +118,7 @@ async fn blocks_of_comments_stay_whole_for_those_who_need_them() {
     let upstream = upstream()
         .chunk(20, ": c\n\n")
         .chunk(21, "data: a\n\n: c\n\n");
-    let heartbeat = Heartbeat::every(secs(15)).with_frame(Frame::CommentBlock);
+    let heartbeat = Heartbeat::every(secs(15)).with_frame(HeartbeatFrame::CommentBlock);
     assert_eq!(
         seen((retry(), heartbeat), upstream, 30).await,
         [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use tower_sse::EventLayer;
-use tower_sse::stage::{Frame, Heartbeat};
+use tower_sse::stage::{Heartbeat, HeartbeatFrame};
 
 use crate::client::{answer, read, seen};
 use crate::upstream::upstream;
@@ -84,10 +84,13 @@ async fn one_at_open_comes_at_once() {
 #[tokio::test(start_paused = true)]
 async fn every_frame_can_be_chosen() {
     for (frame, expected) in [
-        (Frame::CommentLine, ":\n"),
-        (Frame::CommentBlock, ":\n\n"),
-        (Frame::event("ping").unwrap(), "event: ping\ndata:\n\n"),
-        (Frame::Text("still here".into()), ": still here\n"),
+        (HeartbeatFrame::CommentLine, ":\n"),
+        (HeartbeatFrame::CommentBlock, ":\n\n"),
+        (
+            HeartbeatFrame::event("ping").unwrap(),
+            "event: ping\ndata:\n\n",
+        ),
+        (HeartbeatFrame::Text("still here".into()), ": still here\n"),
     ] {
         let stage = heartbeat().with_frame(frame).at_open();
         assert_eq!(
@@ -104,7 +107,7 @@ async fn its_lines_end_as_those_of_the_stream() {
         ("data: a\r\n\r\n", ":\r\n\r\n"),
         ("data: a\r\rdata: b", ":\r\r"),
     ] {
-        let stage = heartbeat().with_frame(Frame::CommentBlock);
+        let stage = heartbeat().with_frame(HeartbeatFrame::CommentBlock);
         let got = seen(stage, upstream().chunk(0, chunk), 20).await;
         assert_eq!(got.last(), Some(&(15, expected)));
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{Method, Response, response};
 use tower_sse::EventLayer;
 use tower_sse::stage::{
-    Drain, DrainHandle, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime, NoBuffering,
-    Outbox, Reason, Retry, Stage, Times,
+    Drain, DrainHandle, EventIds, Farewell, Heartbeat, HeartbeatFrame, IdleTimeout, Lifetime,
+    NoBuffering, Outbox, Reason, Retry, Stage, Times,
 };
 use tower_sse::wire::{Decoded, Decoder, SequentialId};
 
@@ -252,7 +252,7 @@ impl Stage for Says {
     fn on_response(&mut self, _: &mut response::Parts, times: &Times, out: &mut Outbox) {
         out.comment(self.0);
         Heartbeat::every(secs(1))
-            .with_frame(Frame::Text(self.0.to_owned()))
+            .with_frame(HeartbeatFrame::Text(self.0.to_owned()))
             .at_open()
             .on_response(&mut Response::new(()).into_parts().0, times, out);
         Farewell::new().write(Reason::new(self.0), out);
@@ -270,7 +270,7 @@ async fn no_text_of_a_stage_breaks_out_of_its_line() {
         assert!(!said.contains('\r'), "{said:?}");
     }
     for name in ["a\n", "a\rb", "\0"] {
-        assert!(Frame::event(name).is_err());
+        assert!(HeartbeatFrame::event(name).is_err());
         assert!(Farewell::new().with_event(name).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::response;
 use tokio::time::Instant;
 use tower_sse::stage::{
-    Drain, DrainHandle, End, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime,
+    Drain, DrainHandle, End, EventIds, Farewell, Heartbeat, HeartbeatFrame, IdleTimeout, Lifetime,
     NoBuffering, Outbox, Retry, Stage, Times,
 };
 use tower_sse::wire::{Event, EventBuilder, EventId};
@@ -43,10 +43,12 @@ fn boxed(stage: &plan::Stage, drain: &DrainHandle) -> Box<dyn Stage> {
             at_open,
         } => {
             let stage = Heartbeat::every(*every).with_frame(match frame {
-                plan::Frame::Line => Frame::CommentLine,
-                plan::Frame::Block => Frame::CommentBlock,
-                plan::Frame::Event => Frame::event(format!("beat-{MARK}")).expect("a valid type"),
-                plan::Frame::Text => Frame::Text(format!("beat-{MARK}\r\nid: {MARK}")),
+                plan::Frame::Line => HeartbeatFrame::CommentLine,
+                plan::Frame::Block => HeartbeatFrame::CommentBlock,
+                plan::Frame::Event => {
+                    HeartbeatFrame::event(format!("beat-{MARK}")).expect("a valid type")
+                }
+                plan::Frame::Text => HeartbeatFrame::Text(format!("beat-{MARK}\r\nid: {MARK}")),
             });
             Box::new(if *at_open { stage.at_open() } else { stage })
         }

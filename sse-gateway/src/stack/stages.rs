@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use tower_sse::stage::{
-    Drain, EventIds, Farewell, Frame, Heartbeat, IdleTimeout, Lifetime, Metrics, NoBuffering, Retry,
+    self, Drain, EventIds, Farewell, Heartbeat, IdleTimeout, Lifetime, Metrics, NoBuffering, Retry,
 };
 
 use crate::admin::streams::{StreamLog, Streams};
@@ -99,10 +99,10 @@ fn farewell(stream: &StreamSettings) -> Result<Farewell, impl Display + use<>> {
     }
 }
 
-fn frame(frame: &HeartbeatFrame) -> Result<Frame, impl Display + use<>> {
+fn frame(frame: &HeartbeatFrame) -> Result<stage::HeartbeatFrame, impl Display + use<>> {
     match frame {
-        HeartbeatFrame::Line => Ok(Frame::CommentLine),
-        HeartbeatFrame::Block => Ok(Frame::CommentBlock),
-        HeartbeatFrame::Event(name) => Frame::event(name),
+        HeartbeatFrame::Line => Ok(stage::HeartbeatFrame::CommentLine),
+        HeartbeatFrame::Block => Ok(stage::HeartbeatFrame::CommentBlock),
+        HeartbeatFrame::Event(name) => stage::HeartbeatFrame::event(name),
     }
 }
