@@ -8,13 +8,14 @@ use http::{Extensions, HeaderMap, Uri, header};
 
 use super::metrics::Metrics;
 use super::{Key, Secret};
+use crate::history;
 use crate::stage::CloneStage;
 use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Epoch, IdTag};
 
 /// What a client without a last event ID is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Begin {
+pub enum Start {
     /// What comes from now on.
     #[default]
     Live,
@@ -22,6 +23,16 @@ pub enum Begin {
     Last(u64),
     /// All that is kept first.
     All,
+}
+
+impl From<Start> for history::Start {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Live => history::Start::Live,
+            Start::Last(events) => history::Start::Last(events),
+            Start::All => history::Start::All,
+        }
+    }
 }
 
 /// What becomes of a client that is so slow that its next event is not kept any more.
@@ -119,7 +130,7 @@ pub(super) struct Config {
     pub(super) upstream_stages: Option<UpstreamStages>,
     /// `None` when each request has its own.
     pub(super) key: Option<Key>,
-    pub(super) begin: Begin,
+    pub(super) start: Start,
     pub(super) gap_event: GapEvent,
     pub(super) gap_data: Option<String>,
     /// Whether the body of a stream that broke fails.
@@ -179,7 +190,7 @@ impl Config {
         Config {
             upstream_stages: None,
             key,
-            begin: Begin::Live,
+            start: Start::Live,
             gap_event: GapEvent::Default,
             gap_data: None,
             breaks: false,

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use super::config::{Config, GapEvent, TargetOf, UpstreamStages};
 use super::registry::Registry;
 use super::{
-    AfterEnd, Begin, CleanEnd, Key, OnFull, OnLeave, RelayInfo, RelayService, Secret, SlowClient,
+    AfterEnd, CleanEnd, Key, OnFull, OnLeave, RelayInfo, RelayService, Secret, SlowClient, Start,
 };
 use crate::history::{History, MemoryHistory};
 use crate::stage::{BrokenEnds, CleanEnds, CloneStage};
@@ -67,8 +67,8 @@ impl<H: History, X> RelayLayer<H, X> {
 
     /// Sets what a client without a last event ID is given. Default: what comes from now on.
     #[must_use]
-    pub fn with_begin(self, begin: Begin) -> Self {
-        self.with(|config| config.begin = begin)
+    pub fn with_start(self, start: Start) -> Self {
+        self.with(|config| config.start = start)
     }
 
     /// Sets the type of the event that tells of a gap, or that nothing does. Default: `stream-gap`, and where the body of a

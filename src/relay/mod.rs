@@ -168,7 +168,7 @@ mod upstream;
 mod vary;
 
 pub use body::RelayBody;
-pub use config::{AfterEnd, Begin, CleanEnd, OnFull, OnLeave, SlowClient};
+pub use config::{AfterEnd, CleanEnd, OnFull, OnLeave, SlowClient, Start};
 pub use hangup::Hangup;
 pub use key::{InvalidKey, Key};
 pub use last_event_id::move_last_event_id_to_header;

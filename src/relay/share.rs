@@ -28,7 +28,7 @@ use super::service::{Relaying, Services};
 use super::shared::{Client, Ended, Phase, Refusal};
 use super::upstream::{First, Source, Template};
 use super::vary::Vary;
-use super::{Begin, ClientAddress, Hangup, Key, RelayBody, gap, task};
+use super::{ClientAddress, Hangup, Key, RelayBody, gap, task};
 use crate::history::{Found, Gap, History, Log, Reserved, Start};
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
@@ -315,11 +315,9 @@ impl<H: History> Sharing<H> {
     {
         let config = &self.with.config;
         let last = self.last.as_ref();
-        let start = match (last, config.begin) {
-            (Some(last), _) => Start::After(last.id.clone()),
-            (None, Begin::Live) => Start::Live,
-            (None, Begin::Last(events)) => Start::Last(events),
-            (None, Begin::All) => Start::All,
+        let start = match last {
+            Some(last) => Start::After(last.id.clone()),
+            None => config.start.into(),
         };
         let start = match start {
             // The answer to a POST has a beginning, and is of no use without it.

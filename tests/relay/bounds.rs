@@ -13,7 +13,7 @@ use http::{Request, header};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tower_sse::history::MemoryHistory;
-use tower_sse::relay::{Begin, ClientAddress, Key, OnLeave, RelayLayer};
+use tower_sse::relay::{ClientAddress, Key, OnLeave, RelayLayer, Start};
 
 use crate::client::{app, get, send};
 use crate::upstream::upstream;
@@ -51,7 +51,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 }
 
 fn all() -> RelayLayer {
-    RelayLayer::shared(Key::default()).with_begin(Begin::All)
+    RelayLayer::shared(Key::default()).with_start(Start::All)
 }
 
 #[tokio::test]

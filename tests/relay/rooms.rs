@@ -32,7 +32,7 @@ async fn first_event(app: &Router, path: &str) -> String {
 #[cfg(feature = "axum")]
 #[tokio::test(start_paused = true)]
 async fn two_nests_under_one_layer_do_not_mix_their_streams() {
-    let relays = RelayLayer::shared(Key::default()).with_begin(tower_sse::relay::Begin::All);
+    let relays = RelayLayer::shared(Key::default()).with_start(tower_sse::relay::Start::All);
     let nest = |name: &'static str| {
         let handler = on_get(move || async move { of(name.into()) });
         Router::new()
@@ -52,7 +52,7 @@ async fn two_nests_under_one_layer_do_not_mix_their_streams() {
 #[tokio::test(start_paused = true)]
 async fn a_nest_under_a_parameter_is_told_apart_by_its_original_target() {
     let relays = RelayLayer::shared(Key::default())
-        .with_begin(tower_sse::relay::Begin::All)
+        .with_start(tower_sse::relay::Start::All)
         .with_target(|extensions| Some(extensions.get::<OriginalUri>()?.0.clone()));
     let tenant = |Path(tenant): Path<String>| async move { of(tenant) };
     let nest = Router::new()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body::Body;
-use tower_sse::relay::{Begin, Key, OnLeave, RelayLayer, UpstreamState};
+use tower_sse::relay::{Key, OnLeave, RelayLayer, Start, UpstreamState};
 
 use crate::client::{Client, app, get, numbers, send};
 use crate::upstream::upstream;
@@ -117,12 +117,12 @@ async fn who_left_and_comes_back_gets_what_it_missed_once_and_in_order() {
 #[tokio::test(start_paused = true)]
 async fn a_client_without_an_id_begins_where_it_is_told_to() {
     for (begin, expected) in [
-        (Begin::Live, numbers(4..=4)),
-        (Begin::Last(2), numbers(2..=4)),
-        (Begin::All, numbers(1..=4)),
+        (Start::Live, numbers(4..=4)),
+        (Start::Last(2), numbers(2..=4)),
+        (Start::All, numbers(1..=4)),
     ] {
         let (fake, mut calls) = upstream();
-        let app = app(&RelayLayer::shared(Key::default()).with_begin(begin), &fake);
+        let app = app(&RelayLayer::shared(Key::default()).with_start(begin), &fake);
         let waiting = send(&app, get("/"), "");
         let stream = calls.recv().await.unwrap().open();
         let mut first = waiting.client().await;

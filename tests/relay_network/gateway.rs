@@ -139,7 +139,7 @@ fn with_settings(layer: RelayLayer, plan: &GatewayPlan, place: usize) -> RelayLa
         .with_tag(tag(place))
         .with_client_stall_timeout(plan.client_stall_timeout)
         .with_slow_client(plan.slow_client)
-        .with_begin(plan.begin)
+        .with_start(plan.begin)
         .with_on_leave(plan.on_leave)
         .with_hold(plan.hold)
         .with_give_up(plan.give_up)

@@ -80,7 +80,7 @@ impl Relays {
             .with_max_relays(settings.max_relays)
             .with_max_idle(settings.max_idle)
             .with_max_idle_for_client(settings.max_idle_for_client)
-            .with_begin(settings.start)
+            .with_start(settings.start)
             .with_slow_client(settings.slow_client)
             .with_client_stall_timeout(settings.client_stall_timeout)
             .with_on_full(settings.on_full)

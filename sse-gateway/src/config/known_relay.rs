@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, Secret, SlowClient};
+use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
 use super::relay::GapEvent;
 use super::setting::{Bare, Scope, Setting};
@@ -153,7 +153,7 @@ pub(crate) static HISTORY_BUDGET: Setting<usize> = Setting {
     parse: value::budget,
 };
 
-pub(crate) static START: Setting<Begin> = Setting {
+pub(crate) static START: Setting<Start> = Setting {
     key: "start",
     flag: "--start",
     heading: "Sharing and resuming",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, SlowClient};
+use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, SlowClient, Start};
 
 use super::given::Layers;
 use super::{Error, known};
@@ -39,7 +39,7 @@ pub(crate) struct RelaySettings {
     pub(crate) history_events: usize,
     pub(crate) history_bytes: usize,
     pub(crate) history_age: Duration,
-    pub(crate) start: Begin,
+    pub(crate) start: Start,
     pub(crate) gap_event: GapEvent,
     pub(crate) gap_data: String,
     pub(crate) slow_client: SlowClient,

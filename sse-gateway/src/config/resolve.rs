@@ -198,7 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use http::{HeaderName, Method, StatusCode};
-    use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, SlowClient};
+    use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, SlowClient, Start};
 
     use super::*;
     use crate::config::trusted_proxies::TrustedProxies;
@@ -237,7 +237,7 @@ mod tests {
                 history_events: 1000,
                 history_bytes: 1 << 20,
                 history_age: Duration::from_secs(300),
-                start: Begin::Live,
+                start: Start::Live,
                 gap_event: GapEvent::Auto,
                 gap_data: "{missed}".to_owned(),
                 slow_client: SlowClient::Disconnect,
@@ -375,7 +375,7 @@ mod tests {
                 history_events: 7,
                 history_bytes: 4096,
                 history_age: Duration::from_secs(60),
-                start: Begin::Last(5),
+                start: Start::Last(5),
                 gap_event: GapEvent::Named("gap".to_owned()),
                 gap_data: "[{missed}]".to_owned(),
                 slow_client: SlowClient::Skip,

@@ -1,7 +1,7 @@
 //! The same for the settings of sharing and resuming.
 
 use http::HeaderName;
-use tower_sse::relay::{AfterEnd, Begin, Key, OnFull, OnLeave, Secret, SlowClient};
+use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
 use super::relay::GapEvent;
 use super::value::{Parsed, choice, event_type, or_auto, or_off, size, time};
@@ -125,12 +125,12 @@ pub(crate) fn on_full(text: &str) -> Parsed<Option<OnFull>> {
     )
 }
 
-pub(crate) fn start(text: &str) -> Parsed<Begin> {
+pub(crate) fn start(text: &str) -> Parsed<Start> {
     match text {
-        "live" => Ok(Begin::Live),
-        "all" => Ok(Begin::All),
+        "live" => Ok(Start::Live),
+        "all" => Ok(Start::All),
         _ => match text.strip_prefix("last:") {
-            Some(number) => events(number).map(|number| Begin::Last(number as u64)),
+            Some(number) => events(number).map(|number| Start::Last(number as u64)),
             None => Err(format!(
                 "{text:?} is not a start; use live, all or last:N, such as last:20"
             )),
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_start_and_a_leave_have_their_numbers() {
-        assert_eq!(start("last:3"), Ok(Begin::Last(3)));
+        assert_eq!(start("last:3"), Ok(Start::Last(3)));
         for text in ["", "last", "last:", "last:0", "last:-1", "first"] {
             assert!(start(text).is_err(), "{text:?}");
         }

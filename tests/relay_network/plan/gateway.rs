@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::relay::{Begin, OnFull, OnLeave, SlowClient};
+use tower_sse::relay::{OnFull, OnLeave, SlowClient, Start};
 use tower_sse::wire::{IdTag, SequentialId};
 
 use super::{Asks, Kind, Plan, pick};
@@ -54,7 +54,7 @@ pub(crate) struct GatewayPlan {
     pub(crate) client_stall_timeout: Duration,
     /// As it is by default if none.
     pub(crate) on_full: Option<OnFull>,
-    pub(crate) begin: Begin,
+    pub(crate) begin: Start,
     pub(crate) on_leave: OnLeave,
     pub(crate) hold: bool,
     pub(crate) give_up: Duration,
@@ -78,7 +78,7 @@ impl GatewayPlan {
             ),
             client_stall_timeout: Duration::from_secs(pick(random, &[1, 5, 30])),
             on_full: pick(random, &[None, Some(OnFull::Wait), Some(OnFull::Drop)]),
-            begin: pick(random, &[Begin::Live, Begin::Last(2), Begin::All]),
+            begin: pick(random, &[Start::Live, Start::Last(2), Start::All]),
             on_leave: pick(
                 random,
                 &[
