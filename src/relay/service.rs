@@ -97,6 +97,16 @@ impl<S, H: History, X> RelayService<S, H, X> {
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
+
+    /// The service inside.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, B, R, H, X> Service<Request<B>> for RelayService<S, H, X>
