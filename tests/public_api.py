@@ -6,12 +6,13 @@
 """
 
 import difflib
+import os
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DOC = ROOT / "target" / "doc" / "tower_sse"
+DOC = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "doc" / "tower_sse"
 LIST = ROOT / "docs" / "public-api.txt"
 
 ITEM = re.compile(r"(struct|enum|trait|fn|constant|type|macro|union)\.(\w+)\.html")
