@@ -14,6 +14,7 @@ mod log;
 mod proxy;
 mod shutdown;
 mod stack;
+mod state;
 mod stop;
 
 use std::io::Write as _;

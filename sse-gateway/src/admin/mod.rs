@@ -1,8 +1,6 @@
 //! The admin listener: metrics, health, the open streams, and the order to drain.
 
 pub(crate) mod recorder;
-pub(crate) mod relays;
-pub(crate) mod streams;
 pub(crate) mod trust;
 
 use std::sync::Arc;
@@ -19,11 +17,11 @@ use serde_json::json;
 
 use crate::admin::trust::Refusal;
 use crate::answer::answer;
-use crate::gateway::State;
 use crate::listener::ACCEPT_PAUSES;
 use crate::log;
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::Phase;
+use crate::state::State;
 
 /// What the answers are made of.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! What stands in front of the upstream on each route, and in which order.
 
 mod hold;
+pub(crate) mod plan;
 pub(crate) mod router;
 mod stages;
 
@@ -18,13 +19,13 @@ use tower_sse::EventLayer;
 use tower_sse::relay::move_last_event_id_to_header;
 use tower_sse::stage::Drain;
 
-use crate::admin::relays;
-use crate::admin::streams::Streams;
 use crate::config::{Error, NoAnswer, Route, StreamSettings};
 use crate::proxy::client_body::ClientBody;
 use crate::proxy::response_body::BoxError;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::hold::{Hold, HoldLayer};
+use crate::state::relays;
+use crate::state::streams::Streams;
 
 /// Answers the requests of one route.
 pub(crate) type Stack = BoxCloneSyncService<Request<Incoming>, Response<StackBody>, Infallible>;

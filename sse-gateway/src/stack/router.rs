@@ -19,13 +19,13 @@ use crate::answer::answer;
 use crate::client::address::ClientAddress;
 use crate::client::claims;
 use crate::config::{NoAnswer, Route};
-use crate::gateway::Plan;
 use crate::log::limiter;
 use crate::log::limiter::Limiter;
 use crate::log::shown_path::ShownPath;
 use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
 use crate::proxy::via;
+use crate::stack::plan::Plan;
 use crate::stack::{Stack, StackBody, boxed};
 
 /// The service of all routes. Clones are cheap.

@@ -6,8 +6,8 @@ use tower_sse::stage::{
     self, Drain, EventIds, Farewell, Heartbeat, IdleTimeout, Lifetime, Metrics, NoBuffering, Retry,
 };
 
-use crate::admin::streams::{StreamLog, Streams};
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
+use crate::state::streams::{StreamLog, Streams};
 
 /// The stages of a route, in the order in which an event meets them.
 pub(crate) type Stages = (

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use tower_sse::stage::Drain;
 
-use super::State;
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::config::upstream::Upstream;
 use crate::config::{Config, Error, NoAnswer, Route};
@@ -12,6 +11,7 @@ use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::{self, Stack};
+use crate::state::State;
 
 /// All that comes of the settings and may be changed with them.
 pub(crate) struct Plan {
@@ -62,7 +62,7 @@ fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> 
 /// # Errors
 ///
 /// When there is such an upstream.
-pub(super) fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
+pub(crate) fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
     for route in config.routes.iter().chain(&config.fallback) {
         let upstream = Upstream::parse(&route.upstream);
         if upstream.is_ok_and(|upstream| circle::leads_to(&upstream, listen)) {

@@ -1,16 +1,19 @@
 //! What stays while the gateway lives, whatever its settings become.
 
+pub(crate) mod relays;
+pub(crate) mod streams;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tower_sse::stage::DrainHandle;
 
-use crate::admin::relays::Relays;
-use crate::admin::streams::Streams;
 use crate::config::upstream::Upstream;
 use crate::config::{Config, Error};
 use crate::proxy::upstream::{Timeouts, UpstreamClient};
 use crate::shutdown::Shutdown;
+use crate::state::relays::Relays;
+use crate::state::streams::Streams;
 
 /// Clones are handles of the same.
 #[derive(Clone)]

@@ -1,8 +1,5 @@
 //! Puts the parts together and runs them until the end.
 
-mod plan;
-mod state;
-
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -12,11 +9,10 @@ use crate::descriptors::{self, For};
 use crate::listener::{self, Answers, Tcp};
 use crate::log::{self, Log};
 use crate::shutdown::Shutdown;
+use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
+use crate::state::State;
 use crate::stop::{self, Signals};
-
-pub(crate) use plan::Plan;
-pub(crate) use state::State;
 
 /// Serves until told to stop.
 ///
