@@ -1,4 +1,4 @@
-//! Ended long a lost upstream is left alone, and for how long it is tried.
+//! How long a lost upstream is left alone, and for how long it is tried.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Backoff {
         }
     }
 
-    /// Ended long to wait before the next attempt.
+    /// How long to wait before the next attempt.
     pub(super) fn next(&mut self, retry: Option<Duration>, lost: Lost) -> Duration {
         let retry_after = match lost {
             Lost::Unanswered => {

@@ -33,7 +33,7 @@ impl Hangup {
     }
 }
 
-/// Ended far a client has read.
+/// How far a client has read.
 pub(super) struct Place {
     /// The number of the last event with data.
     read_up_to: AtomicU64,

@@ -74,7 +74,7 @@ impl Head {
         response
     }
 
-    /// Ended many bytes are held for it.
+    /// How many bytes are held for it.
     pub(super) fn bytes(&self) -> usize {
         let field =
             |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 64;

@@ -18,7 +18,7 @@ struct All<L> {
     relays: BTreeMap<u64, Entry<L>>,
     by_epoch: HashMap<Epoch, u64>,
     by_address: HashMap<Option<IpAddr>, BTreeSet<u64>>,
-    /// Ended many relays there are of each address, with clients or without.
+    /// How many relays there are of each address, with clients or without.
     of_address: HashMap<IpAddr, usize>,
     /// Those that have finished.
     finished: BTreeSet<u64>,

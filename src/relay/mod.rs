@@ -198,7 +198,7 @@ pub struct RelayInfo {
     pub apart_by: Option<HeaderName>,
 }
 
-/// Ended it is with the upstream.
+/// How it is with the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpstreamState {

@@ -23,7 +23,7 @@ pub(super) struct Reading {
     pub(super) has_untold_gap: bool,
     /// What the events of this connection go through.
     stages: Option<Upstreams>,
-    /// Ended the last line ended that was read.
+    /// How the last line ended that was read.
     ending: LineEnding,
     /// The last event ID that it has set.
     pub(super) last_id: Option<Bytes>,

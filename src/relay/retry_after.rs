@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Ended long the upstream asks to be left alone.
+/// How long the upstream asks to be left alone.
 ///
 /// From a date the response's own `Date` is taken off where there is one: the upstream's clock need not agree with ours.
 pub(super) fn of(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {

@@ -126,7 +126,7 @@ struct Drive<S, R, E, H: History> {
     was_connected: bool,
 }
 
-/// Ended a connection ended.
+/// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Loss {
     Clean,

@@ -26,10 +26,10 @@ use crate::history::{Draft, Log, MAX_UPSTREAM_ID, Start};
 use crate::stage;
 use crate::wire::{Decoded, Decoder, Epoch, Event, LargeEvent, SequentialId};
 
-/// Ended much one request may bring.
+/// How much one request may bring.
 const MAX_EVENTS: u64 = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// Ended long it may take.
+/// How long it may take.
 const MAX_TIME: Duration = Duration::from_secs(120);
 /// So long a group waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
@@ -235,7 +235,7 @@ impl<L: Log> Asking<L> {
         self.ahead(Start::At(place)).await == self.ahead(Start::All).await
     }
 
-    /// Ended many events with data the log has from here on.
+    /// How many events with data the log has from here on.
     async fn ahead(&self, start: Start) -> u64 {
         let (_, joined) = self.relay.log.follow(start, Instant::now()).await;
         joined.ahead

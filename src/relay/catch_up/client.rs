@@ -24,7 +24,7 @@ pub(in super::super) struct CatchUp {
     came: Came,
     member: Member,
     asks: Asks,
-    /// Ended often it may still ask anew.
+    /// How often it may still ask anew.
     anew_left: u32,
     /// The id of the upstream of what it was given last.
     given: Option<Bytes>,
@@ -52,7 +52,7 @@ pub(in super::super) enum Caught {
     Past(Gap),
 }
 
-/// Ended the upstream is asked.
+/// How the upstream is asked.
 struct Asks {
     template: Arc<Template>,
     bounds: Bounds,

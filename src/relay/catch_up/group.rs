@@ -24,7 +24,7 @@ pub(super) struct Group {
 
 struct State {
     window: Window,
-    /// Ended far the member has read that was ever furthest ahead.
+    /// How far the member has read that was ever furthest ahead.
     taken: u64,
     end: Option<End>,
     /// Whether others may join while all is kept from the beginning on.
@@ -39,7 +39,7 @@ struct State {
     number: u64,
 }
 
-/// Ended a catch-up ended.
+/// How a catch-up ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The relay has the last event too.

@@ -83,6 +83,7 @@ impl Listener for Tcp {
         Ok((stream, Connection { peer }))
     }
 }
+
 fn configure(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
