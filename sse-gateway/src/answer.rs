@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+
 pub(crate) fn answer(
     status: StatusCode,
     media_type: &'static str,

@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::admin::trust::Refusal;
-use crate::answer::answer;
+use crate::answer::{TEXT, answer};
 use crate::listener::ACCEPT_PAUSES;
 use crate::log;
 use crate::log::limiter::{self, Limiter};
@@ -50,7 +50,6 @@ GET  /streams  the open streams and the relays as JSON
 POST /drain    drains and ends the gateway, as SIGTERM does
 ";
 
-const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 

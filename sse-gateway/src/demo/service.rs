@@ -7,25 +7,35 @@ use std::{
     task::{Context, Poll},
 };
 
+use axum::{Router, body};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use tower_service::Service;
 
-use super::{Demo, cut::CutBody, query::parameter};
+use super::{
+    Demo, control,
+    cut::{CutBody, Cuts},
+    query::parameter,
+};
 
 /// The gateway's service with the demo around it.
 #[derive(Clone)]
 pub(crate) struct DemoService<S> {
-    demo: Demo,
+    control: Router,
+    cuts: Cuts,
     inner: S,
 }
 
 impl Demo {
     /// Puts the demo around a service.
     pub(crate) fn around<S>(self, inner: S) -> DemoService<S> {
-        DemoService { demo: self, inner }
+        DemoService {
+            cuts: self.inner.cuts.clone(),
+            control: control::router(self),
+            inner,
+        }
     }
 }
 
@@ -33,10 +43,12 @@ impl<S, A, B> Service<Request<A>> for DemoService<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
     S::Future: Send + 'static,
+    A: Body<Data = Bytes> + Send + 'static,
+    A::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    type Response = Response<CutBody<Either<B, Full<Bytes>>>>;
+    type Response = Response<Either<CutBody<B>, body::Body>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -45,16 +57,19 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        if let Some(response) = self.demo.control(&request) {
-            let response = response.map(|body| CutBody::new(Either::Right(body), None));
-            return Box::pin(async { Ok(response) });
+        if control::is_ours(request.uri().path()) {
+            let answer = self.control.call(request);
+            return Box::pin(async {
+                let Ok(response) = answer.await;
+                Ok(response.map(Either::Right))
+            });
         }
         let client = parameter(request.uri().query(), "client");
-        let is_cut = client.map(|client| self.demo.inner.cuts.enter(client));
+        let is_cut = client.map(|client| self.cuts.enter(client));
         let response = self.inner.call(request);
         Box::pin(async {
             let response = response.await?;
-            Ok(response.map(|body| CutBody::new(Either::Left(body), is_cut)))
+            Ok(response.map(|body| Either::Left(CutBody::new(body, is_cut))))
         })
     }
 }

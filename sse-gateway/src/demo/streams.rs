@@ -70,7 +70,7 @@ impl Born {
     }
 }
 
-type Said = (Instant, Bytes);
+pub(super) type Said = (Instant, Bytes);
 
 /// A body that says each thing when its time has come.
 pub(super) struct Timed<G> {

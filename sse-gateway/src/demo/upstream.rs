@@ -1,7 +1,6 @@
 //! The demo's upstream: a small HTTP/1.1 server on the loopback address that can lose its connections, and itself.
 
 use std::{
-    convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -11,9 +10,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Either, Full, Limited};
+use axum::{
+    Router,
+    body::{self, Body},
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{StatusCode, header, request::Parts};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -21,13 +25,15 @@ use tokio::{
     sync::{Semaphore, watch},
     time::sleep,
 };
+use tower_service::Service as _;
 
+use crate::answer::{TEXT, answer};
 use crate::descriptors::Descriptor;
 
 use super::{
     query::parameter,
     seen::{self, Seen},
-    streams::{self, Born, Pace, Timed},
+    streams::{self, Born, Pace, Said, Timed},
 };
 
 /// The running upstream. It ends when this is dropped.
@@ -38,7 +44,7 @@ pub(super) struct Upstream {
 }
 
 /// What the upstream is doing.
-pub(super) struct State {
+pub(super) struct Told {
     pub(super) up: bool,
     pub(super) restarts: u64,
     /// The latest requests for event streams.
@@ -95,8 +101,8 @@ impl Upstream {
         }
     }
 
-    pub(super) fn state(&self) -> State {
-        State {
+    pub(super) fn state(&self) -> Told {
+        Told {
             up: self.shared.up.load(Relaxed),
             restarts: self.shared.restarts.load(Relaxed),
             requests: self.shared.seen.to_json(),
@@ -111,9 +117,10 @@ async fn run(
     shared: Arc<Shared>,
     mut orders: watch::Receiver<Orders>,
 ) {
+    let router = router(shared.clone());
     let mut restarts = 0;
     loop {
-        let Some(()) = listen(&listener, &shared, &mut orders, restarts).await else {
+        let Some(()) = listen(&listener, &router, &mut orders, restarts).await else {
             return;
         };
         drop(listener);
@@ -146,7 +153,7 @@ fn reserve(addr: SocketAddr) -> io::Result<TcpSocket> {
 /// Accepts until a restart is ordered; `None` when nobody is left to order one.
 async fn listen(
     listener: &TcpListener,
-    shared: &Arc<Shared>,
+    router: &Router,
     orders: &mut watch::Receiver<Orders>,
     restarts: u64,
 ) -> Option<()> {
@@ -169,9 +176,9 @@ async fn listen(
         };
         match accepted {
             Ok((socket, _)) => {
-                let (shared, orders) = (shared.clone(), orders.clone());
+                let (router, orders) = (router.clone(), orders.clone());
                 tokio::spawn(async move {
-                    serve(socket, shared, orders, restarts).await;
+                    serve(socket, router, orders, restarts).await;
                     drop(place);
                 });
             }
@@ -184,16 +191,16 @@ async fn listen(
 /// Serves one connection until it ends, or an order ends it.
 async fn serve(
     socket: TcpStream,
-    shared: Arc<Shared>,
+    router: Router,
     mut orders: watch::Receiver<Orders>,
     restarts: u64,
 ) {
     let _descriptor = Descriptor::new();
     let _ = socket.set_nodelay(true);
-    let open = Arc::new(AtomicUsize::new(0));
-    let service = service_fn({
-        let (shared, open) = (shared.clone(), open.clone());
-        move |request| respond(request, shared.clone(), open.clone())
+    let open = Streams::default();
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(open.clone());
+        router.clone().call(request)
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -203,7 +210,7 @@ async fn serve(
             _ = &mut connection => return,
             changed = orders.changed() => {
                 // A cut is for streams: a connection that waits for its next request is left alone.
-                if changed.is_err() || orders.borrow().restarts != restarts || open.load(Relaxed) > 0 {
+                if changed.is_err() || orders.borrow().restarts != restarts || open.0.load(Relaxed) > 0 {
                     break;
                 }
             }
@@ -213,103 +220,98 @@ async fn serve(
     let _ = connection.into_parts().io.into_inner().set_zero_linger();
 }
 
+/// How many streams are open on a connection.
+#[derive(Clone, Default)]
+struct Streams(Arc<AtomicUsize>);
+
 /// A stream that is open on a connection, until this is dropped.
 struct Open {
     _seen: seen::Open,
-    connection: Arc<AtomicUsize>,
+    on: Streams,
 }
 
 impl Open {
-    fn new(seen: seen::Open, connection: Arc<AtomicUsize>) -> Self {
-        connection.fetch_add(1, Relaxed);
-        Self {
-            _seen: seen,
-            connection,
-        }
+    fn new(seen: seen::Open, on: Streams) -> Self {
+        on.0.fetch_add(1, Relaxed);
+        Open { _seen: seen, on }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.connection.fetch_sub(1, Relaxed);
+        self.on.0.fetch_sub(1, Relaxed);
     }
 }
 
-type Answer = Response<Either<Full<Bytes>, Timed<Open>>>;
+fn router(shared: Arc<Shared>) -> Router {
+    let methods = "GET /clock, /news and /notices, POST /tokens\n";
+    let paths = "the demo has /clock, /news, /notices?user_id=7 and /tokens\n";
+    Router::new()
+        .route("/clock", get(clock))
+        .route("/news", get(news))
+        .route("/notices", get(notices))
+        .route("/tokens", post(tokens))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, paths))
+        .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, methods))
+        .with_state(shared)
+}
 
-async fn respond(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-    connection: Arc<AtomicUsize>,
-) -> Result<Answer, Infallible> {
+async fn clock(State(shared): State<Arc<Shared>>, head: Parts) -> Response {
+    shared.stream(&head, streams::clock(shared.born, shared.pace))
+}
+
+async fn news(State(shared): State<Arc<Shared>>, head: Parts) -> Response {
+    let last = last_event_id(&head);
+    shared.stream(&head, streams::news(shared.born, shared.pace, last))
+}
+
+async fn notices(State(shared): State<Arc<Shared>>, head: Parts) -> Response {
+    match parameter(head.uri.query(), "user_id") {
+        Some(user_id) if (1..=64).contains(&user_id.chars().count()) => {
+            let last = last_event_id(&head);
+            shared.stream(
+                &head,
+                streams::notices(shared.born, shared.pace, user_id, last),
+            )
+        }
+        _ => {
+            let why = "user_id is missing: try /notices?user_id=7\n";
+            refuse(StatusCode::BAD_REQUEST, why)
+        }
+    }
+}
+
+async fn tokens(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let head = Request::from_parts(head, ());
-    let open = || Open::new(shared.seen.open(&head), connection);
-    let (born, pace) = (shared.born, shared.pace);
-    let query = head.uri().query();
-    let last = || last_event_id(head.headers(), query);
-    let reads = matches!(*head.method(), Method::GET | Method::HEAD);
-    Ok(match head.uri().path() {
-        "/clock" if reads => stream(Timed::new(streams::clock(born, pace), open())),
-        "/news" if reads => stream(Timed::new(streams::news(born, pace, last()), open())),
-        "/notices" if reads => match parameter(query, "user_id") {
-            Some(user_id) if (1..=64).contains(&user_id.chars().count()) => stream(Timed::new(
-                streams::notices(born, pace, user_id, last()),
-                open(),
-            )),
-            _ => refuse(
-                StatusCode::BAD_REQUEST,
-                "user_id is missing: try /notices?user_id=7\n",
-            ),
-        },
-        "/tokens" if head.method() == Method::POST => match prompt(body).await {
-            Some(prompt) => stream(Timed::new(streams::tokens(born, pace, &prompt), open())),
-            None => refuse(
-                StatusCode::BAD_REQUEST,
-                "the body is not {\"prompt\": \"…\"}, or too long\n",
-            ),
-        },
-        "/clock" | "/news" | "/notices" | "/tokens" => refuse(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "GET /clock, /news and /notices, POST /tokens\n",
-        ),
-        _ => refuse(
-            StatusCode::NOT_FOUND,
-            "the demo has /clock, /news, /notices?user_id=7 and /tokens\n",
-        ),
-    })
+    let body = body::to_bytes(body, MAX_PROMPT).await;
+    match body.ok().and_then(|body| prompt(&body)) {
+        Some(prompt) => shared.stream(&head, streams::tokens(shared.born, shared.pace, &prompt)),
+        None => {
+            let why = "the body is not {\"prompt\": \"…\"}, or too long\n";
+            refuse(StatusCode::BAD_REQUEST, why)
+        }
+    }
 }
 
-fn stream(body: Timed<Open>) -> Answer {
-    let mut response = Response::new(Either::Right(body));
-    let media_type = header::HeaderValue::from_static("text/event-stream");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, media_type);
-    response
+impl Shared {
+    fn stream(&self, head: &Parts, said: impl Iterator<Item = Said> + Send + 'static) -> Response {
+        let on = head.extensions.get::<Streams>().cloned();
+        let open = Open::new(self.seen.open(head), on.unwrap_or_default());
+        let event_stream = [(header::CONTENT_TYPE, "text/event-stream")];
+        (event_stream, Body::new(Timed::new(said, open))).into_response()
+    }
 }
 
-fn refuse(status: StatusCode, why: &'static str) -> Answer {
-    let mut response = Response::new(Either::Left(Full::from(why)));
-    *response.status_mut() = status;
-    let media_type = header::HeaderValue::from_static("text/plain; charset=utf-8");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, media_type);
-    response
+fn refuse(status: StatusCode, why: &'static str) -> Response {
+    answer(status, TEXT, why).into_response()
 }
 
 /// An empty body asks for nothing in particular.
-async fn prompt(body: Incoming) -> Option<String> {
-    let body = Limited::new(body, MAX_PROMPT)
-        .collect()
-        .await
-        .ok()?
-        .to_bytes();
+fn prompt(body: &[u8]) -> Option<String> {
     if body.is_empty() {
         return Some(String::new());
     }
-    let asked: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    let asked: serde_json::Value = serde_json::from_slice(body).ok()?;
     match asked.as_object()?.get("prompt") {
         Some(prompt) => prompt.as_str().map(str::to_owned),
         None => Some(String::new()),
@@ -318,10 +320,10 @@ async fn prompt(body: Incoming) -> Option<String> {
 
 /// From the header, which a reconnecting `EventSource` sends, or else from the query, where a page that makes a new one
 /// can put it (as the polyfills do).
-fn last_event_id(headers: &HeaderMap, query: Option<&str>) -> Option<u64> {
-    let text = match headers.get("last-event-id") {
+fn last_event_id(head: &Parts) -> Option<u64> {
+    let text = match head.headers.get("last-event-id") {
         Some(value) => value.to_str().ok()?.to_owned(),
-        None => parameter(query, "lastEventId")?,
+        None => parameter(head.uri.query(), "lastEventId")?,
     };
     text.parse().ok()
 }

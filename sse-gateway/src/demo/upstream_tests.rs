@@ -2,7 +2,9 @@
 
 use std::{pin::pin, time::Duration};
 
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Method, Response};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -199,7 +201,6 @@ async fn bad_requests_are_told_what_is_wrong() {
     for (method, path, body, status) in [
         (Method::GET, "/notices", "", 400),
         (Method::GET, "/notices?user_id=", "", 400),
-        (Method::GET, "/notices?user_id=%f", "", 400),
         (Method::GET, &long, "", 400),
         (Method::GET, "/tokens", "", 405),
         (Method::POST, "/clock", "", 405),

@@ -15,12 +15,14 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
+use http_body_util::{Either, Full};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tower_service::Service;
 use tower_sse::relay::NoUpstream;
 
+use crate::answer::{TEXT, answer};
 use crate::client::address::ClientAddress;
 use crate::log::limiter;
 use crate::log::shown_path::ShownPath;
@@ -29,10 +31,12 @@ use crate::proxy::failure::{Failure, FailureKind};
 use crate::proxy::headers::{self, Hop};
 use crate::proxy::no_answer;
 use crate::proxy::request_body::{RequestBody, Upload};
-use crate::proxy::response_body::{BoxError, ProxyBody};
 use crate::proxy::upgrade::{self, Wish};
 use crate::proxy::upstream::{UpstreamBody, UpstreamClient};
 use crate::shutdown::Shutdown;
+
+/// The upstream's body, or a short text of the proxy's own.
+pub(crate) type ProxyBody = Either<UpstreamBody, Full<Bytes>>;
 
 /// A `tower` service in front of one upstream. Clones share its connections.
 ///
@@ -71,11 +75,7 @@ impl Proxy {
     }
 }
 
-impl<B> Service<Request<B>> for Proxy
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Service<Request<RequestBody>> for Proxy {
     type Response = Response<ProxyBody>;
     type Error = Infallible;
     // Boxed: hyper keeps room for the future as long as the connection lives.
@@ -85,18 +85,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move { Ok(inner.forward(request).await) })
     }
 }
 
 impl Inner {
-    async fn forward<B>(&self, request: Request<B>) -> Response<ProxyBody>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    async fn forward(&self, request: Request<RequestBody>) -> Response<ProxyBody> {
         let path = request.extensions().get().cloned();
         let Forward {
             request,
@@ -173,7 +169,7 @@ impl Inner {
             let suppressed = limiter::told(suppressed);
             tracing::warn!(reason, %upstream, path, error = %failure, suppressed, "no response from the upstream");
         }
-        let mut response = plain(kind.status(), kind.message());
+        let mut response = answer(kind.status(), TEXT, kind.message()).map(Either::Right);
         response.extensions_mut().insert(kind);
         if kind != FailureKind::Client {
             response.extensions_mut().insert(NoUpstream);
@@ -192,12 +188,8 @@ struct Forward {
 }
 
 impl Forward {
-    fn prepare<B>(request: Request<B>, client: &UpstreamClient) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let (mut parts, body) = request.into_parts();
+    fn prepare(request: Request<RequestBody>, client: &UpstreamClient) -> Self {
+        let (mut parts, mut body) = request.into_parts();
         let is_retried = no_answer::is_retried(&parts);
         let client_host = parts.headers.get(HOST).cloned();
         if client_host.is_none() {
@@ -216,7 +208,7 @@ impl Forward {
             wish.ask(&mut parts.headers);
         }
 
-        let (body, upload) = RequestBody::new(body, gate.as_ref().map(Gate::waiting));
+        let upload = body.send(gate.as_ref().map(Gate::waiting));
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
@@ -248,7 +240,7 @@ fn to_client(
 ) -> Response<ProxyBody> {
     let (mut parts, body) = response.into_parts();
     headers::to_client(&mut parts.headers);
-    let mut response = Response::new(ProxyBody::upstream(body, gate, client.clone()));
+    let mut response = Response::new(Either::Left(body.for_client(client, gate)));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     if let Some(reason) = parts.extensions.remove::<ReasonPhrase>() {
@@ -274,24 +266,8 @@ fn switch(
         upgrade::set(&mut parts.headers, protocol);
     }
     wish.join(upstream, shutdown);
-    let mut response = Response::new(ProxyBody::empty());
+    let mut response = Response::new(Either::Right(Full::default()));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     Ok(response)
-}
-
-/// A response of the proxy's own.
-fn plain(status: StatusCode, message: &'static str) -> Response<ProxyBody> {
-    let mut response = Response::new(ProxyBody::text(message));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
-    response
 }

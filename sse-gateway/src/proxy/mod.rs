@@ -1,7 +1,6 @@
 //! A request goes to the upstream, and its answer comes back, as a proxy has to do it (RFC 9110, section 7.6).
 
 pub(crate) mod circle;
-pub(crate) mod client_body;
 pub(crate) mod expect;
 pub(crate) mod failure;
 pub(crate) mod forward;
@@ -9,7 +8,6 @@ pub(crate) mod headers;
 pub(crate) mod last_event_id;
 pub(crate) mod no_answer;
 pub(crate) mod request_body;
-pub(crate) mod response_body;
 pub(crate) mod target;
 pub(crate) mod upgrade;
 pub(crate) mod upstream;

@@ -1,4 +1,4 @@
-//! The body of a request on its way to the upstream.
+//! The body of a request, from the client to the upstream.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
@@ -18,41 +18,58 @@ use crate::proxy::expect::Waiting;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A request's body: nothing, or a stream that may have to wait for `100 Continue`. It is never buffered.
+/// What a client sends as it comes, or what a relay has of it. It is never buffered.
 pub(crate) struct RequestBody {
-    stream: Option<Box<Stream>>,
+    body: Either<Incoming, Full<Bytes>>,
+    /// None when the proxy has not got it yet, and when there is nothing more.
+    sending: Option<Box<Sending>>,
 }
 
-struct Stream {
-    body: UnsyncBoxBody<Bytes, BoxError>,
+struct Sending {
     waiting: Option<Waiting>,
     upload: Arc<Upload>,
 }
 
+impl From<Incoming> for RequestBody {
+    fn from(body: Incoming) -> Self {
+        RequestBody {
+            body: Either::Left(body),
+            sending: None,
+        }
+    }
+}
+
+impl From<Bytes> for RequestBody {
+    fn from(all: Bytes) -> Self {
+        RequestBody {
+            body: Either::Right(Full::new(all)),
+            sending: None,
+        }
+    }
+}
+
 impl RequestBody {
     pub(crate) fn empty() -> Self {
-        Self { stream: None }
+        Bytes::new().into()
     }
 
-    /// Wraps what the client sends. With `waiting` the body is not read before its gate opens.
-    pub(crate) fn new<B>(body: B, waiting: Option<Waiting>) -> (Self, Option<Arc<Upload>>)
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        if body.is_end_stream() {
-            return (Self::empty(), None);
+    /// Makes it ready to be sent. With `waiting` it is not read before its gate opens. None when there is nothing to send.
+    pub(crate) fn send(&mut self, waiting: Option<Waiting>) -> Option<Arc<Upload>> {
+        if self.body.is_end_stream() {
+            return None;
         }
         let upload = Arc::new(Upload::new());
-        let stream = Stream {
-            body: body.map_err(Into::into).boxed_unsync(),
+        self.sending = Some(Box::new(Sending {
             waiting,
             upload: Arc::clone(&upload),
-        };
-        let body = Self {
-            stream: Some(Box::new(stream)),
-        };
-        (body, Some(upload))
+        }));
+        Some(upload)
+    }
+
+    /// Takes what there is, and leaves nothing.
+    fn take(&mut self) -> Either<Incoming, Full<Bytes>> {
+        self.sending = None;
+        std::mem::replace(&mut self.body, Either::Right(Full::default()))
     }
 }
 
@@ -65,56 +82,53 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let Some(stream) = &mut this.stream else {
-            return Poll::Ready(None);
-        };
-        if let Some(waiting) = &mut stream.waiting {
+        if let Some(waiting) = this
+            .sending
+            .as_mut()
+            .and_then(|sending| sending.waiting.as_mut())
+        {
             if let Err(closed) = ready!(Pin::new(waiting).poll(cx)) {
-                this.stream = None;
+                this.take();
                 return Poll::Ready(Some(Err(closed.into())));
             }
-            stream.waiting = None;
         }
-        let polled = Pin::new(&mut stream.body).poll_frame(cx);
-        stream.upload.saw(polled.is_pending());
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(sending) = &mut this.sending {
+            sending.waiting = None;
+            sending.upload.saw(polled.is_pending());
+        }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            this.stream = None;
+            this.take();
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.stream {
-            Some(stream) => stream.body.is_end_stream(),
-            None => true,
-        }
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.stream {
-            Some(stream) => stream.body.size_hint(),
-            None => SizeHint::with_exact(0),
-        }
+        self.body.size_hint()
     }
 }
 
 /// Who is answered before it has sent all may write on, and would lose the answer if its connection was closed at that.
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Some(stream) = self.stream.take() else {
+        let Some(sending) = self.sending.take() else {
             return;
         };
         // Reading would ask for what the client keeps back.
-        if stream.waiting.is_some() || stream.body.is_end_stream() {
+        if sending.waiting.is_some() || self.body.is_end_stream() {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(LINGER, discard(stream.body)));
+            runtime.spawn(timeout(LINGER, discard(self.take())));
         }
     }
 }
 
-async fn discard(mut body: UnsyncBoxBody<Bytes, BoxError>) {
+async fn discard(mut body: Either<Incoming, Full<Bytes>>) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 

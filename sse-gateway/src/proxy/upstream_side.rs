@@ -14,11 +14,10 @@ use tower_sse::relay::{ForAll, LastEventIdTaken};
 use tower_sse::wire::IdTag;
 
 use crate::client::address::ClientAddress;
-use crate::proxy::client_body::ClientBody;
 use crate::proxy::failure::FailureKind;
-use crate::proxy::forward::Proxy;
+use crate::proxy::forward::{Proxy, ProxyBody};
 use crate::proxy::last_event_id;
-use crate::proxy::response_body::ProxyBody;
+use crate::proxy::request_body::RequestBody;
 
 /// Who asks where a request is made for many clients.
 const OURS: &str = concat!("sse-gateway/", env!("CARGO_PKG_VERSION"));
@@ -60,7 +59,7 @@ fn connects(route: &str, result: &'static str) -> Counter {
     counter!(CONNECTS, "route" => route.to_owned(), "result" => result)
 }
 
-impl Service<Request<ClientBody>> for UpstreamSide {
+impl Service<Request<RequestBody>> for UpstreamSide {
     type Response = Response<ProxyBody>;
     type Error = Infallible;
     type Future = Answer;
@@ -69,7 +68,7 @@ impl Service<Request<ClientBody>> for UpstreamSide {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<ClientBody>) -> Answer {
+    fn call(&mut self, mut request: Request<RequestBody>) -> Answer {
         let extensions = request.extensions();
         let for_all = extensions.get::<ForAll>().is_some();
         // A relay that has looked at the id has put the upstream's own in already.

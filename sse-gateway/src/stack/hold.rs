@@ -18,8 +18,8 @@ use tower_service::Service;
 use tower_sse::relay::NoUpstream;
 use tower_sse::stage;
 
-use crate::proxy::client_body::ClientBody;
 use crate::proxy::no_answer;
+use crate::proxy::request_body::RequestBody;
 
 /// When to open a stream, and for how long to ask.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +70,9 @@ pub(crate) struct HoldService<S> {
 
 type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
 
-impl<S, B> Service<Request<ClientBody>> for HoldService<S>
+impl<S, B> Service<Request<RequestBody>> for HoldService<S>
 where
-    S: Service<Request<ClientBody>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
@@ -85,7 +85,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ClientBody>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let is_held = self.hold.is_on()
             && no_answer::is_retried(&parts)
@@ -111,7 +111,7 @@ where
 /// The answer, or a stream that waits for it.
 async fn first<S, B>(mut coming: Coming<B>, again: Again<S>, hold: Hold) -> Response<HoldBody<B>>
 where
-    S: Service<Request<ClientBody>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     S: Send + 'static,
     S::Future: Send + 'static,
     B: Send + 'static,
@@ -149,7 +149,7 @@ impl<S> Again<S> {
     /// The event stream that comes in the end. None when it is something else, or does not come.
     async fn until_there<B>(mut self, mut coming: Option<Coming<B>>) -> Option<B>
     where
-        S: Service<Request<ClientBody>, Response = Response<B>, Error = Infallible>,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
         S::Future: Send + 'static,
     {
         let began = Instant::now();
@@ -165,7 +165,7 @@ impl<S> Again<S> {
                 return None;
             }
             sleep(pause()).await;
-            let request = Request::from_parts(self.request.clone(), Bytes::new().into());
+            let request = Request::from_parts(self.request.clone(), RequestBody::empty());
             coming = Some(Box::pin(self.service.call(request)));
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod router;
 mod stages;
 
 use std::convert::Infallible;
+use std::error::Error as StdError;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -20,8 +21,7 @@ use tower_sse::relay::move_last_event_id_to_header;
 use tower_sse::stage::Drain;
 
 use crate::config::{Error, NoAnswer, Route, StreamSettings};
-use crate::proxy::client_body::ClientBody;
-use crate::proxy::response_body::BoxError;
+use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::hold::{Hold, HoldLayer};
 use crate::state::relays;
@@ -29,6 +29,8 @@ use crate::state::streams::Streams;
 
 /// Answers the requests of one route.
 pub(crate) type Stack = BoxCloneSyncService<Request<Incoming>, Response<StackBody>, Infallible>;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What all routes answer with. Bodies are [`boxed`] once on their way.
 pub(crate) type StackBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -95,10 +97,10 @@ where
     response.map(boxed)
 }
 
-fn asked(request: Request<Incoming>) -> Request<ClientBody> {
+fn asked(request: Request<Incoming>) -> Request<RequestBody> {
     let (mut head, body) = request.into_parts();
     move_last_event_id_to_header(&mut head);
-    Request::from_parts(head, ClientBody::Coming(body))
+    Request::from_parts(head, body.into())
 }
 
 fn hold(stream: &StreamSettings) -> Hold {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tower_service::Service;
 use tower_sse::relay;
 
-use crate::answer::answer;
+use crate::answer::{TEXT, answer};
 use crate::client::address::ClientAddress;
 use crate::client::claims;
 use crate::config::{NoAnswer, Route};
@@ -119,6 +119,6 @@ impl Service<Request<Incoming>> for Router {
 type Answer = Pin<Box<dyn Future<Output = Result<Response<StackBody>, Unanswered>> + Send>>;
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let response = answer(status, "text/plain; charset=utf-8", text).map(boxed);
+    let response = answer(status, TEXT, text).map(boxed);
     Box::pin(async { Ok(response) })
 }

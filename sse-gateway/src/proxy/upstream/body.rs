@@ -1,14 +1,16 @@
 //! The body of an upstream's response, and the connection it came on.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::http1;
-use super::http2;
+use super::{UpstreamClient, http1, http2};
+use crate::log::limiter;
+use crate::proxy::expect::Gate;
 
 /// What a response holds on to until its body ends.
 pub(super) enum Lease {
@@ -20,10 +22,15 @@ pub(super) enum Lease {
 
 /// The body of an upstream's response.
 ///
-/// Dropping it before its end cancels the request: the HTTP/1.1 connection is closed, the HTTP/2 stream is reset.
+/// Dropping it before its end cancels the request: the HTTP/1.1 connection is closed, the HTTP/2 stream is reset. An upstream
+/// that fails in the middle fails this body, so that the client never takes a part for the whole.
 pub(crate) struct UpstreamBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    /// Whose it is, once it goes on to a client.
+    client: Option<UpstreamClient>,
+    /// Keeps back the request's body, if it may still be shut.
+    gate: Option<Arc<Gate>>,
 }
 
 impl UpstreamBody {
@@ -31,10 +38,28 @@ impl UpstreamBody {
         let mut body = Self {
             incoming,
             lease: Some(lease),
+            client: None,
+            gate: None,
         };
         // A server that sees the end at once drops the body without polling it.
         body.release_if_ended();
         body
+    }
+
+    /// The same on its way to a client, from where failures are logged.
+    pub(crate) fn for_client(mut self, client: &UpstreamClient, gate: Option<Arc<Gate>>) -> Self {
+        self.client = Some(client.clone());
+        self.gate = gate;
+        self
+    }
+
+    fn failed(&mut self, error: &hyper::Error) {
+        self.lease = None;
+        let Some(client) = &self.client else { return };
+        if let Some(suppressed) = client.warnings().pass("failed in the middle") {
+            let (upstream, suppressed) = (client.upstream(), limiter::told(suppressed));
+            tracing::warn!(%upstream, %error, suppressed, "the upstream failed in the middle of a response");
+        }
     }
 
     fn release_if_ended(&mut self) {
@@ -46,6 +71,14 @@ impl UpstreamBody {
     fn release(&mut self) {
         if let Some(Lease::Http1(lease)) = self.lease.take() {
             lease.release();
+        }
+    }
+}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.close();
         }
     }
 }
@@ -62,7 +95,7 @@ impl Body for UpstreamBody {
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(_))) => this.release_if_ended(),
-            Poll::Ready(Some(Err(_))) => this.lease = None,
+            Poll::Ready(Some(Err(error))) => this.failed(error),
             Poll::Ready(None) => this.release(),
             Poll::Pending => {}
         }
