@@ -1,10 +1,8 @@
 """Prometheus from Debian reads our metrics, and finds nothing to complain of."""
 
-import subprocess
-
 import httpx
 import pytest
-from harness import processes
+from harness import processes, promtool
 from harness.rawhttp import RawResponse
 from harness.wait import until
 
@@ -36,20 +34,15 @@ def streams():
         stream.close()
 
 
-def promtool_check(text):
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and not done.stderr, f"{done.stdout}{done.stderr}\n---\n{text}"
-
-
 def test_promtool_has_no_complaint(flask, starlette, gateway, streams):
     own = gateway(starlette)
-    promtool_check(own.metrics_text())
+    promtool.check(own.metrics_text())
     opened = streams(own.url + "/quiet", 3)
-    promtool_check(own.metrics_text())
+    promtool.check(own.metrics_text())
     for stream in opened:
         stream.close()
     own.until_idle()
-    promtool_check(own.metrics_text())
+    promtool.check(own.metrics_text())
 
 
 def test_the_metrics_count_what_happened(starlette, gateway, streams):

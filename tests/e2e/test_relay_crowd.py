@@ -3,13 +3,11 @@
 import asyncio
 import re
 import socket
-import subprocess
 import time
 
-import httpx
 import pytest
 import uvloop
-from harness import processes
+from harness import processes, promtool
 from harness.crowd import Crowd
 from harness.wait import until
 
@@ -29,13 +27,8 @@ def closed_at(server):
 
 def last_id(own):
     """Of the one relay, when its upstream is lost and all that came from there is in its history."""
-    (relay,) = httpx.get(f"{own.admin}/streams", timeout=20).json()["relays"]
+    (relay,) = own.relays()
     return relay["upstream"] != "connected" and relay["last_id"]
-
-
-def promtool_check(text):
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and not done.stderr, f"{done.stdout}{done.stderr}\n---\n{text}"
 
 
 def until_nothing_is_left(own):
@@ -64,12 +57,12 @@ def test_five_thousand_clients_are_one_request_and_leave_one_end(gateway, starte
 
     metrics, clients, left = uvloop.run(scene())
     assert clients == 5000
-    promtool_check(metrics)
+    promtool.check(metrics)
     ended = until(lambda: closed_at(upstream), "the upstream's stream to end", 60)
     assert ended - left > 0.9, "it did not linger"
     assert opens(upstream) == [(1, "None")]
     until_nothing_is_left(own)
-    promtool_check(own.metrics_text())
+    promtool.check(own.metrics_text())
 
 
 class Restarted:

@@ -4,7 +4,6 @@ import asyncio
 import re
 import signal
 
-import httpx
 import pytest
 import uvloop
 from harness import processes
@@ -24,17 +23,13 @@ GAUGES = [
 ]  # fmt: skip
 
 
-def relays(own):
-    return httpx.get(f"{own.admin}/streams", timeout=20).json()["relays"]
-
-
 def evicted(own, **labels):
     return own.metric("sse_history_evictions_total", **labels)
 
 
 def check_the_books(own):
     """While nothing comes, all numbers agree: what came is kept or was dropped, and what is kept is within the budget."""
-    listed = relays(own)
+    listed = own.relays()
     assert [relay["key"].rpartition("/")[2] for relay in listed] == sorted(map(str, range(RELAYS)))
     kept = sum(relay["events"] for relay in listed)
     size = sum(relay["bytes"] for relay in listed)
@@ -53,7 +48,7 @@ def settled(own, before=None):
 
     def still():
         nonlocal before
-        last, before = before, [relay["last_id"] for relay in relays(own)]
+        last, before = before, [relay["last_id"] for relay in own.relays()]
         return last == before
 
     until(still, "the streams to be still", every=0.5)
@@ -96,7 +91,7 @@ def test_a_thousand_full_histories_stay_within_the_budget_and_leave_nothing_behi
         own.until_idle(60)
         for gauge in GAUGES:
             until(lambda gauge=gauge: own.metric(gauge) == 0, f"{gauge} to be 0", 60)
-        assert relays(own) == []
+        assert own.relays() == []
 
     first, most = uvloop.run(one_round(while_full))
     until_nothing_is_left()

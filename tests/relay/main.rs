@@ -12,6 +12,7 @@ mod ends;
 mod history;
 mod pace;
 mod policies;
+#[path = "../support/random.rs"]
 mod random;
 mod reconnect;
 mod resumable;

@@ -51,7 +51,7 @@ mod gateway;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod plan;
-#[path = "../relay/random.rs"]
+#[path = "../support/random.rs"]
 mod random;
 mod record;
 mod schedule;

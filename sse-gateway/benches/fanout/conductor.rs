@@ -1,14 +1,16 @@
-//! Runs the measurements, each target in turn, and prints what came of them.
+//! Which part is started when, and what is read off it.
 
 use std::{thread, time::Duration};
 
 use crate::{
     Error,
-    load::{Counts, IN_TIME},
     options::Options,
     parts::{
+        load::Load,
         machine::{Machine, raise_descriptor_limit},
-        process::{Process, start_part},
+        measure::{Measured, measure},
+        round::measure_all,
+        server::Server,
     },
     report,
     targets::{self, Target},
@@ -17,112 +19,66 @@ use crate::{
 /// Between the first event and the measurement.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// One measurement.
+/// What is measured: events a second, to so many clients of this target.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Measured {
-    pub(crate) counts: Counts,
-    /// What the pace asks for in the time that was measured.
-    pub(crate) expected: f64,
-    /// CPU seconds of the server.
-    pub(crate) server: f64,
-    pub(crate) load: f64,
-    pub(crate) memory_kib: u64,
-}
-
-/// All that was seen of one target at one rate.
-pub(crate) struct Seen {
+pub(crate) struct Crowd {
     pub(crate) target: Target,
     pub(crate) rate: u32,
-    /// Rounds with few clients, and with many.
-    pub(crate) rounds: [Vec<Measured>; 2],
+    pub(crate) clients: usize,
 }
 
 /// # Errors
 ///
 /// When any part fails: a number that is missing is never left out in silence.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    raise_descriptor_limit(2 * options.clients[1] as u64 + 1_000)?;
+    let own = &options.own;
+    raise_descriptor_limit(2 * own.clients[1] as u64 + 1_000)?;
     let machine = Machine::read();
-    let mut seen = Vec::new();
-    for &rate in &options.rates {
-        for &target in &options.targets {
-            // One that does not start is found out now rather than in its turn.
-            targets::start(target, rate, options.nchan_workers)?;
-            seen.push(Seen {
+    let mut crowds = Vec::new();
+    for clients in own.clients {
+        for &rate in &own.rates {
+            crowds.extend(options.targets.iter().map(|&target| Crowd {
                 target,
                 rate,
-                rounds: [Vec::new(), Vec::new()],
-            });
+                clients,
+            }));
         }
     }
-    for round in 0..options.rounds {
-        for (size, clients) in options.clients.into_iter().enumerate() {
-            for turn in 0..seen.len() {
-                let turn = (turn + round) % seen.len();
-                let Seen { target, rate, .. } = seen[turn];
-                eprint!(
-                    "round {} of {}: {rate}/s to {clients} clients of {} … ",
-                    round + 1,
-                    options.rounds,
-                    target.name()
-                );
-                let measured = measure(target, rate, clients, options)?;
-                eprintln!("{}", report::line(&measured));
-                seen[turn].rounds[size].push(measured);
-            }
-        }
+    for crowd in &crowds {
+        // One that does not start is found out now rather than in its turn.
+        targets::start(crowd.target, crowd.rate, own.nchan_workers)?;
     }
-    report::print(&machine, &seen, options);
+    let cases = measure_all(crowds, options.rounds, |crowd| {
+        measure_crowd(*crowd, options)
+    })?;
+    report::print(&machine, &cases, options);
     Ok(())
 }
 
-fn measure(
-    target: Target,
-    rate: u32,
-    clients: usize,
-    options: &Options,
-) -> Result<Measured, Error> {
-    let mut running = targets::start(target, rate, options.nchan_workers)?;
-    let mut load = start_part("load", &[&running.address])?;
-    match load
-        .ask(&format!("open {clients} {}", running.path))?
-        .as_str()
-    {
-        "opened" => {}
-        other => return Err(load.failure(&format!("opened no {clients} streams: {other}"))),
-    }
+fn measure_crowd(crowd: Crowd, options: &Options) -> Result<Measured, Error> {
+    let Crowd {
+        target,
+        rate,
+        clients,
+    } = crowd;
+    let mut running = targets::start(target, rate, options.own.nchan_workers)?;
+    let mut load = Load::start(&running.server.address)?;
+    load.open(clients, &running.path)?;
     running.go()?;
     thread::sleep(SETTLE);
-
-    load.ask("begin")?;
-    let before = (running.server.cpu_seconds()?, load.cpu_seconds()?);
-    thread::sleep(options.window);
-    let after = (running.server.cpu_seconds()?, load.cpu_seconds()?);
-    load.ask("stop")?;
-    let memory_kib = running.server.memory_kib()?;
-    // What was written last may still be in time.
-    thread::sleep(Duration::from_nanos(IN_TIME));
-    let counts = end(&mut load, target)?;
-    let seconds = counts.nanoseconds as f64 / 1e9;
-    Ok(Measured {
-        counts,
-        expected: f64::from(rate) * clients as f64 * seconds,
-        server: after.0 - before.0,
-        load: after.1 - before.1,
-        memory_kib,
-    })
-}
-
-/// # Errors
-///
-/// When a stream of ours has ended: then the rest is not what was to be measured. Of others it is only reported.
-fn end(load: &mut Process, target: Target) -> Result<Counts, Error> {
-    let answer = load.ask("end")?;
-    match Counts::parse(&answer) {
-        Some(counts) if counts.ended > 0 && target == Target::Gateway => {
-            Err(load.failure(&format!("saw {} streams end", counts.ended)))
-        }
-        Some(counts) => Ok(counts),
-        None => Err(load.failure(&format!("answered {answer:?}"))),
+    let Server { process, .. } = &running.server;
+    let pace = f64::from(rate) * clients as f64;
+    let measured = measure(
+        &mut load,
+        Some(process),
+        running.source.as_ref(),
+        pace,
+        options.window,
+    )?;
+    // Of others it is only reported: one that cannot keep up may end streams.
+    if measured.counts.ended > 0 && target == Target::Gateway {
+        let ended = measured.counts.ended;
+        return Err(process.failure(&format!("ended {ended} streams")));
     }
+    Ok(measured)
 }

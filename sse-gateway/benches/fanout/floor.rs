@@ -10,8 +10,9 @@ use std::{
 
 use crate::{
     Error,
-    event::{Pace, chunk, is_going, obey},
-    source::{HEAD, requested_path},
+    pace::{Pace, await_go, is_going},
+    parts::event::{HEAD, write_chunk},
+    source::requested_path,
 };
 
 const JOIN_UP_TO: usize = 64 * 1024;
@@ -25,7 +26,7 @@ struct Client {
 }
 
 pub(crate) fn run(rate: &str) -> Result<(), Error> {
-    obey();
+    await_go();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // Thousands come within a moment.
     socket2::SockRef::from(&listener).listen(4096)?;
@@ -43,9 +44,9 @@ pub(crate) fn run(rate: &str) -> Result<(), Error> {
             thread::sleep(Duration::from_millis(1));
             continue;
         }
-        log.extend_from_slice(&chunk(pace.wait()));
+        write_chunk(&mut log, "", pace.wait());
         while pace.is_late() {
-            log.extend_from_slice(&chunk(pace.wait()));
+            write_chunk(&mut log, "", pace.wait());
         }
         if log.len() > 2 * KEEP {
             let dropped = log.len() - KEEP;

@@ -11,47 +11,33 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `conductor` | the rounds, interleaved: which part is started when, and what is read off it |
-//! | `source` | the upstream of the gateway, which is asked once, and what publishes to nchan |
+//! | `conductor` | which part is started when, for each rate and number of clients |
+//! | `source`, `pace` | the upstream of the gateway, which is asked once, and what publishes to nchan |
 //! | `floor` | the bare loop: writes what is ready to each socket in turn, and nothing else |
-//! | `load` | the clients |
 //! | `targets` | how each server is started, and the configuration of nchan |
-//! | `options`, `report` | the command line, and the table |
+//! | `options`, `report` | what the command line offers, and the tables |
+//! | `parts` | what other benches have too: the clients, rounds, processes, tables |
 
 mod conductor;
-mod event;
 mod floor;
-mod load;
 mod options;
+mod pace;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod report;
 mod source;
 mod targets;
 
-use std::{env, process::ExitCode};
+use std::process::ExitCode;
 
-/// What any part may fail with. It is printed, and the bench ends.
-type Error = Box<dyn std::error::Error + Send + Sync>;
+use parts::{Error, client, options::Options};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match *words.as_slice() {
+    parts::run(|words| match *words {
         ["source"] => source::serve(),
         ["publisher", address, rate] => source::publish(address, rate),
         ["floor", rate] => floor::run(rate),
-        ["load", address] => load::run(address),
-        _ => options::parse(&words).and_then(|options| match options {
-            Some(options) => conductor::run(&options),
-            None => Ok(()),
-        }),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+        ["load", address] => client::run(address),
+        _ => Options::parse(words)?.map_or(Ok(()), |options| conductor::run(&options)),
+    })
 }

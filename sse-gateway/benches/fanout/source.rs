@@ -8,18 +8,13 @@ use std::{
 
 use crate::{
     Error,
-    event::{Pace, chunk, data, obey},
+    pace::{Pace, await_go},
+    parts::event::{HEAD, data, write_chunk},
 };
-
-/// The head of every stream here.
-pub(crate) const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
-    content-type: text/event-stream\r\n\
-    cache-control: no-cache\r\n\
-    transfer-encoding: chunked\r\n\r\n";
 
 /// Answers each request for `/RATE` with that many events a second.
 pub(crate) fn serve() -> Result<(), Error> {
-    obey();
+    await_go();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     for stream in listener.incoming() {
@@ -35,9 +30,11 @@ fn answer(mut stream: &TcpStream) -> Result<(), Error> {
     let path = requested_path(stream)?;
     let mut pace = Pace::new(path.trim_start_matches('/').parse()?);
     stream.write_all(HEAD)?;
+    let mut chunk = Vec::new();
     loop {
-        let event = pace.wait();
-        stream.write_all(&chunk(event))?;
+        chunk.clear();
+        write_chunk(&mut chunk, "", pace.wait());
+        stream.write_all(&chunk)?;
     }
 }
 
@@ -57,7 +54,7 @@ pub(crate) fn requested_path(stream: &TcpStream) -> Result<String, Error> {
 /// Publishes by HTTP at the pace, on one connection. Answers are not waited for: that would slow the pace down where
 /// the server is slow, and hide how late events are.
 pub(crate) fn publish(address: &str, rate: &str) -> Result<(), Error> {
-    obey();
+    await_go();
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut answers = stream.try_clone()?;

@@ -1,20 +1,20 @@
-//! Runs the measurements, each target in turn, and prints what came of them.
+//! Which part is started when, and what is read off it.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use crate::{
     Error,
-    load::Counts,
     options::Options,
     parts::{
+        load::Load,
         machine::{Machine, raise_descriptor_limit},
-        process::{Process, start_part},
+        measure::{Measured, measure},
+        round::{Case, measure_all},
+        server::Server,
+        target::Target as _,
     },
     report,
-    targets::{self, Running, Target},
+    targets::{self, Target},
     upstream::{EVENTS_PER_SECOND, IDLE, PACED},
 };
 
@@ -23,18 +23,6 @@ pub(crate) const PACED_STREAMS: usize = 1_000;
 
 /// Between the last stream's head and the first measurement.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// One measurement of paced streams.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Paced {
-    pub(crate) counts: Counts,
-    /// What the pace asks for in the time that was measured.
-    pub(crate) expected: f64,
-    /// CPU seconds of the proxy, 0 where there is none.
-    pub(crate) proxy: f64,
-    pub(crate) upstream: f64,
-    pub(crate) load: f64,
-}
 
 /// Memory of one proxy in KiB, at both numbers of idle streams.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,8 +35,7 @@ pub(crate) struct Idle {
 
 /// All that was seen of one target.
 pub(crate) struct Seen {
-    pub(crate) target: Target,
-    pub(crate) paced: Vec<Paced>,
+    pub(crate) paced: Case<Target>,
     /// `None` where there is no proxy.
     pub(crate) idle: Option<Idle>,
 }
@@ -58,144 +45,93 @@ pub(crate) struct Seen {
 /// When any part fails: a number that is missing is never left out in silence.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     // A proxy needs two sockets a stream.
-    raise_descriptor_limit(3 * options.idle[1] as u64 + 1_000)?;
+    raise_descriptor_limit(3 * options.own.streams[1] as u64 + 1_000)?;
     let machine = Machine::read();
-    let upstream = start_part("upstream", &[])?;
-    let address = upstream.address()?;
+    let upstream = Server::part("upstream", &[])?;
     for &target in &options.targets {
         // One that does not start is found out now rather than in its turn.
-        targets::start(target, &address)?;
+        targets::start(target, &upstream.address)?;
     }
-
-    let mut seen: Vec<Seen> = options
-        .targets
-        .iter()
-        .map(|&target| Seen {
-            target,
-            paced: Vec::new(),
-            idle: None,
-        })
+    let paced = measure_all(options.targets.clone(), options.rounds, |&target| {
+        measure_paced(target, &upstream, options.window)
+    })?;
+    let mut seen: Vec<Seen> = paced
+        .into_iter()
+        .map(|paced| Seen { paced, idle: None })
         .collect();
-    for round in 0..options.rounds {
-        for turn in 0..seen.len() {
-            let turn = (turn + round) % seen.len();
-            let target = seen[turn].target;
-            eprint!(
-                "round {} of {}: {} … ",
-                round + 1,
-                options.rounds,
-                target.name()
-            );
-            let paced = measure_paced(target, &upstream, &address, options)?;
-            eprintln!("{}", report::paced_line(&paced));
-            seen[turn].paced.push(paced);
-        }
-    }
-    measure_idle(&mut seen, &address, options)?;
+    measure_idle(&mut seen, &upstream, options)?;
     report::print(&machine, &seen, options);
     Ok(())
 }
 
-fn measure_paced(
-    target: Target,
-    upstream: &Process,
-    address: &str,
-    options: &Options,
-) -> Result<Paced, Error> {
-    let running = targets::start(target, address)?;
-    let mut load = start_part("load", &[&running.address])?;
-    open(&mut load, target, PACED_STREAMS, PACED)?;
+fn measure_paced(target: Target, upstream: &Server, window: Duration) -> Result<Measured, Error> {
+    let proxy = targets::start(target, &upstream.address)?;
+    let mut load = Load::start(&proxy.as_ref().unwrap_or(upstream).address)?;
+    load.open(PACED_STREAMS, PACED)?;
     thread::sleep(SETTLE);
-
-    let used = || -> Result<[f64; 2], Error> {
-        let proxy = running
-            .process
-            .as_ref()
-            .map_or(Ok(0.0), Process::cpu_seconds)?;
-        Ok([proxy, upstream.cpu_seconds()?])
-    };
-    let before = used()?;
-    let load_before = load.cpu_seconds()?;
-    load.ask("begin")?;
-    let begun = Instant::now();
-    thread::sleep(options.window);
-    let counts = end(&mut load, target)?;
-    let elapsed = begun.elapsed().as_secs_f64();
-    let after = used()?;
-    Ok(Paced {
-        counts,
-        expected: PACED_STREAMS as f64 * EVENTS_PER_SECOND as f64 * elapsed,
-        proxy: after[0] - before[0],
-        upstream: after[1] - before[1],
-        load: load.cpu_seconds()? - load_before,
-    })
+    let measured = measure(
+        &mut load,
+        proxy.as_ref().map(|proxy| &proxy.process),
+        Some(&upstream.process),
+        PACED_STREAMS as f64 * EVENTS_PER_SECOND as f64,
+        window,
+    )?;
+    none_ended(target, measured.counts.ended)?;
+    Ok(measured)
 }
 
 /// Reads the memory of all proxies side by side, since nothing but time passes meanwhile. All processes are there
 /// before the first reading: pages of a program that runs twice are shared, and count for less.
-fn measure_idle(seen: &mut [Seen], address: &str, options: &Options) -> Result<(), Error> {
+fn measure_idle(seen: &mut [Seen], upstream: &Server, options: &Options) -> Result<(), Error> {
     struct Part<'a> {
-        seen: &'a mut Seen,
-        proxy: Running,
-        load: Process,
+        target: Target,
+        idle: &'a mut Idle,
+        proxy: Server,
+        load: Load,
     }
 
     let mut parts = Vec::new();
-    for seen in seen.iter_mut().filter(|seen| seen.target != Target::Direct) {
-        let proxy = targets::start(seen.target, address)?;
-        let load = start_part("load", &[&proxy.address])?;
-        seen.idle = Some(Idle::default());
-        parts.push(Part { seen, proxy, load });
+    for Seen { paced, idle } in seen {
+        let target = paced.what;
+        if let Some(proxy) = targets::start(target, &upstream.address)? {
+            let load = Load::start(&proxy.address)?;
+            let idle = idle.insert(Idle::default());
+            parts.push(Part {
+                target,
+                idle,
+                proxy,
+                load,
+            });
+        }
     }
     let mut opened = 0;
-    for (step, streams) in options.idle.into_iter().enumerate() {
+    for (step, streams) in options.own.streams.into_iter().enumerate() {
         eprintln!("{streams} idle streams through each …");
         for part in &mut parts {
-            open(&mut part.load, part.seen.target, streams - opened, IDLE)?;
+            part.load.open(streams - opened, IDLE)?;
         }
         opened = streams;
         thread::sleep(SETTLE);
         for part in &mut parts {
-            if let (Some(idle), Some(process)) = (&mut part.seen.idle, &part.proxy.process) {
-                idle.at_head[step] = process.memory_kib()?;
-            }
+            part.idle.at_head[step] = part.proxy.process.memory_kib()?;
         }
-        thread::sleep(options.idle_wait);
+        thread::sleep(options.own.wait);
         for part in &mut parts {
-            let counts = end(&mut part.load, part.seen.target)?;
-            if let (Some(idle), Some(process)) = (&mut part.seen.idle, &part.proxy.process) {
-                idle.waited[step] = process.memory_kib()?;
-                idle.comments = counts.comments;
-            }
+            let counts = part.load.end()?;
+            none_ended(part.target, counts.ended)?;
+            part.idle.waited[step] = part.proxy.process.memory_kib()?;
+            part.idle.comments = counts.comments;
         }
     }
     Ok(())
-}
-
-fn open(load: &mut Process, target: Target, streams: usize, path: &str) -> Result<(), Error> {
-    match load.ask(&format!("open {streams} {path}"))?.as_str() {
-        "opened" => Ok(()),
-        other => Err(format!(
-            "{}: {streams} streams could not be opened: {other}",
-            target.name()
-        )
-        .into()),
-    }
 }
 
 /// # Errors
 ///
 /// When a stream has ended: then the rest is not what was to be measured.
-fn end(load: &mut Process, target: Target) -> Result<Counts, Error> {
-    let answer = load.ask("end")?;
-    match Counts::parse(&answer) {
-        Some(Counts {
-            ended: ended @ 1.., ..
-        }) => Err(load.failure(&format!(
-            "saw {ended} streams through {} end",
-            target.name()
-        ))),
-        Some(counts) => Ok(counts),
-        None => Err(load.failure(&format!("answered {answer:?}"))),
+fn none_ended(target: Target, ended: u64) -> Result<(), Error> {
+    match ended {
+        0 => Ok(()),
+        _ => Err(format!("{ended} streams through {} ended", target.name()).into()),
     }
 }

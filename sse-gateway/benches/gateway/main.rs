@@ -13,15 +13,14 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `conductor` | the rounds, interleaved: which part is started when, and what is read off it |
-//! | `upstream`, `load` | the two ends of every event stream |
+//! | `conductor` | which part is started when: paced streams in rounds, then idle ones side by side |
+//! | `upstream` | writes all event streams |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
 //! | `targets` | how each proxy is started, and the configuration of nginx |
-//! | `parts` | what other benches have too: processes and what Linux says of them, the event, latencies, nginx |
-//! | `options`, `report` | the command line, and the table for `benches/README.md` |
+//! | `options`, `report` | what the command line offers, and the table for `benches/README.md` |
+//! | `parts` | what other benches have too: the clients, rounds, processes, tables |
 
 mod conductor;
-mod load;
 mod options;
 #[path = "../parts/mod.rs"]
 mod parts;
@@ -30,28 +29,15 @@ mod report;
 mod targets;
 mod upstream;
 
-use std::{env, process::ExitCode};
+use std::process::ExitCode;
 
-/// What any part may fail with. It is printed, and the bench ends.
-type Error = Box<dyn std::error::Error + Send + Sync>;
+use parts::{Error, client, options::Options};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match *words.as_slice() {
+    parts::run(|words| match *words {
         ["upstream"] => upstream::run(),
-        ["load", address] => load::run(address),
         ["plain-proxy", address] => plain_proxy::run(address),
-        _ => options::parse(&words).and_then(|options| match options {
-            Some(options) => conductor::run(&options),
-            None => Ok(()),
-        }),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+        ["load", address] => client::run(address),
+        _ => Options::parse(words)?.map_or(Ok(()), |options| conductor::run(&options)),
+    })
 }

@@ -1,97 +1,91 @@
 //! The table for `benches/README.md`, and the lines that say what it rests on.
 
 use crate::{
-    conductor::{PACED_STREAMS, Paced, Seen},
+    conductor::{PACED_STREAMS, Seen},
     options::Options,
-    parts::{event::EVENT_BYTES, machine::Machine, spread::Spread},
+    parts::{
+        machine::Machine,
+        measure::{Measured, micros},
+        report::{conditions, table},
+        round::{Case, Spoken},
+        target::Target as _,
+    },
     targets::Target,
     upstream::EVENTS_PER_SECOND,
 };
 
-/// A measurement that has just been made.
-pub(crate) fn paced_line(paced: &Paced) -> String {
-    format!(
-        "{:.1} CPU-s per million events, p50 {:.0} µs, p99 {:.0} µs, {:.1} % delivered",
-        per_million(paced, paced.proxy),
-        micros(paced.counts.p50),
-        micros(paced.counts.p99),
-        delivered(paced),
-    )
+impl Spoken for Target {
+    fn name(&self) -> String {
+        (*self).name().to_owned()
+    }
+
+    fn line(measured: &Measured) -> String {
+        format!(
+            "{:.1} CPU-s per million events, p50 {:.0} µs, p99 {:.0} µs, {:.1} % delivered",
+            cpu(measured),
+            micros(measured.counts.p50),
+            micros(measured.counts.p99),
+            measured.delivered(),
+        )
+    }
 }
 
 pub(crate) fn print(machine: &Machine, seen: &[Seen], options: &Options) {
-    let plain = seen.iter().find(|seen| seen.target == Target::Plain);
-    let plain_cpu =
-        plain.map(|plain| spread(plain, |paced| per_million(paced, paced.proxy)).median);
+    let plain = seen.iter().find(|seen| seen.paced.what == Target::Plain);
+    let plain_cpu = plain.map(|plain| plain.paced.spread(cpu).median);
     let plain_memory = plain.and_then(|plain| idle_kib(plain, options));
-    println!();
-    println!(
-        "| | CPU-s per million events | p50 µs | p99 µs | delivered % | KiB per idle stream |"
+    table(
+        &[
+            "CPU-s per million events",
+            "p50 µs",
+            "p99 µs",
+            "delivered %",
+            "KiB per idle stream",
+        ],
+        seen.iter().map(|seen| {
+            let Case { what, .. } = seen.paced;
+            let used = seen.paced.spread(cpu);
+            let memory = idle_kib(seen, options);
+            vec![
+                what.title(),
+                match what {
+                    Target::Direct => "–".to_owned(),
+                    _ => format!("{}{}", used.show(1), ratio(used.median, plain_cpu)),
+                },
+                seen.paced.spread(|it| micros(it.counts.p50)).show(0),
+                seen.paced.spread(|it| micros(it.counts.p99)).show(0),
+                seen.paced.spread(Measured::delivered).show(1),
+                memory.map_or("–".to_owned(), |kib| {
+                    format!("{kib:.1}{}", ratio(kib, plain_memory))
+                }),
+            ]
+        }),
     );
-    println!("|---|---:|---:|---:|---:|---:|");
-    for seen in seen {
-        let cpu = spread(seen, |paced| per_million(paced, paced.proxy));
-        let cpu = match seen.target {
-            Target::Direct => "–".to_owned(),
-            _ => format!("{}{}", cpu.show(1), ratio(cpu.median, plain_cpu)),
-        };
-        let memory = idle_kib(seen, options);
-        let memory = memory.map_or("–".to_owned(), |kib| {
-            format!("{kib:.1}{}", ratio(kib, plain_memory))
-        });
-        println!(
-            "| {} | {cpu} | {} | {} | {} | {memory} |",
-            seen.target.title(),
-            spread(seen, |paced| micros(paced.counts.p50)).show(0),
-            spread(seen, |paced| micros(paced.counts.p99)).show(0),
-            spread(seen, delivered).show(1),
-        );
-    }
-    println!();
-    print_conditions(machine, options);
+    let [few, many] = options.own.streams;
+    conditions(
+        machine,
+        options,
+        &format!(
+            "{PACED_STREAMS} streams × {EVENTS_PER_SECOND} events/s, × is to plain hyper. Idle: PSS after {} s, slope \
+             from {few} to {many} streams.",
+            options.own.wait.as_secs() + 1
+        ),
+    );
     print_details(seen, options);
-}
-
-fn print_conditions(machine: &Machine, options: &Options) {
-    let [few, many] = options.idle;
-    println!(
-        "{PACED_STREAMS} streams × {EVENTS_PER_SECOND} events/s × {EVENT_BYTES} B over loopback, {} × {} s each, \
-         targets in turn: median (lowest–highest), × is to plain hyper. Idle: PSS after {} s, slope from {few} to {many} \
-         streams. {machine}. \
-         `cargo bench --features {} --bench gateway{}`",
-        options.rounds,
-        options.window.as_secs(),
-        options.idle_wait.as_secs() + 1,
-        if cfg!(feature = "jemalloc") {
-            "jemalloc"
-        } else {
-            "gateway"
-        },
-        options.words,
-    );
-    let left_out: Vec<&str> = Target::ALL
-        .iter()
-        .filter(|target| !options.targets.contains(target))
-        .map(|target| target.name())
-        .collect();
-    if !left_out.is_empty() {
-        println!("Left out by `--only`: {}.", left_out.join(", "));
-    }
 }
 
 /// What does not fit into the table, and what says whether it can be trusted.
 fn print_details(seen: &[Seen], options: &Options) {
-    println!();
-    for seen in seen {
-        let missing: u64 = seen.paced.iter().map(|paced| paced.counts.missing).sum();
+    for Seen { paced, idle } in seen {
         println!(
-            "- {}: max {} µs, {missing} events missing; upstream {} and load {} CPU-s per million events",
-            seen.target.name(),
-            spread(seen, |paced| micros(paced.counts.max)).show(0),
-            spread(seen, |paced| per_million(paced, paced.upstream)).show(1),
-            spread(seen, |paced| per_million(paced, paced.load)).show(1),
+            "- {}: max {} µs, {} events missing; upstream {} and load {} CPU-s per million events",
+            paced.what.name(),
+            paced.spread(|it| micros(it.counts.max)).show(0),
+            paced.sum(|it| it.counts.missing),
+            paced.spread(|it| it.per_million(it.source)).show(1),
+            paced.spread(|it| it.per_million(it.load)).show(1),
         );
-        if let Some(idle) = seen.idle {
+        if let Some(idle) = idle {
             let [few, many] = idle.waited;
             let at_head = slope(idle.at_head, options);
             println!(
@@ -102,18 +96,8 @@ fn print_details(seen: &[Seen], options: &Options) {
     }
 }
 
-/// CPU seconds for a million events that arrived.
-fn per_million(paced: &Paced, seconds: f64) -> f64 {
-    seconds * 1e6 / paced.counts.events.max(1) as f64
-}
-
-fn micros(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e3
-}
-
-/// Percent of the events that the pace asks for.
-fn delivered(paced: &Paced) -> f64 {
-    100.0 * paced.counts.events as f64 / paced.expected
+fn cpu(measured: &Measured) -> f64 {
+    measured.per_million(measured.server)
 }
 
 fn idle_kib(seen: &Seen, options: &Options) -> Option<f64> {
@@ -121,13 +105,10 @@ fn idle_kib(seen: &Seen, options: &Options) -> Option<f64> {
 }
 
 fn slope(kib: [u64; 2], options: &Options) -> f64 {
-    (kib[1] as f64 - kib[0] as f64) / (options.idle[1] - options.idle[0]) as f64
+    let [few, many] = options.own.streams;
+    (kib[1] as f64 - kib[0] as f64) / (many - few) as f64
 }
 
 fn ratio(value: f64, plain: Option<f64>) -> String {
     plain.map_or_else(String::new, |plain| format!(", × {:.2}", value / plain))
-}
-
-fn spread(seen: &Seen, value: impl Fn(&Paced) -> f64) -> Spread {
-    Spread::of(seen.paced.iter().map(value))
 }

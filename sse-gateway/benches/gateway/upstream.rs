@@ -16,15 +16,10 @@ use tokio::{
 use crate::{
     Error,
     parts::{
-        event::{Stamp, now, write_chunk},
+        event::{HEAD, Stamp, now, write_chunk},
         process::end_with_the_conductor,
     },
 };
-
-const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
-    content-type: text/event-stream\r\n\
-    cache-control: no-cache\r\n\
-    transfer-encoding: chunked\r\n\r\n";
 
 /// How often an event is written to each paced stream.
 pub(crate) const EVENTS_PER_SECOND: u64 = 10;
@@ -114,13 +109,12 @@ impl Paced {
         }
         if self.held.is_empty() {
             buffer.clear();
-            write_chunk(
-                buffer,
-                Stamp {
-                    written: now(),
-                    sequence: self.sequence,
-                },
-            );
+            let sequence = self.sequence;
+            let stamp = Stamp {
+                written: now(),
+                sequence,
+            };
+            write_chunk(buffer, format_args!("id: {sequence}\n"), stamp);
             let written = written(self.stream.try_write(buffer))?;
             self.held.extend_from_slice(&buffer[written..]);
         }

@@ -6,7 +6,7 @@ use std::{
     process,
 };
 
-use crate::Error;
+use super::Error;
 
 pub(crate) struct Folder(PathBuf);
 

@@ -33,10 +33,6 @@ impl Histogram {
         self.max = 0;
     }
 
-    pub(crate) fn total(&self) -> u64 {
-        self.total
-    }
-
     pub(crate) fn max(&self) -> u64 {
         self.max
     }

@@ -4,7 +4,7 @@ use std::{fmt, fs, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::Error;
+use super::Error;
 
 /// Where it was measured.
 pub(crate) struct Machine {

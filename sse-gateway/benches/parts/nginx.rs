@@ -1,42 +1,100 @@
 //! nginx, as Debian has it.
 
 use std::{
-    net::TcpStream,
+    fs,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use super::{folder::Folder, process::Process};
-use crate::Error;
+use super::{Error, folder::Folder, process::Process, server::Server};
 
-/// Starts it, and waits until it can be connected to.
-///
-/// # Errors
-///
-/// When it does not start.
-pub(crate) fn start(
-    folder: &Folder,
-    configuration: &Path,
-    address: &str,
-) -> Result<Process, Error> {
-    let mut command = Command::new(program());
-    command
-        .arg("-p")
-        .arg(folder.path())
-        .arg("-c")
-        .arg(configuration);
-    let process = Process::start("nginx", &mut command)?;
-    let start = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        if start.elapsed() > Duration::from_secs(20) {
-            return Err(process.failure("cannot be connected to"));
+/// What differs between the benches.
+pub(crate) struct Nginx<'a> {
+    pub(crate) workers: usize,
+    /// The file of a module to load.
+    pub(crate) module: Option<&'a str>,
+    /// Directives for `http`, outside of its server.
+    pub(crate) http: &'a str,
+    /// Directives for the server.
+    pub(crate) server: &'a str,
+}
+
+impl Nginx<'_> {
+    /// Starts it, and waits until it can be connected to.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or does not start.
+    pub(crate) fn start(&self) -> Result<Server, Error> {
+        // Says how to get it, if it is not there.
+        version()?;
+        let folder = Folder::new()?;
+        // nginx cannot choose a port: the system does, and nginx takes it over.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let configuration = folder.path().join("nginx.conf");
+        fs::write(&configuration, self.configuration(folder.path(), &address))?;
+        let mut command = Command::new(program());
+        command
+            .arg("-p")
+            .arg(folder.path())
+            .arg("-c")
+            .arg(&configuration);
+        let process = Process::start("nginx", &mut command)?;
+        let start = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            if start.elapsed() > Duration::from_secs(20) {
+                return Err(process.failure("cannot be connected to"));
+            }
+            process.cpu_seconds()?;
+            thread::sleep(Duration::from_millis(20));
         }
-        process.cpu_seconds()?;
-        thread::sleep(Duration::from_millis(20));
+        Ok(Server::in_folder(process, address, folder))
     }
-    Ok(process)
+
+    fn configuration(&self, folder: &Path, address: &str) -> String {
+        let folder = folder.display();
+        let Self {
+            workers,
+            module,
+            http,
+            server,
+        } = self;
+        let module = module.map_or_else(String::new, |module| format!("load_module {module};"));
+        format!(
+            "
+daemon off;
+{module}
+pid {folder}/pid;
+error_log stderr warn;
+worker_processes {workers};
+events {{
+    worker_connections 16000;
+}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {http}
+    server {{
+        listen {address} reuseport backlog=4096;
+        tcp_nodelay on;
+        {server}
+    }}
+}}
+"
+        )
+    }
+}
+
+/// One for each core, which is what tokio takes for its threads.
+pub(crate) fn workers() -> usize {
+    thread::available_parallelism().map_or(2, usize::from)
 }
 
 pub(crate) fn version() -> Result<String, Error> {

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     env, fs,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     process::{Child, ChildStdout, Command, Stdio, exit},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Error;
+use super::{Error, address::address_behind};
 
 const STARTING_LIMIT: Duration = Duration::from_secs(20);
 
@@ -53,11 +53,9 @@ impl Process {
         thread::spawn(move || {
             // Read to its end, so that a part which logs each stream never waits for us.
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once(ANNOUNCEMENT) {
-                    let end = rest
-                        .find(|c: char| !c.is_ascii_digit() && !".:".contains(c))
-                        .unwrap_or(rest.len());
-                    let _ = announce.send(rest[..end].to_owned());
+                if let Some(address) = address_behind(&line, ANNOUNCEMENT) {
+                    // Nobody waits for it any more.
+                    let _ = announce.send(address.to_string());
                 }
                 let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
                 if words.len() == LAST_WORDS {
@@ -210,12 +208,20 @@ fn send(pid: u32, signal: Signal) {
     }
 }
 
-/// Ends this process when the one that started it has gone and so closed our standard input.
-pub(crate) fn end_with_the_conductor() {
-    thread::spawn(|| {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
+/// Listens to the conductor, which may give orders, a line each. Ends this process when the conductor has gone and so
+/// closed our standard input.
+pub(crate) fn obey(order: impl Fn(&str) + Send + 'static) {
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            order(&line);
+        }
         exit(0);
     });
+}
+
+/// The same for a part that knows no orders.
+pub(crate) fn end_with_the_conductor() {
+    obey(|_| {});
 }
 
 struct Status {

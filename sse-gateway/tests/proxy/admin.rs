@@ -4,7 +4,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode};
 
 use crate::gateway::Gateway;
-use crate::upstream;
+use crate::http2;
 use crate::wire::{Wire, WireUpstream, field};
 
 async fn ask(gateway: &Gateway, line: &str, fields: &str) -> String {
@@ -125,7 +125,7 @@ async fn programs_and_listed_names_are_answered() {
 async fn the_authority_of_http_2_is_a_host() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::with_admin(&upstream.url, &[]);
-    let mut client = upstream::client2(gateway.admin.expect("an admin listener")).await;
+    let mut client = http2::connect(gateway.admin.expect("an admin listener")).await;
     for (url, status) in [
         ("http://127.0.0.1:9078/streams", StatusCode::OK),
         ("http://[::1]/streams", StatusCode::OK),

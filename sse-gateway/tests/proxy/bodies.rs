@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
+use crate::http2;
 use crate::upstream::{self, Body, full};
 use crate::wire::{Wire, WireUpstream, field};
 
@@ -202,7 +203,7 @@ async fn trailers_pass_both_ways_over_http_2() {
         Response::new(with_trailers(collected.to_bytes(), sum))
     };
     let gateway = Gateway::start(&upstream::h2c(100, handler).await);
-    let mut client = upstream::client2(gateway.address).await;
+    let mut client = http2::connect(gateway.address).await;
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", "7".parse().expect("a value"));
     let request = Request::post("http://h/")

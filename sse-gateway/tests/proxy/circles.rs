@@ -1,11 +1,10 @@
 //! An upstream that is the gateway itself, or leads back to it.
 
-use std::process::{Command, Stdio};
-
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, refusal};
+use crate::support::admin::upstream_requests;
 use crate::upstream;
 use crate::wire::{Wire, get};
 
@@ -14,17 +13,8 @@ fn an_upstream_that_is_the_gateway_itself_is_refused_at_the_start() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("bound");
     drop(listener);
-    let output = Command::new(env!("CARGO_BIN_EXE_sse-gateway"))
-        .args([
-            "--upstream",
-            &format!("http://localhost:{}", address.port()),
-        ])
-        .args(["--listen", &address.to_string(), "--admin-listen", "off"])
-        .stdout(Stdio::null())
-        .output()
-        .expect("it runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let upstream = format!("http://localhost:{}", address.port());
+    let told = refusal(&address.to_string(), "exec", &upstream);
     assert!(told.contains("is the gateway itself"), "{told}");
 }
 
@@ -61,9 +51,7 @@ async fn a_request_that_comes_back_is_508_at_once() {
         }
         let log = gateway.log_with("correct --upstream");
         assert_eq!(log.matches("correct --upstream").count(), 1, "{log}");
-        let metrics = get(gateway.admin.expect("an admin listener"), "/metrics").await;
-        let asked = "sse_upstream_connects_total{route=\"default\",result=\"ok\"} 10\n";
-        assert!(metrics.contains(asked), "{metrics}");
+        assert_eq!(upstream_requests(&gateway).await, 10);
     }
 }
 

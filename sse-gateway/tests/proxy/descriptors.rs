@@ -1,6 +1,5 @@
 //! When descriptors run out, clients wait, the admin listener answers, and the log stays short.
 
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -8,9 +7,11 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 
-use crate::gateway::{Gateway, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, refusal};
+use crate::http2;
+use crate::support::admin::metric;
 use crate::upstream::{self, Body};
-use crate::wire::{Wire, get, metric};
+use crate::wire::{Wire, get};
 
 /// A stream that does not end.
 async fn endless(_: Request<Incoming>) -> Response<Body> {
@@ -76,7 +77,7 @@ async fn more_clients_than_descriptors_wait_and_are_served_when_others_leave() {
 #[tokio::test]
 async fn streams_of_http_2_leave_the_admin_listener_its_descriptors() {
     let gateway = Gateway::with_admin_and_ulimit(&upstream::http1(endless).await, "-n 64", &[]);
-    let client = upstream::client2(gateway.address).await;
+    let client = http2::connect(gateway.address).await;
     let responses = join_all((0..200).map(|_| {
         let mut client = client.clone();
         async move {
@@ -126,21 +127,7 @@ async fn the_soft_limit_is_raised_to_the_hard_one() {
 
 #[test]
 fn a_limit_that_is_no_use_is_told_at_the_start() {
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -n 20 && exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_sse-gateway"))
-        .args([
-            "--upstream",
-            "http://127.0.0.1:1",
-            "--listen",
-            "127.0.0.1:0",
-        ])
-        .args(["--admin-listen", "off"])
-        .stdout(Stdio::null())
-        .output()
-        .expect("it runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let told = refusal("127.0.0.1:0", "ulimit -n 20 && exec", "http://127.0.0.1:1");
     assert!(
         told.ends_with(
             "sse-gateway: open files: the limit of 20 is too low; raise it, with ulimit -n 1024 or LimitNOFILE=1024 in \

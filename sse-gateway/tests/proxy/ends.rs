@@ -2,10 +2,9 @@
 
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
+use crate::http2;
 use crate::wire::{Wire, WireUpstream};
 
 const LAST_CHUNK: &str = "\r\n0\r\n\r\n";
@@ -61,12 +60,7 @@ async fn an_answer_that_we_end_is_broken_off_behind_the_reason() {
 
 /// What a client reads over HTTP/2, and whether its stream was reset.
 async fn h2_read(gateway: &Gateway, method: &str) -> (String, bool) {
-    let stream = TcpStream::connect(gateway.address).await.expect("connects");
-    let (mut send, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .expect("shakes hands");
-    tokio::spawn(connection);
+    let mut send = http2::connect(gateway.address).await;
     let request = Request::builder()
         .method(method)
         .uri("http://h/")

@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::{Gateway, PATIENCE};
+use crate::http2;
 use crate::upstream;
 use crate::wire::{Wire, WireUpstream, field};
 
@@ -193,7 +194,7 @@ async fn a_client_that_leaves_a_response_cancels_it() {
 async fn a_client_of_http_2_that_resets_a_stream_cancels_it_alone() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut client = upstream::client2(gateway.address).await;
+    let mut client = http2::connect(gateway.address).await;
     let request = |path: &str| {
         Request::get(format!("http://h{path}"))
             .body(Empty::<bytes::Bytes>::new())
@@ -296,7 +297,7 @@ async fn a_response_that_breaks_off_breaks_off_for_the_client() {
         let rest = client.rest().await;
         assert!(!rest.contains("0\r\n"), "a clean end: {rest:?}");
 
-        let mut client = upstream::client2(gateway.address).await;
+        let mut client = http2::connect(gateway.address).await;
         let request = Request::get("http://h/")
             .body(Empty::<bytes::Bytes>::new())
             .expect("a request");

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, join};
 use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
+use crate::http2;
 use crate::upstream::{self, Body};
 use crate::wire::Wire;
 
@@ -47,9 +46,7 @@ async fn http_2_is_told_by_its_preface_wherever_that_is_cut() {
     let gateway = Gateway::start(&upstream::http1(method_and_path).await);
     for at in 1..=24 {
         let stream = cut(gateway.address, at).await;
-        let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-        let (mut client, connection) = shaken.expect("shakes hands");
-        tokio::spawn(connection);
+        let mut client = http2::over(stream).await;
         let request = Request::get("http://h/x").body(Empty::<bytes::Bytes>::new());
         let response = client.send_request(request.expect("a request")).await;
         let body = response.expect("a response").into_body();

@@ -6,8 +6,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 
 use crate::gateway::{Gateway, PATIENCE};
+use crate::http2;
+use crate::support::admin::metric;
 use crate::upstream;
-use crate::wire::{Wire, WireUpstream, get, metric};
+use crate::wire::{Wire, WireUpstream, get};
 
 async fn lines_dropped(gateway: &Gateway) -> u64 {
     metric(gateway, "sse_log_lines_dropped_total").await
@@ -28,7 +30,7 @@ async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
     let began = Instant::now();
     while lines_dropped(&gateway).await == 0 {
         // A line for each end of a stream.
-        let mut client = upstream::client2(gateway.address).await;
+        let mut client = http2::connect(gateway.address).await;
         for _ in 0..50 {
             let request = Request::get("http://h/")
                 .body(Empty::<bytes::Bytes>::new())

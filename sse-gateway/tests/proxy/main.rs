@@ -14,9 +14,6 @@ mod descriptors;
 mod ends;
 mod failures;
 mod first_bytes;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/gateway.rs"]
-mod gateway;
 mod hold;
 mod hops;
 mod lines;
@@ -25,8 +22,11 @@ mod messages;
 mod no_answer;
 mod secrets;
 mod shutdown;
+#[path = "../support/mod.rs"]
+mod support;
 mod targets;
 mod transports;
 mod upgrades;
 mod upstream;
-mod wire;
+
+use support::{gateway, http2, wire};

@@ -5,6 +5,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode};
 
 use crate::gateway::Gateway;
+use crate::http2;
+use crate::support::admin::upstream_requests_with;
 use crate::upstream;
 use crate::wire::{Wire, WireUpstream, get};
 
@@ -23,13 +25,6 @@ async fn got(gateway: &Gateway, request: &str) -> String {
     client.rest().await
 }
 
-async fn count(gateway: &Gateway, result: &str) -> String {
-    let metrics = get(gateway.admin.expect("an admin listener"), "/metrics").await;
-    let name = format!("sse_upstream_connects_total{{route=\"default\",result=\"{result}\"}} ");
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-    line.unwrap_or("none").to_owned()
-}
-
 #[tokio::test]
 async fn its_connection_is_closed_and_the_log_and_a_metric_say_why() {
     for (upstream, reason) in [
@@ -42,7 +37,7 @@ async fn its_connection_is_closed_and_the_log_and_a_metric_say_why() {
             let gateway = Gateway::with_admin(&upstream, &flags);
             assert_eq!(got(&gateway, GET).await, "", "{reason} {relayed:?}");
             gateway.log_with(&format!("reason=\"{reason}\""));
-            assert_eq!(count(&gateway, reason).await, "1");
+            assert_eq!(upstream_requests_with(&gateway, reason).await, 1);
             assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
         }
     }
@@ -130,7 +125,7 @@ async fn what_was_answered_before_on_the_connection_is_whole() {
 async fn a_stream_of_http_2_is_reset_alone() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut client = upstream::client2(gateway.address).await;
+    let mut client = http2::connect(gateway.address).await;
     let request = |accept: &str| {
         Request::get("http://h/")
             .header("accept", accept)
@@ -188,7 +183,7 @@ async fn an_answer_with_a_status_that_counts_as_none_is_kept_from_who_retries_al
             assert!(got.starts_with(status), "{got}");
         }
         gateway.log_with("the upstream's answer counts as none status=503");
-        assert_eq!(count(&gateway, "status").await, "1");
+        assert_eq!(upstream_requests_with(&gateway, "status").await, 1);
     }
 }
 
@@ -206,5 +201,5 @@ async fn all_who_wait_for_one_answer_are_left_without() {
     while !get(admin, "/streams").await.contains("\"clients\":2") {}
     drop(server);
     assert_eq!((leads.rest().await, waits.rest().await), <_>::default());
-    assert_eq!(count(&gateway, "reset").await, "1");
+    assert_eq!(upstream_requests_with(&gateway, "reset").await, 1);
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use crate::gateway::Gateway;
+use crate::http2;
 use crate::upstream;
-use crate::wire::{Wire, WireUpstream};
+use crate::wire::{self, Wire, WireUpstream};
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n";
 const QUERY: &str = "hush-query";
@@ -33,13 +34,7 @@ impl Drop for Routes {
 }
 
 async fn look(gateway: &Gateway, path: &str) -> String {
-    let mut client = Wire::connect(gateway.admin.expect("an admin listener")).await;
-    client
-        .send(format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-        ))
-        .await;
-    client.rest().await
+    wire::get(gateway.admin.expect("an admin listener"), path).await
 }
 
 fn get(target: &str) -> String {
@@ -150,7 +145,7 @@ async fn tokens_of_http_2_are_not_logged_at_any_level() {
     })
     .await;
     let gateway = Gateway::with(&url, &[], &[("RUST_LOG", "trace,h2=trace,hyper=trace")]);
-    let mut client = upstream::client2(gateway.address).await;
+    let mut client = http2::connect(gateway.address).await;
     let request = hyper::Request::get(format!("http://h/{PATH}?{QUERY}"))
         .header("authorization", "Bearer hush-header")
         .body(http_body_util::Empty::<bytes::Bytes>::new())

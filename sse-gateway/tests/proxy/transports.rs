@@ -58,7 +58,7 @@ async fn post(gateway: &Gateway) -> String {
 #[tokio::test]
 async fn a_client_of_http_2_reaches_an_upstream_of_http_1() {
     let gateway = Gateway::start(&upstream::http1(mirror).await);
-    let mut client = upstream::client2(gateway.address).await;
+    let mut client = crate::http2::connect(gateway.address).await;
     let request = Request::get("http://shop.example:81//a%2F?b")
         .header("cookie", "a=1")
         .header("cookie", "b=2")

@@ -100,21 +100,3 @@ where
     });
     sender
 }
-
-/// A client on an HTTP/2 connection of its own, with prior knowledge.
-pub(crate) async fn client2<B>(address: SocketAddr) -> client::conn::http2::SendRequest<B>
-where
-    B: hyper::body::Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let stream = TcpStream::connect(address).await.expect("connects");
-    let (sender, connection) =
-        client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .expect("shakes hands");
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    sender
-}

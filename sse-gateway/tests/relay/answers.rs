@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 
-use crate::client::{Client, admin_until, all_upstream_requests, get, post};
+use crate::admin::{admin_until, all_upstream_requests};
+use crate::client::{Client, get, post};
 use crate::gateway::Gateway;
 use crate::wire::{Wire, WireUpstream, field};
 

@@ -10,7 +10,8 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::client::{Client, admin, admin_until, get, post, upstream_requests};
+use crate::admin::{admin, admin_until, upstream_requests};
+use crate::client::{Client, get, post};
 use crate::gateway::Gateway;
 use crate::upstream::numbers;
 use crate::wire::{Wire, WireUpstream, field};
@@ -318,6 +319,6 @@ async fn one_address_does_not_push_out_what_is_kept_for_another() {
         assert_eq!(back.data(1).await, ["2"], "{flags:?}");
         assert_eq!(back.next().await, None);
         let asked = upstream_requests(&gateway).await;
-        assert_eq!(asked, requests.load(Ordering::Relaxed).to_string());
+        assert_eq!(asked, requests.load(Ordering::Relaxed) as u64);
     }
 }

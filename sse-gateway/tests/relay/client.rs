@@ -1,14 +1,12 @@
-//! A client on a socket of its own, and what the admin listener says.
+//! A client on a socket of its own.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::gateway::{Gateway, PATIENCE};
-use crate::wire::Wire;
 
 /// A client that reads an event stream.
 pub(crate) struct Client {
@@ -155,52 +153,4 @@ fn event(block: &str) -> Option<Event> {
         id: field("id").unwrap_or_default(),
         kind: field("event").unwrap_or_default(),
     })
-}
-
-/// What the admin listener answers, without its head.
-pub(crate) async fn admin(gateway: &Gateway, path: &str) -> String {
-    let mut wire = Wire::connect(gateway.admin.expect("an admin listener")).await;
-    wire.send(format!(
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    ))
-    .await;
-    wire.head().await;
-    wire.rest().await
-}
-
-/// Waits until the answer is as it should be.
-pub(crate) async fn admin_until(
-    gateway: &Gateway,
-    path: &str,
-    is_right: impl Fn(&str) -> bool,
-) -> String {
-    let began = Instant::now();
-    loop {
-        let answer = admin(gateway, path).await;
-        if is_right(&answer) {
-            return answer;
-        }
-        assert!(began.elapsed() < PATIENCE, "still {answer}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Requests that went upstream and were answered.
-pub(crate) async fn upstream_requests(gateway: &Gateway) -> String {
-    let metrics = admin(gateway, "/metrics").await;
-    let name = "sse_upstream_connects_total{route=\"default\",result=\"ok\"} ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.expect("the metric").to_owned()
-}
-
-/// Requests that went upstream, whatever became of them.
-pub(crate) async fn all_upstream_requests(gateway: &Gateway) -> u64 {
-    let metrics = admin(gateway, "/metrics").await;
-    let counts = metrics
-        .lines()
-        .filter(|line| line.starts_with("sse_upstream_connects_total{"))
-        .filter_map(|line| line.rsplit(' ').next());
-    counts
-        .map(|count| count.parse::<u64>().expect("a number"))
-        .sum()
 }

@@ -11,18 +11,16 @@ mod answers;
 mod bounds;
 mod chains;
 mod client;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/gateway.rs"]
-mod gateway;
 mod resume;
 mod safety;
 mod share;
 mod shutdown;
 mod successors;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 mod trust;
 mod upstream;
 mod which;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../proxy/wire.rs"]
-mod wire;
+
+use support::{admin, gateway, http2, wire};

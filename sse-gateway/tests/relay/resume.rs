@@ -1,6 +1,7 @@
 //! `--resume`: a stream that goes on while its client is away.
 
-use crate::client::{Client, admin_until, get, post, upstream_requests};
+use crate::admin::{admin_until, upstream_requests};
+use crate::client::{Client, get, post};
 use crate::gateway::Gateway;
 use crate::upstream::numbers;
 use crate::wire::{WireUpstream, field};
@@ -44,7 +45,7 @@ async fn a_token_stream_is_resumed_and_never_asked_for_twice() {
     let last = format!("Last-Event-ID: {}", events[199].id);
     let done = Client::open(&gateway, &post(&[mine, &last], question)).await;
     assert_eq!(done.status(), "204");
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use tokio::net::TcpListener;
 
-use crate::client::{Client, admin, admin_until, get, upstream_requests};
+use crate::admin::{admin, admin_until, upstream_requests};
+use crate::client::{Client, get};
 use crate::gateway::Gateway;
 use crate::upstream::numbers;
 use crate::wire::{WireUpstream, field};
@@ -44,7 +45,7 @@ async fn two_clients_share_one_upstream_request() {
     assert_eq!(relay["upstream"], "connected");
     assert_eq!(relay["events"], 4);
     assert_eq!(relay["last_id"], events[2].id);
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
     let metrics = admin(&gateway, "/metrics").await;
     for line in [
         "# TYPE sse_relays_active gauge",
@@ -94,13 +95,13 @@ async fn a_client_that_comes_back_gets_what_it_missed() {
     assert_eq!(client.data(3).await, numbers(3..=5));
     server.numbers([6]).await;
     assert_eq!(client.data(1).await, ["6"]);
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
 
     // A polyfill names it in the query, which is no part of the key then.
     let query = get(&[]).replace("/stream", &format!("/stream?lastEventId={}", last.id));
     let mut polyfill = Client::open(&gateway, &query).await;
     assert_eq!(polyfill.data(4).await, numbers(3..=6));
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
 }
 
 #[tokio::test]
@@ -197,7 +198,7 @@ async fn ids_of_a_trusted_upstream_stay_as_they_are() {
     assert_eq!(ids, numbers(1..=3));
     let mut back = Client::open(&gateway, &get(&["Last-Event-ID: 1"])).await;
     assert_eq!(back.data(2).await, numbers(2..=3));
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
 }
 
 #[tokio::test]
@@ -229,5 +230,5 @@ async fn flags_reach_the_relay() {
     assert_eq!((&*told[0].kind, &*told[0].data), ("missed", "2"));
     let data: Vec<_> = told[1..].iter().map(|event| event.data.clone()).collect();
     assert_eq!(data, numbers(4..=6));
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
 }

@@ -4,21 +4,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client::{Client, admin_until, get, post, upstream_requests};
+use crate::admin::{admin_until, upstream_requests};
+use crate::client::{Client, get, post};
 use crate::gateway::{Gateway, PATIENCE};
+use crate::http2;
 use crate::wire::{WireUpstream, field};
 
 /// The response to a request by HTTP/2.
 async fn by_http2(gateway: &Gateway, fields: &[(&str, &str)]) -> Response<Incoming> {
-    let stream = TcpStream::connect(gateway.address).await.expect("connects");
-    let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (mut sender, connection) = shaken.expect("HTTP/2");
-    tokio::spawn(connection);
+    let mut sender = http2::connect(gateway.address).await;
     let mut request = Request::get("http://h/stream").header("accept", "text/event-stream");
     for (name, value) in fields {
         request = request.header(*name, *value);
@@ -69,7 +65,7 @@ async fn the_same_request_shares_however_it_is_written() {
         let data = frame.expect("a frame").into_data().expect("data");
         text.push_str(std::str::from_utf8(&data).expect("UTF-8"));
     }
-    assert_eq!(upstream_requests(&gateway).await, "1");
+    assert_eq!(upstream_requests(&gateway).await, 1);
 }
 
 #[tokio::test]

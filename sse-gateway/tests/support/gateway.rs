@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::address::address_behind;
+
 /// How long anything may take before a test gives up. Nothing waits that long when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -79,17 +81,9 @@ impl Gateway {
         flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{start} \"$0\" \"$@\"")])
-            .arg(env!("CARGO_BIN_EXE_sse-gateway"))
-            .args(["--upstream", upstream])
-            .args(["--listen", listen, "--admin-listen", admin])
+        let mut child = command(listen, start, upstream, admin)
             .args(flags)
-            .env("NO_COLOR", "1")
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .spawn()
             .expect("the gateway starts");
         let log = Arc::new(Mutex::new(String::new()));
@@ -195,19 +189,36 @@ impl Gateway {
     }
 }
 
+/// What a gateway says that ends at its start with the exit code 2.
+pub(crate) fn refusal(listen: &str, start: &str, upstream: &str) -> String {
+    let output = command(listen, start, upstream, "off")
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    told
+}
+
+/// The gateway after this beginning of a command for the shell.
+fn command(listen: &str, start: &str, upstream: &str, admin: &str) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{start} \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_sse-gateway"))
+        .args(["--upstream", upstream])
+        .args(["--listen", listen, "--admin-listen", admin])
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn address_behind(line: &str, words: &str) -> Option<SocketAddr> {
-    let (_, after) = line.split_once(words)?;
-    let end = after
-        .find(|c: char| !c.is_ascii_hexdigit() && !".:[]".contains(c))
-        .unwrap_or(after.len());
-    after[..end].parse().ok()
 }
 
 const PAUSE: Duration = Duration::from_millis(10);

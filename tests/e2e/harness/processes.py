@@ -196,6 +196,10 @@ class Gateway(Process):
         listed = httpx.get(f"{self.admin}/streams", timeout=20).raise_for_status().json()
         return listed["streams"] if isinstance(listed, dict) else listed
 
+    def relays(self):
+        """The relays, as `/streams` lists them."""
+        return httpx.get(f"{self.admin}/streams", timeout=20).raise_for_status().json()["relays"]
+
     def until_idle(self, limit=30):
         until(lambda: self.metric("sse_streams_active") == 0, "no stream to be active", limit)
         until(lambda: self.streams() == [], "no stream to be listed", limit)

@@ -1,36 +1,32 @@
-//! The clients: open streams, read every event, and count.
-//!
-//! It is told what to do by lines on its standard input, and answers each with one line: `open N PATH` opens that many
-//! streams more, `begin` and `stop` are the two ends of the time that is measured, `end` gives back what was counted.
-//! Events go on to be read between them.
+//! The clients as a process: opens streams, reads every event, and counts. What it is told is in [`load`](super::load).
 
 use std::{
-    fmt,
-    io::{self, BufRead, Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     os::fd::OwnedFd,
     sync::mpsc,
-    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{event::epoll, time::Timespec};
 
-use crate::{
+use super::{
     Error,
-    parts::{
-        event::now,
-        histogram::Histogram,
-        response::{Item, Response},
-    },
+    event::now,
+    histogram::Histogram,
+    load::Counts,
+    measure::IN_TIME,
+    process::obey,
+    response::{Item, Response},
 };
 
 /// Requests under way at once: fewer than any backlog.
 const OPENING: usize = 64;
 
-const BUFFER: usize = 256 * 1024;
+/// How long all may wait for the head of a response.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event that is read later than that is not in time, in nanoseconds.
-pub(crate) const IN_TIME: u64 = 1_000_000_000;
+const BUFFER: usize = 256 * 1024;
 
 struct Client {
     stream: TcpStream,
@@ -58,17 +54,15 @@ struct Tally {
     latency: Histogram,
     in_time: u64,
     missing: u64,
+    comments: u64,
     ended: u64,
 }
 
 pub(crate) fn run(address: &str) -> Result<(), Error> {
     let (send, orders) = mpsc::channel();
-    thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                return;
-            }
-        }
+    obey(move |line| {
+        // Fails only when this process ends.
+        let _ = send.send(line.to_owned());
     });
     let mut load = Load {
         address: address.parse()?,
@@ -82,6 +76,7 @@ pub(crate) fn run(address: &str) -> Result<(), Error> {
             latency: Histogram::new(),
             in_time: 0,
             missing: 0,
+            comments: 0,
             ended: 0,
         },
         buffer: vec![0; BUFFER],
@@ -110,7 +105,7 @@ impl Load {
                 self.tally.until = now();
                 println!("stopped");
             }
-            ["end"] => println!("{}", self.tally),
+            ["end"] => println!("{}", self.tally.counts()),
             _ => return Err(format!("what does {line:?} mean?").into()),
         }
         Ok(())
@@ -135,11 +130,18 @@ impl Load {
                 last: None,
             });
             self.waiting_for_head += 1;
-            while self.waiting_for_head >= OPENING {
-                self.turn()?;
-            }
+            self.wait_for_heads(OPENING - 1)?;
         }
-        while self.waiting_for_head > 0 {
+        self.wait_for_heads(0)
+    }
+
+    /// Returns when no more than so many streams have no head yet.
+    fn wait_for_heads(&mut self, most: usize) -> Result<(), Error> {
+        let start = Instant::now();
+        while self.waiting_for_head > most {
+            if start.elapsed() > HEAD_TIMEOUT {
+                return Err("no response head in time".into());
+            }
             self.turn()?;
         }
         Ok(())
@@ -161,6 +163,9 @@ impl Load {
             let client = &mut self.clients[event.data.u64() as usize];
             let had_head = client.head.is_none();
             if !client.read(&mut self.buffer, &mut self.tally)? {
+                if client.head.is_some() {
+                    return Err("closed before the end of the response head".into());
+                }
                 self.tally.ended += 1;
                 epoll::delete(&self.epoll, &client.stream)?;
             }
@@ -231,7 +236,10 @@ impl Tally {
         let measured = self.from..self.until;
         let is_read_now = measured.contains(&read);
         response.feed(bytes, |item| {
-            let Item::Event(stamp) = item else { return };
+            let Item::Event(stamp) = item else {
+                self.comments += 1;
+                return;
+            };
             self.read += u64::from(is_read_now);
             if measured.contains(&stamp.written) {
                 let late = read.saturating_sub(stamp.written);
@@ -244,57 +252,18 @@ impl Tally {
         })?;
         Ok(())
     }
-}
 
-/// The answer to `end`, read again by [`Counts::parse`].
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            read,
-            in_time,
-            missing,
-            ended,
-            latency,
-            ..
-        } = self;
-        let nanoseconds = self.until - self.from;
-        let (p50, p99) = (latency.quantile(0.5), latency.quantile(0.99));
-        write!(
-            f,
-            "{nanoseconds} {read} {in_time} {missing} {ended} {p50} {p99}"
-        )
-    }
-}
-
-/// What was counted, as the conductor sees it. Times are in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Counts {
-    pub(crate) nanoseconds: u64,
-    pub(crate) read: u64,
-    pub(crate) in_time: u64,
-    pub(crate) missing: u64,
-    pub(crate) ended: u64,
-    pub(crate) p50: u64,
-    pub(crate) p99: u64,
-}
-
-impl Counts {
-    pub(crate) fn parse(line: &str) -> Option<Self> {
-        let numbers: Vec<u64> = line
-            .split(' ')
-            .map_while(|number| number.parse().ok())
-            .collect();
-        let [nanoseconds, read, in_time, missing, ended, p50, p99] = numbers[..] else {
-            return None;
-        };
-        Some(Self {
-            nanoseconds,
-            read,
-            in_time,
-            missing,
-            ended,
-            p50,
-            p99,
-        })
+    fn counts(&self) -> Counts {
+        Counts {
+            nanoseconds: self.until - self.from,
+            read: self.read,
+            in_time: self.in_time,
+            missing: self.missing,
+            comments: self.comments,
+            ended: self.ended,
+            p50: self.latency.quantile(0.5),
+            p99: self.latency.quantile(0.99),
+            max: self.latency.max(),
+        }
     }
 }

@@ -1,36 +1,15 @@
-//! The event that all sources write, and its pace.
+//! The pace of all sources, and when it begins.
 
 use std::{
-    io::{self, BufRead, Write},
-    process::exit,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use crate::parts::event::{EVENT_BYTES, Stamp, now};
-
-const BEGIN: &[u8] = b"data: ";
-const END: &[u8] = b"\n\n";
-
-/// The data of an event of [`EVENT_BYTES`].
-pub(crate) fn data(Stamp { written, sequence }: Stamp) -> Vec<u8> {
-    let mut data = Vec::with_capacity(EVENT_BYTES);
-    // Writing to a `Vec` does not fail.
-    let _ = write!(data, "{written} {sequence} ");
-    data.resize(EVENT_BYTES - BEGIN.len() - END.len(), b'.');
-    data
-}
-
-/// An event as one chunk of HTTP/1.1.
-pub(crate) fn chunk(stamp: Stamp) -> Vec<u8> {
-    let mut chunk = Vec::with_capacity(EVENT_BYTES + 8);
-    let _ = write!(chunk, "{EVENT_BYTES:x}\r\n");
-    for part in [BEGIN, &data(stamp), END, b"\r\n"] {
-        chunk.extend_from_slice(part);
-    }
-    chunk
-}
+use crate::parts::{
+    event::{Stamp, now},
+    process::obey,
+};
 
 /// Whether the conductor has said `go`: clients come first.
 static GOING: AtomicBool = AtomicBool::new(false);
@@ -39,14 +18,11 @@ pub(crate) fn is_going() -> bool {
     GOING.load(Ordering::Relaxed)
 }
 
-/// Listens to the conductor, and ends with it.
-pub(crate) fn obey() {
-    thread::spawn(|| {
-        for _ in io::stdin().lock().lines().map_while(Result::ok) {
-            GOING.store(true, Ordering::Relaxed);
-            println!("going");
-        }
-        exit(0);
+/// Waits in the background for the conductor's `go`, and ends with it.
+pub(crate) fn await_go() {
+    obey(|_| {
+        GOING.store(true, Ordering::Relaxed);
+        println!("going");
     });
 }
 

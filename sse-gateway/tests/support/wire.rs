@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::gateway::{Gateway, PATIENCE};
+use super::gateway::PATIENCE;
 
 pub(crate) struct Wire {
     stream: TcpStream,
@@ -119,15 +119,4 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
         ))
         .await;
     client.rest().await
-}
-
-/// A metric without labels.
-pub(crate) async fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let metrics = get(gateway.admin.expect("an admin listener"), "/metrics").await;
-    metrics
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
-        .unwrap_or_else(|| panic!("no {name}"))
-        .parse()
-        .expect("a number")
 }
