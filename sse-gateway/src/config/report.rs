@@ -3,26 +3,19 @@
 use std::path::Path;
 
 use super::given::{Layers, Place};
-use super::known::{self, Known as _};
-use super::{Config, Route, Sources, needless};
+use super::setting::Setting;
+use super::{Config, Route, Sources, known, needless};
 
 /// The report on `path`, which `sources` hold and `config` was made from.
 pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
     let top = sources.top();
     let mut settings = vec![["SETTING", "VALUE", "FROM"].map(str::to_owned).to_vec()];
-    for setting in known::ALL {
-        settings.push(match Layers(&top).given(setting) {
-            Some(given) => vec![
-                setting.key().to_owned(),
-                one_line(&given.text),
-                given.place.to_string(),
-            ],
-            None => vec![
-                setting.key().to_owned(),
-                "none".to_owned(),
-                Place::Default.to_string(),
-            ],
-        });
+    for setting in known::ALL.iter() {
+        let (text, place) = match Layers(&top).given(setting) {
+            Some(given) => (one_line(&given.text), given.place),
+            None => ("none".to_owned(), Place::Default),
+        };
+        settings.push(vec![setting.path(), text, place.to_string()]);
     }
 
     let mut routes = vec![
@@ -34,7 +27,7 @@ pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
         let own: Vec<_> = entry
             .values
             .iter()
-            .filter(|(key, _)| *key != known::UPSTREAM.key())
+            .filter(|(key, _)| *key != Setting::upstream().name)
             .map(|(key, given)| format!("{key} {}", one_line(&given.text)))
             .collect();
         routes.push(row(route, own.join(", ")));
@@ -70,7 +63,12 @@ fn row(route: &Route, own: String) -> Vec<String> {
         true => route.matcher.to_string(),
         false => format!("{} {}", methods.join(","), route.matcher),
     };
-    vec![route.name.clone(), matches, route.upstream.clone(), own]
+    vec![
+        route.name.clone(),
+        matches,
+        route.settings.upstream.to_string(),
+        own,
+    ]
 }
 
 fn one_line(text: &str) -> String {

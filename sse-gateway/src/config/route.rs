@@ -1,13 +1,13 @@
 //! A route: which requests it takes, where they go, and what is done to their event streams.
 
 use std::fmt;
-use std::time::Duration;
 
 use http::Method;
 use tower_sse::wire::IdTag;
 
-use super::StreamSettings;
 use super::pattern::PathPattern;
+use super::relay::Kept;
+use super::{Relayed, RouteSettings};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Route {
@@ -16,9 +16,8 @@ pub(crate) struct Route {
     pub(crate) matcher: Matcher,
     /// All when none; never empty.
     pub(crate) methods: Option<Vec<Method>>,
-    pub(crate) upstream: String,
-    pub(crate) stream: StreamSettings,
-    pub(crate) head_timeout: Duration,
+    pub(crate) relayed: Relayed,
+    pub(crate) settings: RouteSettings,
 }
 
 /// Which paths a route takes.
@@ -35,7 +34,17 @@ impl Route {
     /// What marks the ids that are given on this route. Its upstream names it: that of a gateway behind this one is another,
     /// that of a successor is the same.
     pub(crate) fn id_tag(&self) -> IdTag {
-        IdTag::new(self.upstream.trim_end_matches('/'))
+        IdTag::new(self.settings.upstream.to_string())
+    }
+
+    /// How much of each of its streams is kept.
+    pub(crate) fn kept(&self) -> Kept {
+        let auto = self.relayed.kept();
+        Kept {
+            events: self.settings.history_events.unwrap_or(auto.events),
+            bytes: self.settings.history_bytes.unwrap_or(auto.bytes),
+            on_full: self.settings.on_full.unwrap_or(auto.on_full),
+        }
     }
 
     /// Whether this route takes the request. `path` is as it came on the wire: it is not decoded, and `..` is a segment

@@ -9,10 +9,10 @@ use http::Uri;
 ///
 /// `http://host[:port]`, `https://host[:port]`, `h2c://host[:port]` (HTTP/2 with prior knowledge) or
 /// `unix:/path/to.sock`. The request target is passed on as it is, so there is no path to put in front of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Upstream(Kind);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Http(Uri),
     Https(Uri),

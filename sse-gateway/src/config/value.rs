@@ -9,7 +9,6 @@ use http::StatusCode;
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer};
 use crate::config::host::{self, Authority, Host};
 use crate::config::trusted_proxies::TrustedProxies;
-use crate::config::upstream::Upstream;
 
 pub(super) type Parsed<T> = Result<T, String>;
 
@@ -25,10 +24,6 @@ pub(crate) fn time(text: &str) -> Parsed<Duration> {
         Ok(time) if time > LONGEST => Err(format!("{text:?} is too long; use at most 365days")),
         Ok(time) => Ok(time),
     }
-}
-
-pub(crate) fn time_or_off(text: &str) -> Parsed<Option<Duration>> {
-    or_off(text, time)
 }
 
 pub(crate) fn size(text: &str) -> Parsed<usize> {
@@ -63,16 +58,11 @@ pub(crate) fn jitter(text: &str) -> Parsed<f64> {
 }
 
 pub(crate) fn switch(text: &str) -> Parsed<bool> {
-    choice(
-        text,
-        &[
-            ("on", true),
-            ("off", false),
-            ("true", true),
-            ("false", false),
-        ],
-    )
-    .map_err(|_| format!("{text:?} is neither on nor off; use on or off"))
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err(format!("{text:?} is neither on nor off; use on or off")),
+    }
 }
 
 pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
@@ -85,19 +75,8 @@ pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
-pub(crate) fn address_or_off(text: &str) -> Parsed<Option<SocketAddr>> {
-    or_off(text, address)
-}
-
 /// In lower case, without a dot at the end.
-pub(crate) fn host_names_or_off(text: &str) -> Parsed<Vec<String>> {
-    match text {
-        "off" => Ok(Vec::new()),
-        _ => text.split(',').map(|name| host_name(name.trim())).collect(),
-    }
-}
-
-fn host_name(text: &str) -> Parsed<String> {
+pub(crate) fn host_name(text: &str) -> Parsed<String> {
     const RIGHT: &str = "use names such as gateway.internal, or off";
     match Authority::parse(text) {
         Some(Authority {
@@ -121,11 +100,7 @@ fn host_name(text: &str) -> Parsed<String> {
 }
 
 pub(crate) fn trusted_proxy(text: &str) -> Parsed<TrustedProxies> {
-    or_off(text, TrustedProxies::parse).map(Option::unwrap_or_default)
-}
-
-pub(crate) fn upstream(text: &str) -> Parsed<String> {
-    Upstream::parse(text).map(|_| text.to_owned())
+    or("off", TrustedProxies::parse)(text).map(Option::unwrap_or_default)
 }
 
 pub(crate) fn heartbeat_frame(text: &str) -> Parsed<HeartbeatFrame> {
@@ -141,55 +116,7 @@ pub(crate) fn heartbeat_frame(text: &str) -> Parsed<HeartbeatFrame> {
     }
 }
 
-pub(crate) fn event_type_or_off(text: &str) -> Parsed<Option<String>> {
-    or_off(text, event_type)
-}
-
-pub(crate) fn ids(text: &str) -> Parsed<Ids> {
-    choice(
-        text,
-        &[
-            ("fill", Ids::Fill),
-            ("replace", Ids::Replace),
-            ("keep", Ids::Keep),
-            ("off", Ids::Off),
-        ],
-    )
-}
-
-pub(crate) fn idle_counts(text: &str) -> Parsed<IdleCounts> {
-    choice(
-        text,
-        &[("bytes", IdleCounts::Bytes), ("events", IdleCounts::Events)],
-    )
-}
-
-pub(crate) fn log_format(text: &str) -> Parsed<LogFormat> {
-    choice(
-        text,
-        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-    )
-}
-
-pub(crate) fn no_answer(text: &str) -> Parsed<NoAnswer> {
-    choice(
-        text,
-        &[
-            ("close", NoAnswer::Close),
-            ("answer", NoAnswer::Answer),
-            ("hold", NoAnswer::Hold),
-        ],
-    )
-}
-
-pub(crate) fn statuses_or_off(text: &str) -> Parsed<Vec<StatusCode>> {
-    match text {
-        "off" => Ok(Vec::new()),
-        _ => text.split(',').map(|one| status(one.trim())).collect(),
-    }
-}
-
-fn status(text: &str) -> Parsed<StatusCode> {
+pub(crate) fn status(text: &str) -> Parsed<StatusCode> {
     let status = text.parse().ok();
     status
         .filter(|status: &StatusCode| status.is_client_error() || status.is_server_error())
@@ -198,7 +125,7 @@ fn status(text: &str) -> Parsed<StatusCode> {
         })
 }
 
-pub(super) fn event_type(text: &str) -> Parsed<String> {
+pub(crate) fn event_type(text: &str) -> Parsed<String> {
     match text {
         "" => Err("the event type is empty; use a name such as pause".to_owned()),
         _ if text.contains(['\r', '\n', '\0']) => Err(format!(
@@ -208,156 +135,196 @@ pub(super) fn event_type(text: &str) -> Parsed<String> {
     }
 }
 
-pub(super) fn or_off<T>(text: &str, parse: fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
-    match text {
-        "off" => Ok(None),
-        _ => parse(text)
-            .map(Some)
-            .map_err(|error| format!("{error}, or off")),
+// ===== kinds of values =====
+
+/// A value or this word, which stands for none.
+pub(crate) fn or<T>(
+    word: &str,
+    parse: impl Fn(&str) -> Parsed<T>,
+) -> impl Fn(&str) -> Parsed<Option<T>> {
+    move |text| match text {
+        _ if text == word => Ok(None),
+        _ => match parse(text) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(format!("{error}, or {word}")),
+        },
     }
 }
 
-pub(super) fn or_auto<T>(text: &str, parse: fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
-    match text {
-        "auto" => Ok(None),
-        _ => parse(text)
-            .map(Some)
-            .map_err(|error| format!("{error}, or auto")),
+/// Values with commas between them.
+pub(crate) fn list_or_off<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str) -> Parsed<Vec<T>> {
+    move |text| match text {
+        "off" => Ok(Vec::new()),
+        _ => text.split(',').map(|item| parse(item.trim())).collect(),
     }
 }
 
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
-    if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-        return Ok(*value);
+/// A number of things, of which there is one at least.
+pub(crate) fn number(things: &str, example: usize) -> impl Fn(&str) -> Parsed<usize> {
+    const MOST: usize = 10_000_000;
+    move |text| match text.parse() {
+        Ok(number) if (1..=MOST).contains(&number) => Ok(number),
+        _ => Err(format!(
+            "{text:?} is not a number of {things}; use one from 1 to {MOST}, such as {example}"
+        )),
     }
-    let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-    let (last, others) = names
-        .split_last()
-        .map_or(("", &[][..]), |(last, others)| (*last, others));
-    Err(format!(
+}
+
+/// Makes a function for values that are one of some words.
+macro_rules! choices {
+    ($($function:ident: $type:ty { $($word:literal: $value:expr),+ })+) => { $(
+        pub(crate) fn $function(text: &str) -> $crate::config::value::Parsed<$type> {
+            match text {
+                $($word => Ok($value),)+
+                _ => Err($crate::config::value::no_choice(text, &[$($word),+])),
+            }
+        }
+    )+ };
+}
+pub(super) use choices;
+
+pub(super) fn no_choice(text: &str, words: &[&str]) -> String {
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    format!(
         "{text:?} is not a choice; use {} or {last}",
         others.join(", ")
-    ))
+    )
+}
+
+choices! {
+    ids: Ids { "fill": Ids::Fill, "replace": Ids::Replace, "keep": Ids::Keep, "off": Ids::Off }
+    idle_counts: IdleCounts { "bytes": IdleCounts::Bytes, "events": IdleCounts::Events }
+    log_format: LogFormat { "text": LogFormat::Text, "json": LogFormat::Json }
+    no_answer: NoAnswer { "close": NoAnswer::Close, "answer": NoAnswer::Answer, "hold": NoAnswer::Hold }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::known;
 
     #[test]
-    fn a_time_is_more_than_nothing_and_less_than_for_ever() {
-        assert_eq!(time("15s"), Ok(Duration::from_secs(15)));
+    fn values_are_bounded_and_of_one_form() {
+        for (name, right, wrong) in [
+            (
+                "heartbeat",
+                &["off", "1h 30m", "365days"][..],
+                &[
+                    "",
+                    "15",
+                    "0s",
+                    "999us",
+                    "366days",
+                    "99999999999999999999y",
+                    "-1s",
+                    "soon",
+                ][..],
+            ),
+            (
+                "max_event_bytes",
+                &["1024", "1 MiB", "1GiB"],
+                &["", "1", "1023B", "1.1GiB", "16EiB", "-1KiB", "big"],
+            ),
+            (
+                "retry_statuses",
+                &["off", "502, 504"],
+                &["", "502,", "200", "304", "600", "5xx", "bad"],
+            ),
+            (
+                "retry_jitter",
+                &["0", "1"],
+                &["", "-0.1", "1.01", "NaN", "inf", "50%"],
+            ),
+            (
+                "listen",
+                &["localhost:80", "[::1]:8080"],
+                &[
+                    "",
+                    "8080",
+                    ":8080",
+                    "localhost",
+                    "127.0.0.1",
+                    "example.com:80",
+                    "127.0.0.1:65536",
+                ],
+            ),
+            (
+                "admin_hosts",
+                &["off", "Gateway.svc., gw"],
+                &[
+                    "",
+                    "gw,",
+                    "gw:9078",
+                    "10.0.0.1",
+                    "[::1]",
+                    "::1",
+                    "*.svc",
+                    "http://gw",
+                    "a b",
+                    "gw/x",
+                    "g\u{fc}",
+                ],
+            ),
+            (
+                "pause_event",
+                &["off", "pause"],
+                &["", "a\rb", "a\nb", "a\0b"],
+            ),
+            (
+                "heartbeat_frame",
+                &["event:ping"],
+                &["event:", "event:a\rb"],
+            ),
+            (
+                "share",
+                &["off", "on", "path,auth", "on, body"],
+                &["", "yes", "path,", "cookie"],
+            ),
+            (
+                "start",
+                &["last:3"],
+                &["", "last", "last:", "last:0", "last:-1", "first"],
+            ),
+            (
+                "on_leave",
+                &["linger:1m"],
+                &["", "linger", "linger:", "linger:0s", "stay"],
+            ),
+            (
+                "history_events",
+                &["auto", "10000000"],
+                &["", "0", "10000001", "1e3", "many"],
+            ),
+            ("ignore", &["off", "x-a, X-B"], &["", "x-a,", "a b"]),
+            (
+                "resume",
+                &["on", "cookie:a, cookie:b"],
+                &["", "cookie:", "a"],
+            ),
+        ] {
+            let setting = known::ALL.named(name).expect("there is such a setting");
+            for text in right {
+                assert_eq!((setting.check)(text), Ok(()), "{name} {text:?}");
+            }
+            for text in wrong {
+                assert!((setting.check)(text).is_err(), "{name} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_what_was_written() {
         assert_eq!(time("1h 30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(time("365days"), Ok(Duration::from_secs(365 * 24 * 60 * 60)));
-        for text in [
-            "",
-            "15",
-            "0",
-            "0s",
-            "999us",
-            "366days",
-            "99999999999999999999y",
-            "-1s",
-            "soon",
-            "off",
-        ] {
-            assert!(time(text).is_err(), "{text:?}");
-        }
-        assert_eq!(time_or_off("off"), Ok(None));
-    }
-
-    #[test]
-    fn a_size_is_bounded() {
-        assert_eq!(size("1024"), Ok(1024));
+        assert_eq!(or("off", time)("off"), Ok(None));
         assert_eq!(size("1 MiB"), Ok(1 << 20));
-        assert_eq!(size("1GiB"), Ok(1 << 30));
-        for text in ["", "1", "1023B", "1.1GiB", "16EiB", "-1KiB", "big"] {
-            assert!(size(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn statuses_are_those_of_errors() {
-        let both = vec![StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT];
-        assert_eq!(statuses_or_off("502, 504"), Ok(both));
-        assert_eq!(statuses_or_off("off"), Ok(Vec::new()));
-        for text in ["", "502,", "200", "304", "600", "5xx", "bad"] {
-            assert!(statuses_or_off(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_jitter_is_a_share() {
-        assert_eq!(jitter("0"), Ok(0.0));
         assert_eq!(jitter("-0").map(f64::is_sign_positive), Ok(true));
-        assert_eq!(jitter("1"), Ok(1.0));
-        for text in ["", "-0.1", "1.01", "NaN", "inf", "50%"] {
-            assert!(jitter(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_address_has_a_port() {
+        assert_eq!(address("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
+        let names = ["gateway.svc", "gw"].map(str::to_owned);
         assert_eq!(
-            address("localhost:80"),
-            Ok(SocketAddr::from(([127, 0, 0, 1], 80)))
+            list_or_off(host_name)("Gateway.svc., gw"),
+            Ok(names.to_vec())
         );
-        assert_eq!(
-            address("[::1]:8080").map(|address| address.is_ipv6()),
-            Ok(true)
-        );
-        for text in [
-            "",
-            "8080",
-            ":8080",
-            "localhost",
-            "127.0.0.1",
-            "example.com:80",
-            "127.0.0.1:65536",
-        ] {
-            assert!(address(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn host_names_have_no_port_and_are_no_addresses() {
-        assert_eq!(host_names_or_off("off"), Ok(Vec::new()));
-        assert_eq!(
-            host_names_or_off("Gateway.svc., gw"),
-            Ok(vec!["gateway.svc".to_owned(), "gw".to_owned()])
-        );
-        for text in [
-            "",
-            ",",
-            "gw,",
-            "gw:9078",
-            "10.0.0.1",
-            "[::1]",
-            "::1",
-            "*",
-            "*.svc",
-            "http://gw",
-            "a b",
-            "gw/x",
-            "g\u{fc}",
-        ] {
-            assert!(host_names_or_off(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_event_type_is_one_line() {
-        assert_eq!(
-            heartbeat_frame("event:ping"),
-            Ok(HeartbeatFrame::Event("ping".to_owned()))
-        );
-        assert_eq!(event_type_or_off("pause"), Ok(Some("pause".to_owned())));
-        for text in ["", "a\rb", "a\nb", "a\0b"] {
-            assert!(event_type_or_off(text).is_err(), "{text:?}");
-            assert!(
-                heartbeat_frame(&format!("event:{text}")).is_err(),
-                "{text:?}"
-            );
-        }
+        let frame = HeartbeatFrame::Event("ping".to_owned());
+        assert_eq!(heartbeat_frame("event:ping"), Ok(frame));
     }
 }

@@ -4,7 +4,7 @@ use http::HeaderName;
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
 use super::relay::GapEvent;
-use super::value::{Parsed, choice, event_type, or_auto, or_off, size, time};
+use super::value::{Parsed, choices, event_type, number, time};
 
 pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
     match text {
@@ -23,13 +23,6 @@ pub(crate) fn one_line(text: &str) -> Parsed<String> {
     }
 }
 
-pub(crate) fn after_end(text: &str) -> Parsed<AfterEnd> {
-    choice(
-        text,
-        &[("again", AfterEnd::Again), ("204", AfterEnd::NoContent)],
-    )
-}
-
 pub(crate) fn share(text: &str) -> Parsed<Option<Key>> {
     match text {
         "off" | "false" => return Ok(None),
@@ -44,18 +37,10 @@ pub(crate) fn share(text: &str) -> Parsed<Option<Key>> {
         .map_err(|error| format!("{error}; use off, on or a list of these"))
 }
 
-pub(crate) fn field_names_or_off(text: &str) -> Parsed<Vec<HeaderName>> {
-    let name = |text: &str| {
-        text.trim().parse().map_err(|_| {
-            format!(
-                "{text:?} is not the name of a field; use names such as x-request-start, or off"
-            )
-        })
-    };
-    match text {
-        "off" => Ok(Vec::new()),
-        _ => text.split(',').map(name).collect(),
-    }
+pub(crate) fn field_name(text: &str) -> Parsed<HeaderName> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is not the name of a field; use names such as x-request-start, or off")
+    })
 }
 
 pub(crate) fn resume(text: &str) -> Parsed<Option<Vec<String>>> {
@@ -76,53 +61,14 @@ pub(crate) fn resume(text: &str) -> Parsed<Option<Vec<String>>> {
         .map(Some)
 }
 
-pub(crate) fn secret_file_or_off(text: &str) -> Parsed<Option<Secret>> {
-    or_off(text, |path| {
-        let read = std::fs::read(path);
-        let bytes = read.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
-        Secret::new(bytes.trim_ascii_end()).map_err(|error| format!("{path:?}: {error}"))
-    })
+pub(crate) fn secret_file(path: &str) -> Parsed<Secret> {
+    let read = std::fs::read(path);
+    let bytes = read.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    Secret::new(bytes.trim_ascii_end()).map_err(|error| format!("{path:?}: {error}"))
 }
-
-pub(crate) fn relays(text: &str) -> Parsed<usize> {
-    match text.parse() {
-        Ok(relays) if (1..=MOST_RELAYS).contains(&relays) => Ok(relays),
-        _ => Err(format!(
-            "{text:?} is not a number of streams; use one from 1 to {MOST_RELAYS}, such as 2000"
-        )),
-    }
-}
-
-const MOST_RELAYS: usize = 10_000_000;
 
 pub(crate) fn events(text: &str) -> Parsed<usize> {
-    match text.parse() {
-        Ok(events) if (1..=MOST_EVENTS).contains(&events) => Ok(events),
-        _ => Err(format!(
-            "{text:?} is not a number of events; use one from 1 to {MOST_EVENTS}, such as 1000"
-        )),
-    }
-}
-
-const MOST_EVENTS: usize = 10_000_000;
-
-pub(crate) fn events_or_auto(text: &str) -> Parsed<Option<usize>> {
-    or_auto(text, events)
-}
-
-pub(crate) fn size_or_auto(text: &str) -> Parsed<Option<usize>> {
-    or_auto(text, size)
-}
-
-pub(crate) fn on_full(text: &str) -> Parsed<Option<OnFull>> {
-    choice(
-        text,
-        &[
-            ("auto", None),
-            ("wait", Some(OnFull::Wait)),
-            ("drop", Some(OnFull::Drop)),
-        ],
-    )
+    number("events", 1000)(text)
 }
 
 pub(crate) fn start(text: &str) -> Parsed<Start> {
@@ -138,17 +84,6 @@ pub(crate) fn start(text: &str) -> Parsed<Start> {
     }
 }
 
-pub(crate) fn slow_client(text: &str) -> Parsed<SlowClient> {
-    choice(
-        text,
-        &[
-            ("disconnect", SlowClient::Disconnect),
-            ("skip", SlowClient::Skip),
-            ("latest", SlowClient::Latest),
-        ],
-    )
-}
-
 pub(crate) fn on_leave(text: &str) -> Parsed<OnLeave> {
     match text {
         "cancel" => Ok(OnLeave::Cancel),
@@ -162,38 +97,10 @@ pub(crate) fn on_leave(text: &str) -> Parsed<OnLeave> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_key_is_a_switch_or_a_list() {
-        assert_eq!(share("off"), Ok(None));
-        assert_eq!(share("on"), Ok(Some(Key::default())));
-        assert_eq!(share("path,auth").map(|key| key.is_some()), Ok(true));
-        for text in ["", "yes", "path,", "cookie"] {
-            assert!(share(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_start_and_a_leave_have_their_numbers() {
-        assert_eq!(start("last:3"), Ok(Start::Last(3)));
-        for text in ["", "last", "last:", "last:0", "last:-1", "first"] {
-            assert!(start(text).is_err(), "{text:?}");
-        }
-        assert_eq!(
-            on_leave("linger:1m"),
-            Ok(OnLeave::Linger(Duration::from_secs(60)))
-        );
-        for text in ["", "linger", "linger:", "linger:0s", "stay"] {
-            assert!(on_leave(text).is_err(), "{text:?}");
-        }
-        assert_eq!(events("10000000"), Ok(MOST_EVENTS));
-        for text in ["", "0", "10000001", "1e3", "many"] {
-            assert!(events(text).is_err(), "{text:?}");
-        }
+choices! {
+    after_end: AfterEnd { "again": AfterEnd::Again, "204": AfterEnd::NoContent }
+    on_full: Option<OnFull> { "auto": None, "wait": Some(OnFull::Wait), "drop": Some(OnFull::Drop) }
+    slow_client: SlowClient {
+        "disconnect": SlowClient::Disconnect, "skip": SlowClient::Skip, "latest": SlowClient::Latest
     }
 }
