@@ -31,36 +31,24 @@ impl File {
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         // More than anybody writes, and little enough for memory when the path is that of a device or a log.
         const LARGEST: u64 = 1 << 20;
-        let name = path.display().to_string();
-        let unreadable = |error: std::io::Error| {
-            Error::at(
-                &name,
-                format_args!("cannot be read, {error}; name a readable TOML file"),
-            )
-        };
+        let name: Arc<str> = path.display().to_string().into();
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(&unreadable)?;
-        file.take(LARGEST + 1)
-            .read_to_end(&mut bytes)
-            .map_err(&unreadable)?;
+        let opened = std::fs::File::open(path);
+        let read = opened.and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            let why = format!("cannot be read, {error}; name a readable TOML file");
+            return Err(Error::at(name, why));
+        }
         if bytes.len() as u64 > LARGEST {
-            return Err(Error::at(
-                &name,
-                "is larger than 1 MiB; name a TOML file of settings",
-            ));
+            let why = "is larger than 1 MiB; name a TOML file of settings";
+            return Err(Error::at(name, why));
         }
-        let name: Arc<str> = name.into();
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&name, &text),
-            Err(error) => {
-                let good = error.utf8_error().valid_up_to();
-                let line = line_at(error.as_bytes(), good);
-                Err(Error::at(
-                    Place::Line(name, line),
-                    "not UTF-8; save the file as UTF-8",
-                ))
-            }
-        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = line_at(error.as_bytes(), error.utf8_error().valid_up_to());
+            let place = Place::Line(Arc::clone(&name), line);
+            Error::at(place, "not UTF-8; save the file as UTF-8")
+        })?;
+        Self::parse(&name, &text)
     }
 
     /// # Errors

@@ -8,11 +8,12 @@ use super::Error;
 use super::setting::Setting;
 
 /// Where a value stands; shown in errors and by `check`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Place {
     Flag(String),
     Variable(String),
     Line(Arc<str>, usize),
+    #[default]
     Default,
 }
 

@@ -10,9 +10,7 @@ use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
-use super::{
-    GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, needless, value_relay,
-};
+use super::{GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, value_relay};
 
 settings! {
     "Addresses" top {
@@ -22,7 +20,7 @@ settings! {
             "The address and port that clients connect to.";
         gateway admin_listen: Option<SocketAddr> = "127.0.0.1:9078", "ADDRESS|off", or("off", value::address),
             "The address and port of metrics, health and drain; not for the public.";
-        gateway admin_hosts: Vec<String> = "off", "NAMES|off", list_or_off(value::host_name), needs needless::of_admin,
+        gateway admin_hosts: Vec<String> = "off", "NAMES|off", list_or_off(value::host_name), needs Admin,
             "The host names, in a comma list, by which the admin listener may be asked beside its addresses.";
         gateway trusted_proxy: TrustedProxies = "off", "CIDR,…|off", value::trusted_proxy, bare Lists,
             "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.";
@@ -32,15 +30,15 @@ settings! {
         route heartbeat: Option<Duration> = "15s", "TIME|off", or("off", time),
             "Write a heartbeat when nothing was sent to the client for this long.";
         route heartbeat_frame: HeartbeatFrame = "line", "line|block|event:NAME", value::heartbeat_frame,
-            needs needless::of_heartbeat,
+            needs Heartbeat,
             "What a heartbeat is: a comment line, a comment and a blank line, or an event of that type.";
-        route opening_comment: bool = "off", "on|off", switch, bare Booleans, needs needless::of_heartbeat,
+        route opening_comment: bool = "off", "on|off", switch, bare Booleans, needs Heartbeat,
             "Write a comment as soon as a stream opens, so that hops between let its head go.";
-        route ids: Ids = "fill", "fill|replace|keep|off", value::ids, needs needless::ids,
+        route ids: Ids = "fill", "fill|replace|keep|off", value::ids, needs IdsOfItsOwn,
             "Give ids to events of GETs that have none, to all, or trust a shared upstream's (keep).";
         route retry: Option<Duration> = "3s", "TIME|off", or("off", time),
             "The reconnection time that clients are told in front of the first event with data.";
-        route retry_jitter: f64 = "0.5", "SHARE", value::jitter, bare Numbers, needs needless::of_retry,
+        route retry_jitter: f64 = "0.5", "SHARE", value::jitter, bare Numbers, needs Retry,
             "How much of the reconnection time is random, from 0 to 1, to spread reconnections.";
         route pause_event: Option<String> = "off", "NAME|off", or("off", value::event_type),
             "End streams with an event of this type; its data is when to reconnect, Unix time in ms.";
@@ -52,48 +50,42 @@ settings! {
         route share: Option<Key> = "off", "off|on|KEY", value_relay::share, bare Booleans,
             "Give GET requests with one key one upstream stream; on: host, path, query, fields.";
         route ignore: Vec<HeaderName> = "off", "NAMES|off", list_or_off(value_relay::field_name), bare Lists,
-            needs needless::of_shared,
+            needs Sharing,
             "Request fields that are neutral to a shared stream, beside those that always are.";
-        route share_private: bool = "off", "on|off", switch, bare Booleans, needs needless::of_shared,
+        route share_private: bool = "off", "on|off", switch, bare Booleans, needs Sharing,
             "Share also what the upstream says not to, by Vary and Cache-Control: private.";
         route resume: Option<Vec<String>> = "off", "on|off|cookie:NAME", value_relay::resume, bare Booleans,
             "Let a client go on with its own stream when it comes back with its last event id.";
-        gateway secret_file: Option<Secret> = "off", "FILE|off", or("off", value_relay::secret_file),
-            needs needless::of_all_relays,
+        gateway secret_file: Option<Secret> = "off", "FILE|off", or("off", value_relay::secret_file), needs AnyRelay,
             "A file with 32 random bytes or more: ids are known again after a restart.";
-        route max_relays: usize = "10000", "NUMBER", number("streams", 2000), bare Numbers, needs needless::of_relays,
+        route max_relays: usize = "10000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
             "How many streams of a route are shared or resumable at a time; others pass.";
-        route max_idle_relays: usize = "2000", "NUMBER", number("streams", 2000), bare Numbers,
-            needs needless::of_relays,
+        route max_idle_relays: usize = "2000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
             "How many of these may be without a client; then the oldest ends.";
-        route max_idle_relays_per_client: usize = "200", "NUMBER", number("streams", 2000), bare Numbers,
-            needs needless::of_relays,
+        route max_idle_relays_per_client: usize = "200", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
             "How many of these one client address (IPv6: one /64) may leave behind.";
         route history_events: Option<usize> = "auto", "NUMBER|auto", or("auto", value_relay::events), bare Numbers,
-            needs needless::of_relays,
+            needs Relay,
             "How many events of a stream are kept; auto: 1000 if shared, any number if resumable.";
-        route history_bytes: Option<usize> = "auto", "SIZE|auto", or("auto", size), bare Numbers,
-            needs needless::of_relays,
+        route history_bytes: Option<usize> = "auto", "SIZE|auto", or("auto", size), bare Numbers, needs Relay,
             "How many bytes of a stream are kept, with overhead; auto: 1MiB if shared, 4MiB if resumable.";
-        route history_age: Duration = "5m", "TIME", time, needs needless::of_relays,
+        route history_age: Duration = "5m", "TIME", time, needs Relay,
             "How long an event is kept.";
-        gateway history_budget: usize = "256MiB", "SIZE", value::budget, bare Numbers, needs needless::of_all_relays,
+        gateway history_budget: usize = "256MiB", "SIZE", value::budget, bare Numbers, needs AnyRelay,
             "How many bytes all streams keep together; the largest gives way first.";
-        route start: Start = "live", "live|all|last:N", value_relay::start, needs needless::of_shared,
+        route start: Start = "live", "live|all|last:N", value_relay::start, needs Sharing,
             "What a client without a last event id gets: what comes, all that is kept, or N events.";
-        route gap_event: GapEvent = "auto", "auto|NAME|off", value_relay::gap_event, needs needless::of_relays,
+        route gap_event: GapEvent = "auto", "auto|NAME|off", value_relay::gap_event, needs Relay,
             "Tell of missed events by one of this type; auto: stream-gap, or for a POST by a cut.";
         route gap_data: String = "{missed}", "TEXT", value_relay::one_line,
             "The data of that event; {missed} in it is the number of missed events, or null.";
-        route slow_client: SlowClient = "disconnect", "disconnect|skip|latest", value_relay::slow_client,
-            needs needless::of_relays,
+        route slow_client: SlowClient = "disconnect", "disconnect|skip|latest", value_relay::slow_client, needs Relay,
             "What a client gets that fell behind what is kept: its end, the oldest, or the newest.";
         route client_stall_timeout: Duration = "30s", "TIME", time,
             "How long the upstream is held for a client that has stopped reading.";
         route on_full: Option<OnFull> = "auto", "auto|wait|drop", value_relay::on_full,
             "With a full history and no client: hold the upstream, or drop; auto: wait if resumable.";
-        route on_leave: OnLeave = "linger:10s", "cancel|linger:TIME|finish", value_relay::on_leave,
-            needs needless::of_relays,
+        route on_leave: OnLeave = "linger:10s", "cancel|linger:TIME|finish", value_relay::on_leave, needs Relay,
             "What an upstream stream without clients does: end at once, later, or by itself.";
     }
 
@@ -102,25 +94,25 @@ settings! {
             "What a GET for an event stream gets then: none, so that it is retried; 502; a stream.";
         route retry_statuses: Vec<StatusCode> = "off", "STATUS,…|off", list_or_off(value::status), bare Lists,
             "Statuses of the upstream that count as no answer, such as 502,503,504.";
-        route hold: bool = "off", "on|off", switch, bare Booleans, needs needless::of_relays,
+        route hold: bool = "off", "on|off", switch, bare Booleans, needs Relay,
             "Open event streams at once and hide the upstream's failures from the first on.";
-        route open_after: Option<Duration> = "off", "TIME|off", or("off", time), needs needless::of_relays,
+        route open_after: Option<Duration> = "off", "TIME|off", or("off", time), needs Relay,
             "Do the same when the head of the upstream's response has not come after this long.";
-        route give_up: Duration = "5m", "TIME", time, needs needless::of_relays,
+        route give_up: Duration = "5m", "TIME", time, needs Relay,
             "How long a lost upstream is tried again, and one held whose client is away.";
     }
 
     "Sharing and resuming" top {
         route after_end: AfterEnd = "again", "again|204", value_relay::after_end, bare Numbers,
             "What a client gets that comes back for a GET it had whole: the upstream's answer or 204.";
-        route keep_finished: Duration = "60s", "TIME", time, needs needless::of_relays,
+        route keep_finished: Duration = "60s", "TIME", time, needs Relay,
             "How long a stream that has finished can be replayed.";
     }
 
     "Timeouts" top {
         route idle_timeout: Option<Duration> = "15m", "TIME|off", or("off", time),
             "End a stream whose upstream has been silent for this long.";
-        route idle_counts: IdleCounts = "bytes", "bytes|events", value::idle_counts, needs needless::of_idle_timeout,
+        route idle_counts: IdleCounts = "bytes", "bytes|events", value::idle_counts, needs IdleTimeout,
             "What ends that silence: any bytes, also comments, or only events with data.";
         route lifetime: Option<Duration> = "off", "TIME|off", or("off", time),
             "End a stream that has been open for this long, give or take a tenth.";
@@ -151,21 +143,11 @@ mod tests {
     fn defaults_are_values_and_names_are_unique_and_begin_with_their_table() {
         for (at, setting) in ALL.all.iter().enumerate() {
             let name = setting.name;
-            assert_eq!(
-                setting.default.map_or(Ok(()), setting.check),
-                Ok(()),
-                "{name}"
-            );
-            assert!(
-                ALL.all[..at].iter().all(|other| other.name != name),
-                "{name}"
-            );
-            let joined = setting.path().replace('.', "_");
-            assert_eq!(
-                (joined.as_str(), name.to_ascii_lowercase().as_str()),
-                (name, name)
-            );
-            assert!(setting.table.is_none() || setting.key() != name, "{name}");
+            let default = setting.default.map_or(Ok(()), setting.check);
+            assert_eq!(default, Ok(()), "{name}");
+            let mut before = ALL.all[..at].iter();
+            assert!(before.all(|other| other.name != name), "{name}");
+            assert_eq!(setting.path().replace('.', "_"), name.to_ascii_lowercase());
         }
     }
 }

@@ -5,6 +5,8 @@
 //! it. Each place gives `Values` (text by setting, and where it stands, for errors), which are laid over each other in
 //! `resolve`. Nothing here knows clap, and nothing outside knows where a value came from.
 
+#[cfg(test)]
+mod cases;
 mod error;
 mod file;
 mod free_ports;

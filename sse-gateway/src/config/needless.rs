@@ -1,7 +1,7 @@
 //! Finds what was set and has no effect where it stands, and routes that nothing reaches.
 
 use super::given::{Place, Values};
-use super::setting::{Scope, Setting};
+use super::setting::{Needs, Scope, Setting};
 use super::{Config, Ids, Relayed, Route, Sources, known};
 
 /// A line for each.
@@ -65,51 +65,24 @@ fn told(place: &Place, setting: &Setting, why: &str) -> String {
 }
 
 fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'static str> {
-    setting.needless.and_then(|why| why(config, route))
-}
-
-// ===== reasons =====
-
-/// Why a setting has no effect on a route, if it has none.
-pub(crate) type Needless = fn(&Config, &Route) -> Option<&'static str>;
-
-pub(super) fn of_relays(_: &Config, route: &Route) -> Option<&'static str> {
-    (route.relayed == Relayed::No)
-        .then_some("it is for shared and resumable streams, and neither share nor resume is on")
-}
-
-pub(super) fn of_all_relays(_: &Config, route: &Route) -> Option<&'static str> {
-    (route.relayed == Relayed::No)
-        .then_some("it is for shared and resumable streams, and no route has them")
-}
-
-pub(super) fn of_shared(_: &Config, route: &Route) -> Option<&'static str> {
+    let settings = &route.settings;
+    let is_relayed = route.relayed != Relayed::No;
     let is_shared = matches!(route.relayed, Relayed::Shared(_));
-    (!is_shared).then_some("it is for shared streams, and share is off")
+    let keeps_ids = !is_relayed || matches!(settings.ids, Ids::Fill | Ids::Keep);
+    let admin = config.gateway.admin_listen;
+    let (has_effect, why) = match setting.needs? {
+        Needs::Relay => (is_relayed, NO_RELAY),
+        Needs::AnyRelay => (is_relayed, NO_RELAYS),
+        Needs::Sharing => (is_shared, "it is for shared streams, and share is off"),
+        Needs::IdsOfItsOwn => (keeps_ids, OWN_IDS),
+        Needs::Heartbeat => (settings.heartbeat.is_some(), "heartbeat is off"),
+        Needs::Retry => (settings.retry.is_some(), "retry is off"),
+        Needs::IdleTimeout => (settings.idle_timeout.is_some(), "idle_timeout is off"),
+        Needs::Admin => (admin.is_some(), "admin_listen is off"),
+    };
+    (!has_effect).then_some(why)
 }
 
-pub(super) fn ids(_: &Config, route: &Route) -> Option<&'static str> {
-    let gives_way = matches!(route.settings.ids, Ids::Replace | Ids::Off);
-    (gives_way && route.relayed != Relayed::No)
-        .then_some("shared and resumable streams always have ids of the gateway")
-}
-
-pub(super) fn of_heartbeat(_: &Config, route: &Route) -> Option<&'static str> {
-    let is_off = route.settings.heartbeat.is_none();
-    is_off.then_some("heartbeat is off")
-}
-
-pub(super) fn of_retry(_: &Config, route: &Route) -> Option<&'static str> {
-    let is_off = route.settings.retry.is_none();
-    is_off.then_some("retry is off")
-}
-
-pub(super) fn of_idle_timeout(_: &Config, route: &Route) -> Option<&'static str> {
-    let is_off = route.settings.idle_timeout.is_none();
-    is_off.then_some("idle_timeout is off")
-}
-
-pub(super) fn of_admin(config: &Config, _: &Route) -> Option<&'static str> {
-    let is_off = config.gateway.admin_listen.is_none();
-    is_off.then_some("admin_listen is off")
-}
+const NO_RELAY: &str = "it is for shared and resumable streams, and neither share nor resume is on";
+const NO_RELAYS: &str = "it is for shared and resumable streams, and no route has them";
+const OWN_IDS: &str = "shared and resumable streams always have ids of the gateway";

@@ -70,21 +70,13 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
     let settings = GatewaySettings::resolve(top)?;
     if settings.drain_window > settings.drain_deadline {
         let both = [Setting::drain_window(), Setting::drain_deadline()];
-        return Err(contradiction(
-            top,
-            both,
-            "is longer than",
-            "use a shorter window",
-        ));
+        let right = "use a shorter window";
+        return Err(contradiction(top, both, "is longer than", right));
     }
     if settings.listen.port() != 0 && settings.admin_listen == Some(settings.listen) {
         let both = [Setting::admin_listen(), Setting::listen()];
-        return Err(contradiction(
-            top,
-            both,
-            "is the same as",
-            "use another port, or off",
-        ));
+        let right = "use another port, or off";
+        return Err(contradiction(top, both, "is the same as", right));
     }
     Ok(settings)
 }
@@ -104,12 +96,8 @@ fn route(
     // A stream of one client is found by ids of ours alone.
     if settings.ids == Ids::Keep && !matches!(relayed, Relayed::Shared(_)) {
         let both = [Setting::ids(), Setting::share()];
-        return Err(contradiction(
-            layers,
-            both,
-            "needs",
-            "share the stream, or use fill",
-        ));
+        let right = "share the stream, or use fill";
+        return Err(contradiction(layers, both, "needs", right));
     }
     Ok(Route {
         name: name.to_owned(),
@@ -124,16 +112,11 @@ fn route(
 fn contradiction(layers: Layers<'_>, both: [Setting; 2], is: &str, right: &str) -> Error {
     let [(place, one), (other_place, other)] = both.map(|setting| {
         let given = layers.given(&setting);
-        let (text, place) = given.map_or_else(
-            || (String::new(), Place::Default),
-            |given| (given.text, given.place),
-        );
+        let (text, place) = given.map_or_else(Default::default, |given| (given.text, given.place));
         (place, format!("{} ({text})", setting.path()))
     });
-    let place = match place {
-        Place::Default => other_place,
-        _ => place,
-    };
+    let is_given = place != Place::Default;
+    let place = if is_given { place } else { other_place };
     Error::at(place, format_args!("{one} {is} {other}; {right}"))
 }
 
@@ -207,37 +190,28 @@ mod tests {
         assert_eq!(config.routes, [chat, users]);
     }
 
-    fn first<'a>(config: &'a Config, method: &Method, path: &str) -> Option<&'a str> {
-        let mut routes = config.routes.iter().chain(&config.fallback);
-        let found = routes.find(|route| route.matches(method, path));
-        found.map(|route| route.name.as_str())
-    }
-
     #[test]
     fn the_first_route_that_matches_wins() {
-        let config = resolve(
-            "upstream = 'http://app:5000'
+        let routes = "
             [[route]]
             name = 'posts'
             path = '/events'
             methods = ['POST']
+            upstream = 'http://posts:5000'
             [[route]]
             name = 'events'
             path = '/events'
-            [[route]]
-            name = 'never'
-            pattern = '/events/**'",
-        );
-        let name = |method, path| first(&config, &method, path);
-        assert_eq!(name(Method::POST, "/events/x"), Some("posts"));
-        assert_eq!(name(Method::HEAD, "/events/x"), Some("events"));
-        assert_eq!(name(Method::GET, "/eventsource"), Some("default"));
-    }
-
-    #[test]
-    fn without_an_upstream_at_the_top_the_rest_has_no_route() {
-        let config = resolve("[[route]]\npath = '/events'\nupstream = 'http://app:5000'");
-        assert_eq!(first(&config, &Method::GET, "/events"), Some("/events"));
-        assert_eq!(first(&config, &Method::GET, "/"), None);
+            upstream = 'http://events:5000'";
+        for (top, else_taken_by) in [("", None), ("upstream = 'http://app'", Some("default"))] {
+            let config = resolve(&format!("{top}{routes}"));
+            let first = |method, path| {
+                let mut routes = config.routes.iter().chain(&config.fallback);
+                let found = routes.find(|route| route.matches(&method, path));
+                found.map(|route| route.name.as_str())
+            };
+            assert_eq!(first(Method::POST, "/events/x"), Some("posts"));
+            assert_eq!(first(Method::HEAD, "/events/x"), Some("events"));
+            assert_eq!(first(Method::GET, "/eventsource"), else_taken_by);
+        }
     }
 }

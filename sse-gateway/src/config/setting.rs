@@ -1,7 +1,5 @@
 //! What a setting is, and a table of them.
 
-use super::needless::Needless;
-
 /// One thing that can be set, described once for flags, variables, files and the help.
 ///
 /// The table `known` adds a function for each: `Setting::heartbeat()`.
@@ -22,8 +20,8 @@ pub(crate) struct Setting {
     pub(crate) bare: Bare,
     /// Whether a text is a value of this setting.
     pub(crate) check: fn(&str) -> Result<(), String>,
-    /// Says why it has no effect on a route, if it has none.
-    pub(crate) needless: Option<Needless>,
+    /// Without which it has no effect.
+    pub(crate) needs: Option<Needs>,
 }
 
 /// Where in a file a setting may stand.
@@ -43,6 +41,22 @@ pub(crate) enum Bare {
     Booleans,
     /// Lists of strings. The flag may be repeated, and its value is a comma list.
     Lists,
+}
+
+/// What a setting may need to have an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Streams that are shared or resumable.
+    Relay,
+    /// Such streams on some route.
+    AnyRelay,
+    Sharing,
+    /// Ids that are not those of a relay.
+    IdsOfItsOwn,
+    Heartbeat,
+    Retry,
+    IdleTimeout,
+    Admin,
 }
 
 impl Setting {
@@ -85,9 +99,8 @@ impl Settings {
         self.iter().find(|setting| setting.name == name)
     }
 
-    /// That with this key in a table of the file, or outside of tables.
-    pub(crate) fn find(&self, table: Option<&str>, key: &str) -> Option<&'static Setting> {
-        let is_it = |setting: &&Setting| setting.table == table && setting.key() == key;
-        self.iter().find(is_it)
+    /// Those in a table of the file, or outside of tables.
+    pub(crate) fn within(&self, table: Option<&str>) -> impl Iterator<Item = &'static Setting> {
+        self.iter().filter(move |setting| setting.table == table)
     }
 }

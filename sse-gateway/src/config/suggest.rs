@@ -25,19 +25,16 @@ mod tests {
 
     #[test]
     fn a_misspelt_name_finds_the_one_that_was_meant() {
-        let names = [
-            "heartbeat",
-            "heartbeat_frame",
-            "ids",
-            "retry",
-            "retry_jitter",
-        ];
-        let near = |word| nearest(word, names);
-        assert_eq!(near("heartbeet"), Some("heartbeat"));
-        assert_eq!(near("heart-beat-frame"), Some("heartbeat_frame"));
-        assert_eq!(near("Retry-Jitter"), Some("retry_jitter"));
-        assert_eq!(near("id"), Some("ids"));
-        assert_eq!(near("colour"), None);
-        assert_eq!(near(""), None);
+        let names = ["heartbeat", "heartbeat_frame", "ids", "retry_jitter"];
+        for (word, expected) in [
+            ("heartbeet", Some("heartbeat")),
+            ("heart-beat-frame", Some("heartbeat_frame")),
+            ("Retry-Jitter", Some("retry_jitter")),
+            ("id", Some("ids")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, names), expected);
+        }
     }
 }

@@ -4,7 +4,7 @@
 ///
 /// ```text
 /// "Encryption" [tls] {
-///     gateway tls_cert: Option<Cert> = "off", "FILE|off", or("off", value::cert), bare Lists, needs needless::cert,
+///     gateway tls_cert: Option<Cert> = "off", "FILE|off", or("off", value::cert), bare Lists, needs Admin,
 ///         "A sentence for the help.";
 /// }
 /// ```
@@ -16,7 +16,7 @@
 macro_rules! settings {
     ($($heading:literal $table:tt { $(
         $scope:ident $name:ident: $type:ty = $default:tt, $form:literal, $parse:expr
-            $(, bare $bare:ident)? $(, needs $needs:path)?, $about:literal;
+            $(, bare $bare:ident)? $(, needs $needs:ident)?, $about:literal;
     )* })*) => {
         pub(crate) static ALL: $crate::config::setting::Settings = $crate::config::setting::Settings {
             all: &[$($($crate::config::setting::Setting::$name(),)*)*],
@@ -36,7 +36,7 @@ macro_rules! settings {
                         scope: settings!(@scope $scope),
                         bare: settings!(@bare $($bare)?),
                         check: |text| ($parse)(text).map(drop),
-                        needless: settings!(@needs $($needs)?),
+                        needs: settings!(@needs $($needs)?),
                     }
                 }
             )*)*
@@ -89,7 +89,7 @@ macro_rules! settings {
     (@bare) => { $crate::config::setting::Bare::Nothing };
     (@bare $bare:ident) => { $crate::config::setting::Bare::$bare };
     (@needs) => { None };
-    (@needs $needs:path) => { Some($needs) };
+    (@needs $needs:ident) => { Some($crate::config::setting::Needs::$needs) };
 }
 
 pub(super) use settings;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use http::Uri;
+use http::uri::Authority;
 
 /// Where requests go.
 ///
@@ -14,9 +15,8 @@ pub(crate) struct Upstream(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
-    Http(Uri),
-    Https(Uri),
-    H2c(Uri),
+    /// With the scheme as it is written; that of the URI is what HTTP calls it.
+    Network(&'static str, Uri),
     Unix(PathBuf),
 }
 
@@ -61,10 +61,10 @@ impl Upstream {
             false => format!("{text:?} has no known scheme; {RIGHT}"),
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(no_scheme)?;
-        let (kind, wire): (fn(Uri) -> Kind, _) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => (Kind::Http, "http"),
-            "https" => (Kind::Https, "https"),
-            "h2c" => (Kind::H2c, "http"),
+        let (scheme, wire) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ("http", "http"),
+            "https" => ("https", "https"),
+            "h2c" => ("h2c", "http"),
             _ => return Err(no_scheme()),
         };
         if rest.contains('@') {
@@ -86,53 +86,49 @@ impl Upstream {
         let port = authority.strip_prefix(host).unwrap_or_default();
         let port_is_right = port.is_empty() || uri.port_u16().is_some_and(|port| port != 0);
         match !host.is_empty() && port_is_right {
-            true => Ok(Self(kind(uri))),
+            true => Ok(Self(Kind::Network(scheme, uri))),
             false => Err(wrong()),
         }
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self.0 {
-            Kind::H2c(_) => Protocol::Http2,
+            Kind::Network("h2c", _) => Protocol::Http2,
             _ => Protocol::Http1,
         }
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint<'_> {
         match &self.0 {
-            Kind::Http(uri) | Kind::H2c(uri) => Endpoint::Tcp(uri),
-            Kind::Https(uri) => Endpoint::Tls(uri),
+            Kind::Network("https", uri) => Endpoint::Tls(uri),
+            Kind::Network(_, uri) => Endpoint::Tcp(uri),
             Kind::Unix(path) => Endpoint::Unix(path),
         }
     }
 
     /// Where connections go, unless it is a Unix socket. The host of an IPv6 address has its brackets.
     pub(crate) fn host_and_port(&self) -> Option<(&str, u16)> {
-        let (uri, default) = match &self.0 {
-            Kind::Http(uri) | Kind::H2c(uri) => (uri, 80),
-            Kind::Https(uri) => (uri, 443),
-            Kind::Unix(_) => return None,
+        let Kind::Network(scheme, uri) = &self.0 else {
+            return None;
         };
+        let default = if *scheme == "https" { 443 } else { 80 };
         Some((uri.host()?, uri.port_u16().unwrap_or(default)))
     }
 
     /// Host and port as they were written; `localhost` for a Unix socket.
-    pub(crate) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> &str {
         match &self.0 {
-            Kind::Http(uri) | Kind::Https(uri) | Kind::H2c(uri) => uri
-                .authority()
-                .map_or_else(String::new, ToString::to_string),
-            Kind::Unix(_) => "localhost".to_owned(),
+            Kind::Network(_, uri) => uri.authority().map_or("", Authority::as_str),
+            Kind::Unix(_) => "localhost",
         }
     }
 }
 
+/// In one way of writing: the scheme in lower case, and no slash at the end.
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Http(_) => write!(f, "http://{}", self.authority()),
-            Kind::Https(_) => write!(f, "https://{}", self.authority()),
-            Kind::H2c(_) => write!(f, "h2c://{}", self.authority()),
+            Kind::Network(scheme, _) => write!(f, "{scheme}://{}", self.authority()),
             Kind::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -141,50 +137,55 @@ impl fmt::Display for Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::cases::rows;
+
+    /// As it is given, and as it is shown.
+    const RIGHT: &str = "
+        http://127.0.0.1:5000 -> http://127.0.0.1:5000
+        http://127.0.0.1:5000/ -> http://127.0.0.1:5000
+        HTTP://app -> http://app
+        https://example.org -> https://example.org
+        h2c://[::1]:50051 -> h2c://[::1]:50051
+        http://[::1] -> http://[::1]
+        unix:/run/app.sock -> unix:/run/app.sock
+        unix:///run/app.sock -> unix:/run/app.sock";
 
     #[test]
     fn origins_and_sockets_are_upstreams() {
-        let shown = |text: &str| Upstream::parse(text).map(|upstream| upstream.to_string());
-        for (text, expected) in [
-            ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-            ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
-            ("HTTP://app", "http://app"),
-            ("https://example.org", "https://example.org"),
-            ("h2c://[::1]:50051", "h2c://[::1]:50051"),
-            ("http://[::1]", "http://[::1]"),
-            ("unix:/run/app.sock", "unix:/run/app.sock"),
-            ("unix:///run/app.sock", "unix:/run/app.sock"),
-        ] {
-            assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
+        for [text, expected] in rows(RIGHT, " -> ") {
+            let upstream = Upstream::parse(text).expect(text);
+            assert_eq!(upstream.to_string(), expected);
         }
     }
 
+    /// What is refused, and a part of why.
+    const WRONG: &str = "
+        127.0.0.1:5000 -> no known scheme
+        ftp://host -> no known scheme
+        http://host/app -> use \"http://host\"
+        http://host?x=y -> use \"http://host\"
+        http://host/#f -> use \"http://host\"
+        http://user:secret@host -> a user or password
+        postgres://user:secret@host -> no known scheme
+        user:secret@host -> no known scheme
+        http:// -> no valid host
+        http://:80 -> no valid host
+        http://host:99999 -> no valid host
+        http://host:port -> no valid host
+        http://host:0 -> no valid host
+        http://host: -> no valid host
+        http://a b -> no valid host
+        unix:relative.sock -> no absolute path
+        unix: -> no absolute path
+        unix:/run/app.sock\0 -> no absolute path";
+
     #[test]
     fn anything_else_is_refused_with_the_reason() {
-        for (text, reason) in [
-            ("", "no known scheme"),
-            ("127.0.0.1:5000", "no known scheme"),
-            ("ftp://host", "no known scheme"),
-            ("http://host/app", "use \"http://host\""),
-            ("http://host?x=y", "use \"http://host\""),
-            ("http://host/#f", "use \"http://host\""),
-            ("http://user:secret@host", "a user or password"),
-            ("postgres://user:secret@host", "no known scheme"),
-            ("user:secret@host", "no known scheme"),
-            ("http://", "no valid host"),
-            ("http://:80", "no valid host"),
-            ("http://host:99999", "no valid host"),
-            ("http://host:port", "no valid host"),
-            ("http://host:0", "no valid host"),
-            ("http://host:", "no valid host"),
-            ("http://a b", "no valid host"),
-            ("unix:relative.sock", "no absolute path"),
-            ("unix:", "no absolute path"),
-            ("unix:/run/app.sock\0", "no absolute path"),
-        ] {
+        for [text, reason] in rows(WRONG, " -> ") {
             let error = Upstream::parse(text).expect_err(text);
             assert!(error.contains(reason), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
+        assert!(Upstream::parse("").is_err());
     }
 }

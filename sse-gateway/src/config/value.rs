@@ -12,18 +12,23 @@ use crate::config::trusted_proxies::TrustedProxies;
 
 pub(super) type Parsed<T> = Result<T, String>;
 
+/// `value`, or that the text is none.
+pub(super) fn or_wrong<T>(value: Option<T>, text: &str, why: &str) -> Parsed<T> {
+    value.ok_or_else(|| format!("{text:?} {why}"))
+}
+
 /// Bounded on both sides: a `retry` field has milliseconds, and the clock cannot add every `Duration`.
 pub(crate) fn time(text: &str) -> Parsed<Duration> {
     const SHORTEST: Duration = Duration::from_millis(1);
     const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    match humantime::parse_duration(text) {
-        Err(_) => Err(format!(
-            "{text:?} is not a time; use a number and its unit, such as 500ms, 15s or 2h"
-        )),
-        Ok(time) if time < SHORTEST => Err(format!("{text:?} is too short; use at least 1ms")),
-        Ok(time) if time > LONGEST => Err(format!("{text:?} is too long; use at most 365days")),
-        Ok(time) => Ok(time),
-    }
+    let time = humantime::parse_duration(text).ok();
+    let why = match time {
+        Some(time) if time < SHORTEST => "is too short; use at least 1ms",
+        Some(time) if time > LONGEST => "is too long; use at most 365days",
+        _ => "is not a time; use a number and its unit, such as 500ms, 15s or 2h",
+    };
+    let is_bounded = |time: &Duration| (SHORTEST..=LONGEST).contains(time);
+    or_wrong(time.filter(is_bounded), text, why)
 }
 
 pub(crate) fn size(text: &str) -> Parsed<usize> {
@@ -38,65 +43,50 @@ pub(crate) fn budget(text: &str) -> Parsed<usize> {
 }
 
 fn size_in(text: &str, least: u64, most: u64, right: &str) -> Parsed<usize> {
-    let Ok(ByteSize(bytes)) = text.parse() else {
-        return Err(format!("{text:?} is not a size; {right}"));
-    };
-    match usize::try_from(bytes) {
-        Ok(size) if (least..=most).contains(&bytes) => Ok(size),
-        _ if bytes < least => Err(format!("{text:?} is too small; {right}")),
-        _ => Err(format!("{text:?} is too large; {right}")),
+    let wrong = |what| Err(format!("{text:?} is {what}; {right}"));
+    match text.parse() {
+        Err(_) => wrong("not a size"),
+        Ok(ByteSize(bytes)) if bytes < least => wrong("too small"),
+        Ok(ByteSize(bytes)) if bytes > most => wrong("too large"),
+        Ok(ByteSize(bytes)) => usize::try_from(bytes).or_else(|_| wrong("too large")),
     }
 }
 
 pub(crate) fn jitter(text: &str) -> Parsed<f64> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share.abs()),
-        _ => Err(format!(
-            "{text:?} is not a share; use a number from 0 to 1, such as 0.5"
-        )),
-    }
+    let share = text.parse().ok();
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    let why = "is not a share; use a number from 0 to 1, such as 0.5";
+    or_wrong(share.map(f64::abs), text, why)
 }
 
 pub(crate) fn switch(text: &str) -> Parsed<bool> {
     match text {
         "on" | "true" => Ok(true),
         "off" | "false" => Ok(false),
-        _ => Err(format!("{text:?} is neither on nor off; use on or off")),
+        _ => or_wrong(None, text, "is neither on nor off; use on or off"),
     }
 }
 
 pub(crate) fn address(text: &str) -> Parsed<SocketAddr> {
-    let numeric = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    numeric.parse().map_err(|_| {
-        format!("{text:?} is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
-    })
+    let port = text.strip_prefix("localhost:");
+    let numeric = port.map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    let why =
+        "is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080";
+    or_wrong(numeric.parse().ok(), text, why)
 }
 
 /// In lower case, without a dot at the end.
 pub(crate) fn host_name(text: &str) -> Parsed<String> {
-    const RIGHT: &str = "use names such as gateway.internal, or off";
-    match Authority::parse(text) {
-        Some(Authority {
-            host: Host::Address(_),
-            ..
-        }) => Err(format!(
-            "{text:?} is an address, and these are taken anyway; {RIGHT}"
-        )),
-        Some(Authority {
-            host: Host::Name(name),
-            port: Some(_),
-        }) if host::is_name(&name) => Err(format!(
-            "{text:?} has a port, and any port is taken; use {name}"
-        )),
-        Some(Authority {
-            host: Host::Name(name),
-            port: None,
-        }) if host::is_name(&name) => Ok(name),
-        _ => Err(format!("{text:?} is not a host name; {RIGHT}")),
-    }
+    let right = "use names such as gateway.internal, or off";
+    let why = match Authority::parse(text).map(|authority| (authority.host, authority.port)) {
+        Some((Host::Address(_), _)) => "is an address, and these are taken anyway",
+        Some((Host::Name(name), port)) if host::is_name(&name) => {
+            let why = format!("has a port, and any port is taken; use {name}");
+            return or_wrong(port.is_none().then_some(name), text, &why);
+        }
+        _ => "is not a host name",
+    };
+    Err(format!("{text:?} {why}; {right}"))
 }
 
 pub(crate) fn trusted_proxy(text: &str) -> Parsed<TrustedProxies> {
@@ -104,35 +94,36 @@ pub(crate) fn trusted_proxy(text: &str) -> Parsed<TrustedProxies> {
 }
 
 pub(crate) fn heartbeat_frame(text: &str) -> Parsed<HeartbeatFrame> {
-    match text {
-        "line" => Ok(HeartbeatFrame::Line),
-        "block" => Ok(HeartbeatFrame::Block),
-        _ => match text.strip_prefix("event:") {
-            Some(name) => event_type(name).map(HeartbeatFrame::Event),
-            None => Err(format!(
-                "{text:?} is not a frame; use line, block or event:NAME, such as event:heartbeat"
-            )),
-        },
+    let why = "is not a frame; use line, block or event:NAME, such as event:heartbeat";
+    match (text, text.strip_prefix("event:")) {
+        ("line", _) => Ok(HeartbeatFrame::Line),
+        ("block", _) => Ok(HeartbeatFrame::Block),
+        (_, Some(name)) => event_type(name).map(HeartbeatFrame::Event),
+        _ => or_wrong(None, text, why),
     }
 }
 
 pub(crate) fn status(text: &str) -> Parsed<StatusCode> {
-    let status = text.parse().ok();
-    status
-        .filter(|status: &StatusCode| status.is_client_error() || status.is_server_error())
-        .ok_or_else(|| {
-            format!("{text:?} is not the status of an error; use some from 400 to 599, such as 502,503,504, or off")
-        })
+    let status: Option<StatusCode> = text.parse().ok();
+    let of_error = status.filter(|status| status.is_client_error() || status.is_server_error());
+    let why =
+        "is not the status of an error; use some from 400 to 599, such as 502,503,504, or off";
+    or_wrong(of_error, text, why)
 }
 
 pub(crate) fn event_type(text: &str) -> Parsed<String> {
     match text {
         "" => Err("the event type is empty; use a name such as pause".to_owned()),
-        _ if text.contains(['\r', '\n', '\0']) => Err(format!(
-            "{text:?} is not an event type; use one line without CR, LF and NULL"
-        )),
-        _ => Ok(text.to_owned()),
+        _ => line(
+            text,
+            "is not an event type; use one line without CR, LF and NULL",
+        ),
     }
+}
+
+pub(super) fn line(text: &str, why: &str) -> Parsed<String> {
+    let is_line = !text.contains(['\r', '\n', '\0']);
+    or_wrong(is_line.then(|| text.to_owned()), text, why)
 }
 
 // ===== kinds of values =====
@@ -142,12 +133,9 @@ pub(crate) fn or<T>(
     word: &str,
     parse: impl Fn(&str) -> Parsed<T>,
 ) -> impl Fn(&str) -> Parsed<Option<T>> {
-    move |text| match text {
-        _ if text == word => Ok(None),
-        _ => match parse(text) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(format!("{error}, or {word}")),
-        },
+    move |text| {
+        let value = (text != word).then(|| parse(text)).transpose();
+        value.map_err(|error| format!("{error}, or {word}"))
     }
 }
 
@@ -162,11 +150,12 @@ pub(crate) fn list_or_off<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str)
 /// A number of things, of which there is one at least.
 pub(crate) fn number(things: &str, example: usize) -> impl Fn(&str) -> Parsed<usize> {
     const MOST: usize = 10_000_000;
-    move |text| match text.parse() {
-        Ok(number) if (1..=MOST).contains(&number) => Ok(number),
-        _ => Err(format!(
-            "{text:?} is not a number of {things}; use one from 1 to {MOST}, such as {example}"
-        )),
+    move |text| {
+        let number = text.parse().ok();
+        let bounded = number.filter(|number| (1..=MOST).contains(number));
+        let why =
+            format!("is not a number of {things}; use one from 1 to {MOST}, such as {example}");
+        or_wrong(bounded, text, &why)
     }
 }
 
@@ -185,10 +174,8 @@ pub(super) use choices;
 
 pub(super) fn no_choice(text: &str, words: &[&str]) -> String {
     let (last, others) = words.split_last().unwrap_or((&"", &[]));
-    format!(
-        "{text:?} is not a choice; use {} or {last}",
-        others.join(", ")
-    )
+    let others = others.join(", ");
+    format!("{text:?} is not a choice; use {others} or {last}")
 }
 
 choices! {
@@ -201,112 +188,33 @@ choices! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::known;
+    use crate::config::{cases::rows, known};
+
+    /// The name of a setting, what it takes, and what it refuses beside the empty text.
+    const VALUES: &str = "
+        heartbeat | off ~ 1h 30m ~ 365days | 15 ~ 0s ~ 999us ~ 366days ~ 99999999999999999999y ~ -1s ~ soon
+        max_event_bytes | 1024 ~ 1 MiB ~ 1GiB | 1 ~ 1023B ~ 1.1GiB ~ 16EiB ~ -1KiB ~ big
+        retry_statuses | off ~ 502, 504 | 502, ~ 200 ~ 304 ~ 600 ~ 5xx ~ bad
+        retry_jitter | 0 ~ -0 ~ 1 | -0.1 ~ 1.01 ~ NaN ~ inf ~ 50%
+        listen | localhost:80 ~ [::1]:8080 | 8080 ~ :8080 ~ localhost ~ 127.0.0.1 ~ a.example:80 ~ 127.0.0.1:65536
+        admin_hosts | off ~ Gw.svc., gw | , ~ gw, ~ gw:9078 ~ 10.0.0.1 ~ [::1] ~ ::1 ~ * ~ *.svc ~ http://gw ~ a b ~ gw/x ~ gü
+        pause_event | off ~ pause | a\rb ~ a\0b
+        heartbeat_frame | event:ping | event: ~ event:a\rb ~ event:a\0b
+        share | off ~ on ~ path,auth ~ on, body | yes ~ path, ~ cookie
+        start | last:3 | last ~ last: ~ last:0 ~ last:-1 ~ first
+        on_leave | linger:1m | linger ~ linger: ~ linger:0s ~ stay
+        history_events | auto ~ 10000000 | 0 ~ 10000001 ~ 1e3 ~ many
+        ignore | off ~ x-a, X-B | x-a, ~ a b
+        resume | on ~ cookie:a, cookie:b | cookie: ~ a";
 
     #[test]
     fn values_are_bounded_and_of_one_form() {
-        for (name, right, wrong) in [
-            (
-                "heartbeat",
-                &["off", "1h 30m", "365days"][..],
-                &[
-                    "",
-                    "15",
-                    "0s",
-                    "999us",
-                    "366days",
-                    "99999999999999999999y",
-                    "-1s",
-                    "soon",
-                ][..],
-            ),
-            (
-                "max_event_bytes",
-                &["1024", "1 MiB", "1GiB"],
-                &["", "1", "1023B", "1.1GiB", "16EiB", "-1KiB", "big"],
-            ),
-            (
-                "retry_statuses",
-                &["off", "502, 504"],
-                &["", "502,", "200", "304", "600", "5xx", "bad"],
-            ),
-            (
-                "retry_jitter",
-                &["0", "1"],
-                &["", "-0.1", "1.01", "NaN", "inf", "50%"],
-            ),
-            (
-                "listen",
-                &["localhost:80", "[::1]:8080"],
-                &[
-                    "",
-                    "8080",
-                    ":8080",
-                    "localhost",
-                    "127.0.0.1",
-                    "example.com:80",
-                    "127.0.0.1:65536",
-                ],
-            ),
-            (
-                "admin_hosts",
-                &["off", "Gateway.svc., gw"],
-                &[
-                    "",
-                    "gw,",
-                    "gw:9078",
-                    "10.0.0.1",
-                    "[::1]",
-                    "::1",
-                    "*.svc",
-                    "http://gw",
-                    "a b",
-                    "gw/x",
-                    "g\u{fc}",
-                ],
-            ),
-            (
-                "pause_event",
-                &["off", "pause"],
-                &["", "a\rb", "a\nb", "a\0b"],
-            ),
-            (
-                "heartbeat_frame",
-                &["event:ping"],
-                &["event:", "event:a\rb"],
-            ),
-            (
-                "share",
-                &["off", "on", "path,auth", "on, body"],
-                &["", "yes", "path,", "cookie"],
-            ),
-            (
-                "start",
-                &["last:3"],
-                &["", "last", "last:", "last:0", "last:-1", "first"],
-            ),
-            (
-                "on_leave",
-                &["linger:1m"],
-                &["", "linger", "linger:", "linger:0s", "stay"],
-            ),
-            (
-                "history_events",
-                &["auto", "10000000"],
-                &["", "0", "10000001", "1e3", "many"],
-            ),
-            ("ignore", &["off", "x-a, X-B"], &["", "x-a,", "a b"]),
-            (
-                "resume",
-                &["on", "cookie:a, cookie:b"],
-                &["", "cookie:", "a"],
-            ),
-        ] {
-            let setting = known::ALL.named(name).expect("there is such a setting");
-            for text in right {
+        for [name, right, wrong] in rows(VALUES, " | ") {
+            let setting = known::ALL.named(name).expect("a setting");
+            for text in right.split(" ~ ") {
                 assert_eq!((setting.check)(text), Ok(()), "{name} {text:?}");
             }
-            for text in wrong {
+            for text in wrong.split(" ~ ").chain([""]) {
                 assert!((setting.check)(text).is_err(), "{name} {text:?}");
             }
         }
@@ -319,11 +227,12 @@ mod tests {
         assert_eq!(size("1 MiB"), Ok(1 << 20));
         assert_eq!(jitter("-0").map(f64::is_sign_positive), Ok(true));
         assert_eq!(address("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
-        let names = ["gateway.svc", "gw"].map(str::to_owned);
+        let names = list_or_off(host_name)("Gateway.svc., gw");
         assert_eq!(
-            list_or_off(host_name)("Gateway.svc., gw"),
-            Ok(names.to_vec())
+            names.map(|names| names.join(" ")).as_deref(),
+            Ok("gateway.svc gw")
         );
+        assert!(event_type("a\nb").is_err());
         let frame = HeartbeatFrame::Event("ping".to_owned());
         assert_eq!(heartbeat_frame("event:ping"), Ok(frame));
     }

@@ -4,7 +4,9 @@ use http::HeaderName;
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
 use super::relay::GapEvent;
-use super::value::{Parsed, choices, event_type, number, time};
+use super::value::{
+    Parsed, choices, event_type, line, list_or_off, number, or_wrong, switch, time,
+};
 
 pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
     match text {
@@ -15,50 +17,39 @@ pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
 }
 
 pub(crate) fn one_line(text: &str) -> Parsed<String> {
-    match text.contains(['\r', '\n', '\0']) {
-        true => Err(format!(
-            "{text:?} has more than one line; use one line without NULL"
-        )),
-        false => Ok(text.to_owned()),
-    }
+    line(text, "has more than one line; use one line without NULL")
 }
 
 pub(crate) fn share(text: &str) -> Parsed<Option<Key>> {
-    match text {
-        "off" | "false" => return Ok(None),
-        "on" | "true" => return Ok(Some(Key::default())),
-        _ => {}
-    }
-    // As in "on, body".
-    let parts = text.split(',').map(str::trim);
-    let parts = parts.map(|part| if part == "on" { "default" } else { part });
-    let key = parts.collect::<Vec<_>>().join(",").parse();
-    key.map(Some)
-        .map_err(|error| format!("{error}; use off, on or a list of these"))
+    let key = |text: &str| {
+        // As in "on, body".
+        let parts = text.split(',').map(str::trim);
+        let parts = parts.map(|part| if part == "on" { "default" } else { part });
+        let key = parts.collect::<Vec<_>>().join(",").parse();
+        key.map_err(|error| format!("{error}; use off, on or a list of these"))
+    };
+    switch_or(text, key)
 }
 
 pub(crate) fn field_name(text: &str) -> Parsed<HeaderName> {
-    text.parse().map_err(|_| {
-        format!("{text:?} is not the name of a field; use names such as x-request-start, or off")
-    })
+    let why = "is not the name of a field; use names such as x-request-start, or off";
+    or_wrong(text.parse().ok(), text, why)
 }
 
 pub(crate) fn resume(text: &str) -> Parsed<Option<Vec<String>>> {
-    match text {
-        "off" | "false" => return Ok(None),
-        "on" | "true" => return Ok(Some(Vec::new())),
-        _ => {}
-    }
-    let name = |part: &str| match part.trim().strip_prefix("cookie:") {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(format!(
-            "{part:?} is none of these; use on, off, or the cookies to which a stream is bound, as in cookie:session"
-        )),
+    let cookie = |text: &str| {
+        let name = text.strip_prefix("cookie:").filter(|name| !name.is_empty());
+        let why = "is none of these; use on, off, or the cookies to which a stream is bound, as in cookie:session";
+        or_wrong(name.map(str::to_owned), text, why)
     };
-    text.split(',')
-        .map(name)
-        .collect::<Result<_, _>>()
-        .map(Some)
+    switch_or(text, list_or_off(cookie))
+}
+
+fn switch_or<T: Default>(text: &str, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
+    match switch(text) {
+        Ok(on) => Ok(on.then(T::default)),
+        Err(_) => parse(text).map(Some),
+    }
 }
 
 pub(crate) fn secret_file(path: &str) -> Parsed<Secret> {
@@ -72,28 +63,22 @@ pub(crate) fn events(text: &str) -> Parsed<usize> {
 }
 
 pub(crate) fn start(text: &str) -> Parsed<Start> {
-    match text {
-        "live" => Ok(Start::Live),
-        "all" => Ok(Start::All),
-        _ => match text.strip_prefix("last:") {
-            Some(number) => events(number).map(|number| Start::Last(number as u64)),
-            None => Err(format!(
-                "{text:?} is not a start; use live, all or last:N, such as last:20"
-            )),
-        },
+    let why = "is not a start; use live, all or last:N, such as last:20";
+    match (text, text.strip_prefix("last:")) {
+        ("live", _) => Ok(Start::Live),
+        ("all", _) => Ok(Start::All),
+        (_, Some(number)) => events(number).map(|number| Start::Last(number as u64)),
+        _ => or_wrong(None, text, why),
     }
 }
 
 pub(crate) fn on_leave(text: &str) -> Parsed<OnLeave> {
-    match text {
-        "cancel" => Ok(OnLeave::Cancel),
-        "finish" => Ok(OnLeave::Finish),
-        _ => match text.strip_prefix("linger:") {
-            Some(text) => time(text).map(OnLeave::Linger),
-            None => Err(format!(
-                "{text:?} is not a choice; use cancel, finish or linger:TIME, such as linger:10s"
-            )),
-        },
+    let why = "is not a choice; use cancel, finish or linger:TIME, such as linger:10s";
+    match (text, text.strip_prefix("linger:")) {
+        ("cancel", _) => Ok(OnLeave::Cancel),
+        ("finish", _) => Ok(OnLeave::Finish),
+        (_, Some(after)) => time(after).map(OnLeave::Linger),
+        _ => or_wrong(None, text, why),
     }
 }
 

@@ -63,7 +63,7 @@ impl UpstreamClient {
     ///
     /// When the upstream is `https` and the platform has no usable root certificates.
     pub(crate) fn new(upstream: Upstream, timeouts: Timeouts) -> Result<Self, String> {
-        let host = HeaderValue::from_str(&upstream.authority())
+        let host = HeaderValue::from_str(upstream.authority())
             .map_err(|_| format!("{upstream}: not a host name"))?;
         let connector = Connector::new(&upstream, timeouts.connect)?;
         let transport = match upstream.protocol() {
