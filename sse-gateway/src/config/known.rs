@@ -94,11 +94,11 @@ settings! {
             "What a GET for an event stream gets then: none, so that it is retried; 502; a stream.";
         route retry_statuses: Vec<StatusCode> = "off", "STATUS,…|off", list_or_off(value::status), bare Lists,
             "Statuses of the upstream that count as no answer, such as 502,503,504.";
-        route hold: bool = "off", "on|off", switch, bare Booleans, needs Relay,
+        route hold: bool = "off", "on|off", switch, bare Booleans,
             "Open event streams at once and hide the upstream's failures from the first on.";
-        route open_after: Option<Duration> = "off", "TIME|off", or("off", time), needs Relay,
+        route open_after: Option<Duration> = "off", "TIME|off", or("off", time),
             "Do the same when the head of the upstream's response has not come after this long.";
-        route give_up: Duration = "5m", "TIME", time, needs Relay,
+        route give_up: Duration = "5m", "TIME", time,
             "How long a lost upstream is tried again, and one held whose client is away.";
     }
 
