@@ -63,21 +63,19 @@ impl File {
         name: &Arc<str>,
         text: &str,
     ) -> Result<Self, Error> {
-        let source = Source { name, text };
-        let table = DeTable::parse(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            Error::at(
-                source.place(at),
-                format_args!("not TOML, {}", error.message()),
-            )
-        })?;
+        let scope = Scope::Gateway;
         let top = Level {
             settings,
-            source,
-            scope: Scope::Gateway,
+            name,
+            text,
+            scope,
         };
+        let table = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            Error::at(top.place(at), format_args!("not TOML, {}", error.message()))
+        })?;
         let mut file = Self::default();
-        for entry in source.entries(table.get_ref()) {
+        for entry in top.entries(table.get_ref()) {
             match entry.key {
                 "route" => file.routes = routes(&top, &entry)?,
                 _ => top.take(&entry, &mut file.values)?,
@@ -94,40 +92,15 @@ fn routes(top: &Level<'_>, entry: &Entry<'_>) -> Result<Vec<RouteEntry>, Error> 
     let list = entry.value.as_array().ok_or_else(wrong)?;
     let read = |item: &Spanned<DeValue<'_>>| {
         let table = item.get_ref().as_table().ok_or_else(wrong)?;
-        let place = top.source.place(item.span().start);
+        let place = top.place(item.span().start);
         RouteEntry::read(&Level { scope, ..*top }, place, table)
     };
     list.iter().map(read).collect()
 }
 
-// ===== positions =====
+// ===== entries =====
 
-/// The text that is read, for the lines of errors.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    name: &'a Arc<str>,
-    text: &'a str,
-}
-
-impl Source<'_> {
-    fn place(&self, at: usize) -> Place {
-        Place::Line(Arc::clone(self.name), line_at(self.text.as_bytes(), at))
-    }
-
-    /// The entries of a table from top to bottom, so that the first mistake in the file is the one that is told.
-    pub(super) fn entries<'t>(&self, table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
-        let mut found: Vec<_> = table.iter().collect();
-        found.sort_by_key(|(key, _)| key.span().start);
-        let entry = |(key, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| Entry {
-            key: AsRef::<str>::as_ref(key.get_ref()),
-            value: value.get_ref(),
-            place: self.place(key.span().start),
-        };
-        found.into_iter().map(entry).collect()
-    }
-}
-
-fn line_at(text: &[u8], at: usize) -> usize {
+pub(super) fn line_at(text: &[u8], at: usize) -> usize {
     let before = &text[..at.min(text.len())];
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
@@ -136,7 +109,7 @@ fn line_at(text: &[u8], at: usize) -> usize {
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
     pub(super) value: &'a DeValue<'a>,
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl Entry<'_> {
@@ -179,9 +152,5 @@ impl Entry<'_> {
             None => format!("the keys of {owner} are {}", keys.join(", ")),
         };
         self.error(format_args!("unknown key {:?}; {right}", self.key))
-    }
-
-    pub(super) fn place(&self) -> Place {
-        self.place.clone()
     }
 }

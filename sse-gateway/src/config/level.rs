@@ -1,20 +1,43 @@
 //! The settings at the top of a file or in a route: their keys, and the tables with more of them.
 
-use super::file::{Entry, Source};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::file::{Entry, line_at};
 use super::setting::{Scope, Setting, Settings};
 use super::suggest::nearest;
-use super::{Error, Values, route_entry};
+use super::{Error, Place, Values, route_entry};
 
 /// Where in the file we are, and what may stand there.
 #[derive(Clone, Copy)]
 pub(super) struct Level<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) source: Source<'a>,
+    /// Of the file, with its text: for the lines of errors.
+    pub(super) name: &'a Arc<str>,
+    pub(super) text: &'a str,
     /// `Gateway` at the top.
     pub(super) scope: Scope,
 }
 
 impl Level<'_> {
+    pub(super) fn place(&self, at: usize) -> Place {
+        Place::Line(Arc::clone(self.name), line_at(self.text.as_bytes(), at))
+    }
+
+    /// The entries of a table from top to bottom, so that the first mistake in the file is the one that is told.
+    pub(super) fn entries<'t>(&self, table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
+        let mut found: Vec<_> = table.iter().collect();
+        found.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| Entry {
+            key: AsRef::<str>::as_ref(key.get_ref()),
+            value: value.get_ref(),
+            place: self.place(key.span().start),
+        };
+        found.into_iter().map(entry).collect()
+    }
+
     /// Takes up a setting, or a table of them.
     ///
     /// # Errors
@@ -32,7 +55,7 @@ impl Level<'_> {
         let Some(table) = entry.value.as_table() else {
             return Err(entry.wrong_type(name, format_args!("a table, below a line {line}")));
         };
-        for entry in self.source.entries(table) {
+        for entry in self.entries(table) {
             match self.find(Some(name), entry.key) {
                 Some(setting) => self.insert(setting, &entry, values)?,
                 None => return Err(self.unknown_in(name, &entry)),
@@ -63,7 +86,7 @@ impl Level<'_> {
             let right = format!("{}, such as {example:?}", setting.form);
             return Err(entry.wrong_type(&path, right));
         };
-        values.insert(setting, text, entry.place())
+        values.insert(setting, text, entry.place.clone())
     }
 
     fn allows(&self, setting: &Setting) -> bool {

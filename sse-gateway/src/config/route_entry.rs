@@ -32,7 +32,7 @@ impl RouteEntry {
         let mut methods = None;
         let mut path = None;
         let mut pattern = None;
-        for entry in level.source.entries(table) {
+        for entry in level.entries(table) {
             match entry.key {
                 "name" => name = Some(read_name(&entry)?),
                 "path" => path = Some(entry.parsed(Matcher::prefix(text(&entry)?))?),

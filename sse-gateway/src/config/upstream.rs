@@ -1,38 +1,36 @@
 //! What `--upstream` may be: an origin without a path, or a Unix socket.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use http::Uri;
 use http::uri::Authority;
+
+use super::value::or_wrong;
 
 /// Where requests go.
 ///
 /// `http://host[:port]`, `https://host[:port]`, `h2c://host[:port]` (HTTP/2 with prior knowledge) or
 /// `unix:/path/to.sock`. The request target is passed on as it is, so there is no path to put in front of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Upstream(Kind);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    /// With the scheme as it is written; that of the URI is what HTTP calls it.
-    Network(&'static str, Uri),
-    Unix(PathBuf),
+pub(crate) struct Upstream {
+    pub(crate) protocol: Protocol,
+    pub(crate) endpoint: Endpoint,
 }
 
 /// What is spoken on the connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
 /// How a connection is made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Endpoint<'a> {
-    Tcp(&'a Uri),
-    Tls(&'a Uri),
-    Unix(&'a Path),
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    Tcp(Uri),
+    Tls(Uri),
+    Unix(PathBuf),
 }
 
 const RIGHT: &str =
@@ -49,24 +47,25 @@ impl Upstream {
         if let Some(path) = text.strip_prefix("unix:") {
             // `unix:///path` is how some programs write it.
             let path = path.strip_prefix("//").unwrap_or(path);
-            return match path.starts_with('/') && !path.contains('\0') {
-                true => Ok(Self(Kind::Unix(PathBuf::from(path)))),
-                false => Err(format!(
-                    "{text:?} has no absolute path; use one such as unix:/run/app.sock"
-                )),
-            };
+            let is_path = path.starts_with('/') && !path.contains('\0');
+            let why = "has no absolute path; use one such as unix:/run/app.sock";
+            return or_wrong(is_path.then(|| path.into()), text, why).map(|path| Self {
+                protocol: Protocol::Http1,
+                endpoint: Endpoint::Unix(path),
+            });
         }
         let no_scheme = || match text.contains('@') {
             true => format!("the URL has no known scheme; {RIGHT}"),
             false => format!("{text:?} has no known scheme; {RIGHT}"),
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(no_scheme)?;
-        let (scheme, wire) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => ("http", "http"),
-            "https" => ("https", "https"),
-            "h2c" => ("h2c", "http"),
-            _ => return Err(no_scheme()),
-        };
+        let (protocol, endpoint, wire): (_, fn(Uri) -> _, _) =
+            match scheme.to_ascii_lowercase().as_str() {
+                "http" => (Protocol::Http1, Endpoint::Tcp, "http"),
+                "https" => (Protocol::Http1, Endpoint::Tls, "https"),
+                "h2c" => (Protocol::Http2, Endpoint::Tcp, "http"),
+                _ => return Err(no_scheme()),
+            };
         if rest.contains('@') {
             return Err(format!("the URL holds a user or password; {RIGHT}"));
         }
@@ -79,47 +78,35 @@ impl Upstream {
             ));
         }
         let wrong = || format!("{text:?} has no valid host and port; {RIGHT}");
-        let uri: Uri = format!("{wire}://{authority}/")
-            .parse()
-            .map_err(|_| wrong())?;
+        let uri = format!("{wire}://{authority}/").parse::<Uri>();
+        let uri = uri.map_err(|_| wrong())?;
         let host = uri.host().unwrap_or_default();
         let port = authority.strip_prefix(host).unwrap_or_default();
         let port_is_right = port.is_empty() || uri.port_u16().is_some_and(|port| port != 0);
-        match !host.is_empty() && port_is_right {
-            true => Ok(Self(Kind::Network(scheme, uri))),
-            false => Err(wrong()),
+        if host.is_empty() || !port_is_right {
+            return Err(wrong());
         }
-    }
-
-    pub(crate) fn protocol(&self) -> Protocol {
-        match self.0 {
-            Kind::Network("h2c", _) => Protocol::Http2,
-            _ => Protocol::Http1,
-        }
-    }
-
-    pub(crate) fn endpoint(&self) -> Endpoint<'_> {
-        match &self.0 {
-            Kind::Network("https", uri) => Endpoint::Tls(uri),
-            Kind::Network(_, uri) => Endpoint::Tcp(uri),
-            Kind::Unix(path) => Endpoint::Unix(path),
-        }
+        let endpoint = endpoint(uri);
+        Ok(Self { protocol, endpoint })
     }
 
     /// Where connections go, unless it is a Unix socket. The host of an IPv6 address has its brackets.
     pub(crate) fn host_and_port(&self) -> Option<(&str, u16)> {
-        let Kind::Network(scheme, uri) = &self.0 else {
-            return None;
+        let (uri, default) = match &self.endpoint {
+            Endpoint::Tcp(uri) => (uri, 80),
+            Endpoint::Tls(uri) => (uri, 443),
+            Endpoint::Unix(_) => return None,
         };
-        let default = if *scheme == "https" { 443 } else { 80 };
         Some((uri.host()?, uri.port_u16().unwrap_or(default)))
     }
 
     /// Host and port as they were written; `localhost` for a Unix socket.
     pub(crate) fn authority(&self) -> &str {
-        match &self.0 {
-            Kind::Network(_, uri) => uri.authority().map_or("", Authority::as_str),
-            Kind::Unix(_) => "localhost",
+        match &self.endpoint {
+            Endpoint::Tcp(uri) | Endpoint::Tls(uri) => {
+                uri.authority().map_or("", Authority::as_str)
+            }
+            Endpoint::Unix(_) => "localhost",
         }
     }
 }
@@ -127,10 +114,13 @@ impl Upstream {
 /// In one way of writing: the scheme in lower case, and no slash at the end.
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Network(scheme, _) => write!(f, "{scheme}://{}", self.authority()),
-            Kind::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        let scheme = match (&self.endpoint, self.protocol) {
+            (Endpoint::Unix(path), _) => return write!(f, "unix:{}", path.display()),
+            (Endpoint::Tls(_), _) => "https",
+            (Endpoint::Tcp(_), Protocol::Http2) => "h2c",
+            (Endpoint::Tcp(_), Protocol::Http1) => "http",
+        };
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 

@@ -66,7 +66,7 @@ impl UpstreamClient {
         let host = HeaderValue::from_str(upstream.authority())
             .map_err(|_| format!("{upstream}: not a host name"))?;
         let connector = Connector::new(&upstream, timeouts.connect)?;
-        let transport = match upstream.protocol() {
+        let transport = match upstream.protocol {
             Protocol::Http1 => Transport::Http1(http1::Pool::new(connector)),
             Protocol::Http2 => Transport::Http2(http2::Shared::new(connector)),
         };
