@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
-use crate::config::known::{self, Bare, Known};
+use crate::config::setting::{Bare, Setting};
 use crate::config::{
-    Config, Error, File, LogFilter, Opening, Place, Sources, Values, report, variables,
+    Config, Error, File, LogFilter, Opening, Place, Sources, Values, known, report, variables,
 };
 #[cfg(feature = "demo")]
 use crate::{config::FreePorts, demo};
@@ -37,7 +37,7 @@ pub(crate) fn command() -> Result<Command, Error> {
 }
 
 fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<Command, Error> {
-    let variables = Values::from_environment(&environment)?;
+    let variables = Values::from_environment(&known::ALL, &environment)?;
     let log_filter = LogFilter::from_environment(&environment)?;
     match matches.subcommand() {
         #[cfg(feature = "demo")]
@@ -91,9 +91,9 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
 
 fn flags(matches: &ArgMatches) -> Result<Values, Error> {
     let mut flags = Values::default();
-    for setting in known::ALL {
+    for setting in known::ALL.iter() {
         // `demo` has no `--upstream`: to ask for a flag that is not declared would be an error.
-        if let Ok(Some(texts)) = matches.try_get_many::<String>(setting.key()) {
+        if let Ok(Some(texts)) = matches.try_get_many::<String>(setting.name) {
             let texts: Vec<_> = texts.map(String::as_str).collect();
             flags.insert(setting, texts.join(","), Place::Flag(setting.flag()))?;
         }
@@ -119,7 +119,7 @@ fn parser() -> clap::Command {
         .about("Makes server-sent event streams dependable, in front of any upstream.")
         .override_usage(USAGE)
         .after_help(AFTER_HELP)
-        .args(known::ALL.iter().map(|setting| flag(*setting)))
+        .args(known::ALL.iter().map(flag))
         .arg(config)
         .args_conflicts_with_subcommands(true)
         .subcommand(
@@ -130,8 +130,12 @@ fn parser() -> clap::Command {
                      would hold here.\nThe exit code is 0 when the file is right and 2 when it is not.",
                 )
                 .arg(file)
-                .args(known::ALL.iter().map(|setting| flag(*setting))),
+                .args(known::ALL.iter().map(flag)),
         );
+    #[cfg(feature = "demo")]
+    let all_but_upstream = known::ALL
+        .iter()
+        .filter(|setting| setting.name != Setting::upstream().name);
     #[cfg(feature = "demo")]
     let command = command
         .subcommand(
@@ -141,12 +145,7 @@ fn parser() -> clap::Command {
                     "Variables count as they do for the gateway; no file is read. Where a default port is in \
                      use,\nthe demo takes a free one and says which.",
                 )
-                .args(
-                    known::ALL
-                        .iter()
-                        .filter(|setting| setting.key() != "upstream")
-                        .map(|setting| flag(*setting)),
-                ),
+                .args(all_but_upstream.map(flag)),
         )
         .override_usage(format!("{USAGE}\n       sse-gateway demo [OPTIONS]"))
         .after_help(format!(
@@ -159,21 +158,21 @@ fn base(name: &'static str) -> clap::Command {
     clap::Command::new(name).next_line_help(true)
 }
 
-fn flag(setting: &'static dyn Known) -> Arg {
-    let help = match setting.default() {
-        Some(default) => format!("{} [default: {default}]", setting.about()),
-        None => setting.about().to_owned(),
+fn flag(setting: &'static Setting) -> Arg {
+    let help = match setting.default {
+        Some(default) => format!("{} [default: {default}]", setting.about),
+        None => setting.about.to_owned(),
     };
-    let action = match setting.bare() {
+    let action = match setting.bare {
         Bare::Lists => ArgAction::Append,
         _ => ArgAction::Set,
     };
-    Arg::new(setting.key())
+    Arg::new(setting.name)
         .action(action)
-        .long(setting.flag().trim_start_matches('-'))
-        .value_name(setting.form())
+        .long(setting.flag().trim_start_matches('-').to_owned())
+        .value_name(setting.form)
         .allow_negative_numbers(true)
-        .help_heading(setting.heading())
+        .help_heading(setting.heading)
         .help(help)
 }
 
@@ -223,7 +222,7 @@ mod tests {
     fn the_demo_shares_one_route_and_resumes_another() {
         let config = demo(&[]).expect("the settings are right");
         let routes = config.routes.iter().chain(&config.fallback);
-        let relayed = routes.map(|route| (route.name.as_str(), &route.stream.relay.relayed));
+        let relayed = routes.map(|route| (route.name.as_str(), &route.relayed));
         let path = "path".parse().expect("a key");
         assert_eq!(
             relayed.collect::<Vec<_>>(),
@@ -240,7 +239,7 @@ mod tests {
     fn flags_win_over_the_demos_settings() {
         let config = demo(&["--heartbeat", "2s"]).expect("the flag is right");
         for route in config.routes.iter().chain(&config.fallback) {
-            let heartbeat = route.stream.heartbeat;
+            let heartbeat = route.settings.heartbeat;
             assert_eq!(heartbeat, Some(std::time::Duration::from_secs(2)));
         }
     }

@@ -64,7 +64,7 @@ impl Gateway {
         opening: &Opening,
         free_ports: FreePorts,
     ) -> Result<Self, Error> {
-        let log = log::init(config.log_format, config.log_filter.clone())?;
+        let log = log::init(config.gateway.log_format, config.log_filter.clone())?;
         opening.log();
         let open_files = descriptors::raise_limit();
         let metrics = recorder::install()?;
@@ -72,15 +72,15 @@ impl Gateway {
         let state = State::new(&config);
         let plan = Plan::new(&config, &state)?;
 
-        let (listener, address) = bind(config.listen, "--listen", free_ports.listen)?;
+        let (listener, address) = bind(config.gateway.listen, "--listen", free_ports.listen)?;
         plan::refuse_circles(&config, address)?;
         descriptors::divide(open_files)?;
         let mut admin_address = None;
-        if let Some(admin_listen) = config.admin_listen {
+        if let Some(admin_listen) = config.gateway.admin_listen {
             let (listener, address) =
                 bind(admin_listen, "--admin-listen", free_ports.admin_listen)?;
             admin_address = Some(address);
-            let admin = admin::router(metrics, &state, &config.admin_hosts);
+            let admin = admin::router(metrics, &state, &config.gateway.admin_hosts);
             // It answers until the process ends, so that the drain can be watched.
             tokio::spawn(listener::run(
                 For::Admin,

@@ -67,8 +67,8 @@ pub(crate) async fn when_told(
     tracing::info!(
         streams = drain.open_streams(),
         connections = shutdown.connections(),
-        window = time_value(config.drain_window),
-        deadline = time_value(config.drain_deadline),
+        window = time_value(config.gateway.drain_window),
+        deadline = time_value(config.gateway.drain_deadline),
         "draining"
     );
     drain.start();
@@ -77,7 +77,7 @@ pub(crate) async fn when_told(
             tracing::info!("drained, bye");
             return ExitCode::SUCCESS;
         }
-        () = tokio::time::sleep(config.drain_deadline + LAST_WORDS) => {
+        () = tokio::time::sleep(config.gateway.drain_deadline + LAST_WORDS) => {
             tracing::warn!(
                 streams = drain.open_streams(),
                 connections = shutdown.connections() + shutdown.upgrades(),

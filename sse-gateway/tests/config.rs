@@ -430,6 +430,15 @@ resume = true
 }
 
 #[test]
+fn what_is_done_without_an_answer_has_an_effect_on_a_stream_that_is_not_shared() {
+    let file = TomlFile::new("waiting", "upstream = 'http://127.0.0.1:5000'");
+    for flag in ["--hold=on", "--open-after=1s", "--give-up=1s"] {
+        let found = stdout(&check(&file).args([flag]).out());
+        assert!(!found.contains("warning"), "{flag}: {found}");
+    }
+}
+
+#[test]
 fn help_is_a_command_too() {
     for arguments in [["help"].as_slice(), &["help", "check"], &["help", "demo"]] {
         let output = gateway([]).args(arguments).out();

@@ -1,7 +1,8 @@
 //! The TOML file: settings at its top, and `[[route]]` entries.
 //!
-//! Read as a tree with positions and not through serde: its errors lose the line in nested tables, and cannot say what a
-//! misspelt key was meant to be.
+//! Read as a tree with positions and not through serde: a value is wanted as text with its line, as a flag or a variable is
+//! text, and a struct of `Spanned` fields would name each setting again. serde stops at an unknown key of a struct, but does
+//! not say what it was meant to be, nor that it belongs into a table or above the routes.
 
 use std::fmt;
 use std::io::Read as _;
@@ -11,10 +12,10 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::known::{self, Bare, Known};
-use super::route_entry::{self, RouteEntry};
-use super::suggest::nearest;
-use super::{Error, Place, Values};
+use super::level::Level;
+use super::route_entry::RouteEntry;
+use super::setting::{Bare, Scope, Settings};
+use super::{Error, Place, Values, known};
 
 /// What a file says.
 #[derive(Clone, Debug, Default)]
@@ -30,107 +31,76 @@ impl File {
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         // More than anybody writes, and little enough for memory when the path is that of a device or a log.
         const LARGEST: u64 = 1 << 20;
-        let name = path.display().to_string();
-        let unreadable = |error: std::io::Error| {
-            Error::at(
-                &name,
-                format_args!("cannot be read, {error}; name a readable TOML file"),
-            )
-        };
+        let name: Arc<str> = path.display().to_string().into();
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(&unreadable)?;
-        file.take(LARGEST + 1)
-            .read_to_end(&mut bytes)
-            .map_err(&unreadable)?;
+        let opened = std::fs::File::open(path);
+        let read = opened.and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            let why = format!("cannot be read, {error}; name a readable TOML file");
+            return Err(Error::at(name, why));
+        }
         if bytes.len() as u64 > LARGEST {
-            return Err(Error::at(
-                &name,
-                "is larger than 1 MiB; name a TOML file of settings",
-            ));
+            let why = "is larger than 1 MiB; name a TOML file of settings";
+            return Err(Error::at(name, why));
         }
-        let name: Arc<str> = name.into();
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&name, &text),
-            Err(error) => {
-                let good = error.utf8_error().valid_up_to();
-                let line = line_at(error.as_bytes(), good);
-                Err(Error::at(
-                    Place::Line(name, line),
-                    "not UTF-8; save the file as UTF-8",
-                ))
-            }
-        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = line_at(error.as_bytes(), error.utf8_error().valid_up_to());
+            let place = Place::Line(Arc::clone(&name), line);
+            Error::at(place, "not UTF-8; save the file as UTF-8")
+        })?;
+        Self::parse(&name, &text)
     }
 
     /// # Errors
     ///
     /// When it is not TOML, or has an unknown key or a bad value.
     pub(crate) fn parse(name: &Arc<str>, text: &str) -> Result<Self, Error> {
-        let source = Source { name, text };
+        Self::parse_with(&known::ALL, name, text)
+    }
+
+    pub(super) fn parse_with(
+        settings: &Settings,
+        name: &Arc<str>,
+        text: &str,
+    ) -> Result<Self, Error> {
+        let scope = Scope::Gateway;
+        let top = Level {
+            settings,
+            name,
+            text,
+            scope,
+        };
         let table = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            Error::at(
-                source.place(at),
-                format_args!("not TOML, {}", error.message()),
-            )
+            Error::at(top.place(at), format_args!("not TOML, {}", error.message()))
         })?;
         let mut file = Self::default();
-        for entry in entries(&source, table.get_ref()) {
+        for entry in top.entries(table.get_ref()) {
             match entry.key {
-                "route" => file.routes = routes(&source, &entry)?,
-                key => match known::find(key) {
-                    Some(setting) => entry.insert(setting, &mut file.values)?,
-                    None => return Err(unknown(&entry)),
-                },
+                "route" => file.routes = routes(&top, &entry)?,
+                _ => top.take(&entry, &mut file.values)?,
             }
         }
         Ok(file)
     }
 }
 
-fn routes(source: &Source<'_>, entry: &Entry<'_>) -> Result<Vec<RouteEntry>, Error> {
+fn routes(top: &Level<'_>, entry: &Entry<'_>) -> Result<Vec<RouteEntry>, Error> {
     let wrong =
         || entry.error("route is not a list of tables; begin each route with a line [[route]]");
+    let scope = Scope::Route;
     let list = entry.value.as_array().ok_or_else(wrong)?;
     let read = |item: &Spanned<DeValue<'_>>| {
         let table = item.get_ref().as_table().ok_or_else(wrong)?;
-        RouteEntry::read(source, source.place(item.span().start), table)
+        let place = top.place(item.span().start);
+        RouteEntry::read(&Level { scope, ..*top }, place, table)
     };
     list.iter().map(read).collect()
 }
 
-fn unknown(entry: &Entry<'_>) -> Error {
-    if route_entry::KEYS.contains(&entry.key) {
-        return entry.error(format_args!(
-            "{} belongs to a route; write it below a line [[route]]",
-            entry.key
-        ));
-    }
-    let keys: Vec<_> = known::ALL
-        .iter()
-        .map(|setting| setting.key())
-        .chain(["route"])
-        .collect();
-    // `[[path]]` or a `metods` above the routes is still told what it was meant to be.
-    let near = nearest(entry.key, keys.iter().copied().chain(route_entry::KEYS));
-    entry.unknown(near, "the file", &keys)
-}
+// ===== entries =====
 
-// ===== positions =====
-
-/// The text that is read, for the lines of errors.
-pub(super) struct Source<'a> {
-    name: &'a Arc<str>,
-    text: &'a str,
-}
-
-impl Source<'_> {
-    fn place(&self, at: usize) -> Place {
-        Place::Line(Arc::clone(self.name), line_at(self.text.as_bytes(), at))
-    }
-}
-
-fn line_at(text: &[u8], at: usize) -> usize {
+pub(super) fn line_at(text: &[u8], at: usize) -> usize {
     let before = &text[..at.min(text.len())];
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
@@ -139,53 +109,26 @@ fn line_at(text: &[u8], at: usize) -> usize {
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
     pub(super) value: &'a DeValue<'a>,
-    place: Place,
-}
-
-/// The entries of a table from top to bottom, so that the first mistake in the file is the one that is told.
-pub(super) fn entries<'a>(source: &Source<'_>, table: &'a DeTable<'a>) -> Vec<Entry<'a>> {
-    let mut found: Vec<_> = table.iter().collect();
-    found.sort_by_key(|(key, _)| key.span().start);
-    let entry = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| Entry {
-        key: AsRef::<str>::as_ref(key.get_ref()),
-        value: value.get_ref(),
-        place: source.place(key.span().start),
-    };
-    found.into_iter().map(entry).collect()
-}
-
-fn is_string(value: &Spanned<DeValue<'_>>) -> bool {
-    value.get_ref().as_str().is_some()
+    pub(super) place: Place,
 }
 
 impl Entry<'_> {
-    /// Takes up the value of a setting.
-    pub(super) fn insert(&self, setting: &dyn Known, values: &mut Values) -> Result<(), Error> {
-        let text = match (self.value, setting.bare()) {
-            (DeValue::String(text), _) => text.clone().into_owned(),
-            (DeValue::Boolean(on), Bare::Booleans) => on.to_string(),
+    /// The text of a value, as a flag would have it; none when it is of a wrong type.
+    pub(super) fn text(&self, bare: Bare) -> Option<String> {
+        match (self.value, bare) {
+            (DeValue::String(text), _) => Some(text.clone().into_owned()),
+            (DeValue::Boolean(on), Bare::Booleans) => Some(on.to_string()),
             (DeValue::Integer(number), Bare::Numbers) => {
-                match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => number.to_string(),
-                    Err(_) => number.to_string(),
-                }
+                let decimal = i64::from_str_radix(number.as_str(), number.radix());
+                Some(decimal.map_or_else(|_| number.to_string(), |number| number.to_string()))
             }
-            (DeValue::Float(number), Bare::Numbers) => number.to_string(),
-            (DeValue::Array(list), Bare::Lists) if list.iter().all(is_string) => {
-                let items: Vec<_> = list
-                    .iter()
-                    .filter_map(|item| item.get_ref().as_str())
-                    .collect();
-                items.join(",")
+            (DeValue::Float(number), Bare::Numbers) => Some(number.to_string()),
+            (DeValue::Array(list), Bare::Lists) => {
+                let items = list.iter().map(|item| item.get_ref().as_str());
+                Some(items.collect::<Option<Vec<_>>>()?.join(","))
             }
-            _ => {
-                let example = setting.default().unwrap_or("http://127.0.0.1:5000");
-                return Err(
-                    self.wrong_type(format_args!("{}, such as {example:?}", setting.form()))
-                );
-            }
-        };
-        values.insert(setting, text, self.place.clone())
+            _ => None,
+        }
     }
 
     pub(super) fn error(&self, what: impl fmt::Display) -> Error {
@@ -197,25 +140,17 @@ impl Entry<'_> {
         value.map_err(|why| self.error(format_args!("{}: {why}", self.key)))
     }
 
-    pub(super) fn wrong_type(&self, right: impl fmt::Display) -> Error {
-        self.error(format_args!(
-            "{}: wrong type, {}; use {right}",
-            self.key,
-            self.value.type_str()
-        ))
+    pub(super) fn wrong_type(&self, key: &str, right: impl fmt::Display) -> Error {
+        let found = self.value.type_str();
+        self.error(format_args!("{key}: wrong type, {found}; use {right}"))
     }
 
+    /// What this was meant to be, or all that it could be.
     pub(super) fn unknown(&self, near: Option<&str>, owner: &str, keys: &[&str]) -> Error {
-        match near {
-            Some(near) => self.error(format_args!(
-                "unknown key {:?}; did you mean {near}?",
-                self.key
-            )),
-            None => self.error(format_args!(
-                "unknown key {:?}; the keys of {owner} are {}",
-                self.key,
-                keys.join(", ")
-            )),
-        }
+        let right = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("the keys of {owner} are {}", keys.join(", ")),
+        };
+        self.error(format_args!("unknown key {:?}; {right}", self.key))
     }
 }

@@ -1,11 +1,7 @@
 //! Which addresses may give way when they are in use.
 
 #[cfg(feature = "demo")]
-use super::{
-    Place, Sources,
-    given::Layers,
-    known::{self, Known},
-};
+use super::{Sources, setting::Setting};
 
 /// The listeners that take any free port when theirs is in use. By default none does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,13 +15,10 @@ impl FreePorts {
     /// Those whose address nobody gave: whoever gave one counts on it.
     pub(crate) fn for_defaults(sources: &Sources) -> Self {
         let top = sources.top();
-        let is_default = |setting: &dyn Known| {
-            let given = Layers(&top).given(setting);
-            given.is_some_and(|given| given.place == Place::Default)
-        };
+        let is_default = |setting| top.iter().all(|values| values.get(&setting).is_none());
         FreePorts {
-            listen: is_default(&known::LISTEN),
-            admin_listen: is_default(&known::ADMIN_LISTEN),
+            listen: is_default(Setting::listen()),
+            admin_listen: is_default(Setting::admin_listen()),
         }
     }
 }

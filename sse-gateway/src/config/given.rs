@@ -5,22 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Error;
-use super::setting::{Known, Setting};
+use super::setting::Setting;
 
 /// Where a value stands; shown in errors and by `check`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Place {
-    Flag(&'static str),
+    Flag(String),
     Variable(String),
     Line(Arc<str>, usize),
+    #[default]
     Default,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag(name) => f.write_str(name),
-            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
             Self::Line(file, line) => write!(f, "{file}:{line}"),
             Self::Default => f.write_str("default"),
         }
@@ -36,7 +36,7 @@ pub(crate) struct Given {
 
 /// What one place gives: the flags, the variables, the top of a file or one of its routes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Values(BTreeMap<&'static str, Given>);
+pub(crate) struct Values(BTreeMap<String, Given>);
 
 impl Values {
     /// Takes up a value.
@@ -47,19 +47,21 @@ impl Values {
     /// though another place overrides it.
     pub(crate) fn insert(
         &mut self,
-        setting: &dyn Known,
+        setting: &Setting,
         text: String,
         place: Place,
     ) -> Result<(), Error> {
-        if let Err(why) = setting.check(&text) {
-            return Err(refused(setting.key(), &place, &why));
-        }
-        self.0.insert(setting.key(), Given { text, place });
+        (setting.check)(&text).map_err(|why| refused(setting, &place, &why))?;
+        self.0.insert(setting.path(), Given { text, place });
         Ok(())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Given)> {
-        self.0.iter().map(|(key, given)| (*key, given))
+    pub(crate) fn get(&self, setting: &Setting) -> Option<&Given> {
+        self.0.get(&setting.path())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Given)> {
+        self.0.iter().map(|(path, given)| (path.as_str(), given))
     }
 }
 
@@ -69,38 +71,35 @@ pub(crate) struct Layers<'a>(pub(crate) &'a [&'a Values]);
 
 impl Layers<'_> {
     /// The value that counts, or the default, or nothing where there is no default.
-    pub(crate) fn given(&self, setting: &dyn Known) -> Option<Given> {
-        let given = self
-            .0
-            .iter()
-            .find_map(|values| values.0.get(setting.key()).cloned());
-        given.or_else(|| {
-            let text = setting.default()?.to_owned();
+    pub(crate) fn given(&self, setting: &Setting) -> Option<Given> {
+        let given = self.0.iter().find_map(|values| values.get(setting));
+        let default = || {
             Some(Given {
-                text,
+                text: setting.default?.to_owned(),
                 place: Place::Default,
             })
-        })
-    }
-
-    pub(crate) fn find<T>(&self, setting: &Setting<T>) -> Result<Option<T>, Error> {
-        let Some(Given { text, place }) = self.given(setting) else {
-            return Ok(None);
         };
-        (setting.parse)(&text)
-            .map(Some)
-            .map_err(|why| refused(setting.key, &place, &why))
+        given.cloned().or_else(default)
     }
 
-    pub(crate) fn get<T>(&self, setting: &Setting<T>) -> Result<T, Error> {
-        self.find(setting)?
-            .ok_or_else(|| Error::at(setting.key, "has no value; give it one"))
+    /// # Errors
+    ///
+    /// When the value is bad, or there is none and no default.
+    pub(crate) fn get<T>(
+        &self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        let Some(Given { text, place }) = self.given(setting) else {
+            return Err(Error::at(setting.path(), "has no value; give it one"));
+        };
+        parse(&text).map_err(|why| refused(setting, &place, &why))
     }
 }
 
-fn refused(key: &str, place: &Place, why: &str) -> Error {
+fn refused(setting: &Setting, place: &Place, why: &str) -> Error {
     match place {
-        Place::Line(..) => Error::at(place, format_args!("{key}: {why}")),
+        Place::Line(..) => Error::at(place, format_args!("{}: {why}", setting.path())),
         _ => Error::at(place, why),
     }
 }

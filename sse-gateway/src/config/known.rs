@@ -1,345 +1,153 @@
-//! Every setting there is, in the order of the help.
+//! Every setting there is, in the order of the help. [`settings`] says how to read a line, and what is made of it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub(crate) use super::known_no_answer::*;
-pub(crate) use super::known_relay::*;
-pub(crate) use super::setting::{Bare, Known, Scope, Setting};
-use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, value};
-use crate::config::trusted_proxies::TrustedProxies;
+use http::{HeaderName, StatusCode};
+use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
-/// All settings.
-pub(crate) static ALL: [&dyn Known; 47] = [
-    &UPSTREAM,
-    &LISTEN,
-    &ADMIN_LISTEN,
-    &ADMIN_HOSTS,
-    &TRUSTED_PROXY,
-    &HEARTBEAT,
-    &HEARTBEAT_FRAME,
-    &OPENING_COMMENT,
-    &IDS,
-    &RETRY,
-    &RETRY_JITTER,
-    &PAUSE_EVENT,
-    &MAX_EVENT_BYTES,
-    &SHARE,
-    &IGNORE,
-    &SHARE_PRIVATE,
-    &RESUME,
-    &SECRET_FILE,
-    &MAX_RELAYS,
-    &MAX_IDLE_RELAYS,
-    &MAX_IDLE_RELAYS_PER_CLIENT,
-    &HISTORY_EVENTS,
-    &HISTORY_BYTES,
-    &HISTORY_AGE,
-    &HISTORY_BUDGET,
-    &START,
-    &GAP_EVENT,
-    &GAP_DATA,
-    &SLOW_CLIENT,
-    &CLIENT_STALL_TIMEOUT,
-    &ON_FULL,
-    &ON_LEAVE,
-    &NO_ANSWER,
-    &RETRY_STATUSES,
-    &HOLD,
-    &OPEN_AFTER,
-    &GIVE_UP,
-    &AFTER_END,
-    &KEEP_FINISHED,
-    &IDLE_TIMEOUT,
-    &IDLE_COUNTS,
-    &LIFETIME,
-    &CONNECT_TIMEOUT,
-    &HEAD_TIMEOUT,
-    &DRAIN_WINDOW,
-    &DRAIN_DEADLINE,
-    &LOG_FORMAT,
-];
+use super::table::settings;
+use super::trusted_proxies::TrustedProxies;
+use super::upstream::Upstream;
+use super::value::{self, list_or_off, number, or, size, switch, time};
+use super::{GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, value_relay};
 
-/// The setting with this key.
-pub(crate) fn find(key: &str) -> Option<&'static dyn Known> {
-    ALL.into_iter().find(|setting| setting.key() == key)
+settings! {
+    "Addresses" top {
+        route upstream: Upstream = none, "URL", Upstream::parse,
+            "Where requests go: http://host:port, https://host, h2c://host:port or unix:/path.";
+        gateway listen: SocketAddr = "127.0.0.1:8080", "ADDRESS", value::address,
+            "The address and port that clients connect to.";
+        gateway admin_listen: Option<SocketAddr> = "127.0.0.1:9078", "ADDRESS|off", or("off", value::address),
+            "The address and port of metrics, health and drain; not for the public.";
+        gateway admin_hosts: Vec<String> = "off", "NAMES|off", list_or_off(value::host_name), needs Admin,
+            "The host names, in a comma list, by which the admin listener may be asked beside its addresses.";
+        gateway trusted_proxy: TrustedProxies = "off", "CIDR,…|off", value::trusted_proxy, bare Lists,
+            "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.";
+    }
+
+    "Streams" top {
+        route heartbeat: Option<Duration> = "15s", "TIME|off", or("off", time),
+            "Write a heartbeat when nothing was sent to the client for this long.";
+        route heartbeat_frame: HeartbeatFrame = "line", "line|block|event:NAME", value::heartbeat_frame,
+            needs Heartbeat,
+            "What a heartbeat is: a comment line, a comment and a blank line, or an event of that type.";
+        route opening_comment: bool = "off", "on|off", switch, bare Booleans, needs Heartbeat,
+            "Write a comment as soon as a stream opens, so that hops between let its head go.";
+        route ids: Ids = "fill", "fill|replace|keep|off", value::ids, needs IdsOfItsOwn,
+            "Give ids to events of GETs that have none, to all, or trust a shared upstream's (keep).";
+        route retry: Option<Duration> = "3s", "TIME|off", or("off", time),
+            "The reconnection time that clients are told in front of the first event with data.";
+        route retry_jitter: f64 = "0.5", "SHARE", value::jitter, bare Numbers, needs Retry,
+            "How much of the reconnection time is random, from 0 to 1, to spread reconnections.";
+        route pause_event: Option<String> = "off", "NAME|off", or("off", value::event_type),
+            "End streams with an event of this type; its data is when to reconnect, Unix time in ms.";
+        route max_event_bytes: usize = "1MiB", "SIZE", size, bare Numbers,
+            "The largest event that is looked at; a larger one passes through as it is.";
+    }
+
+    "Sharing and resuming" top {
+        route share: Option<Key> = "off", "off|on|KEY", value_relay::share, bare Booleans,
+            "Give GET requests with one key one upstream stream; on: host, path, query, fields.";
+        route ignore: Vec<HeaderName> = "off", "NAMES|off", list_or_off(value_relay::field_name), bare Lists,
+            needs Sharing,
+            "Request fields that are neutral to a shared stream, beside those that always are.";
+        route share_private: bool = "off", "on|off", switch, bare Booleans, needs Sharing,
+            "Share also what the upstream says not to, by Vary and Cache-Control: private.";
+        route resume: Option<Vec<String>> = "off", "on|off|cookie:NAME", value_relay::resume, bare Booleans,
+            "Let a client go on with its own stream when it comes back with its last event id.";
+        gateway secret_file: Option<Secret> = "off", "FILE|off", or("off", value_relay::secret_file), needs AnyRelay,
+            "A file with 32 random bytes or more: ids are known again after a restart.";
+        route max_relays: usize = "10000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
+            "How many streams of a route are shared or resumable at a time; others pass.";
+        route max_idle_relays: usize = "2000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
+            "How many of these may be without a client; then the oldest ends.";
+        route max_idle_relays_per_client: usize = "200", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
+            "How many of these one client address (IPv6: one /64) may leave behind.";
+        route history_events: Option<usize> = "auto", "NUMBER|auto", or("auto", value_relay::events), bare Numbers,
+            needs Relay,
+            "How many events of a stream are kept; auto: 1000 if shared, any number if resumable.";
+        route history_bytes: Option<usize> = "auto", "SIZE|auto", or("auto", size), bare Numbers, needs Relay,
+            "How many bytes of a stream are kept, with overhead; auto: 1MiB if shared, 4MiB if resumable.";
+        route history_age: Duration = "5m", "TIME", time, needs Relay,
+            "How long an event is kept.";
+        gateway history_budget: usize = "256MiB", "SIZE", value::budget, bare Numbers, needs AnyRelay,
+            "How many bytes all streams keep together; the largest gives way first.";
+        route start: Start = "live", "live|all|last:N", value_relay::start, needs Sharing,
+            "What a client without a last event id gets: what comes, all that is kept, or N events.";
+        route gap_event: GapEvent = "auto", "auto|NAME|off", value_relay::gap_event, needs Relay,
+            "Tell of missed events by one of this type; auto: stream-gap, or for a POST by a cut.";
+        route gap_data: String = "{missed}", "TEXT", value_relay::one_line,
+            "The data of that event; {missed} in it is the number of missed events, or null.";
+        route slow_client: SlowClient = "disconnect", "disconnect|skip|latest", value_relay::slow_client, needs Relay,
+            "What a client gets that fell behind what is kept: its end, the oldest, or the newest.";
+        route client_stall_timeout: Duration = "30s", "TIME", time,
+            "How long the upstream is held for a client that has stopped reading.";
+        route on_full: Option<OnFull> = "auto", "auto|wait|drop", value_relay::on_full,
+            "With a full history and no client: hold the upstream, or drop; auto: wait if resumable.";
+        route on_leave: OnLeave = "linger:10s", "cancel|linger:TIME|finish", value_relay::on_leave, needs Relay,
+            "What an upstream stream without clients does: end at once, later, or by itself.";
+    }
+
+    "No answer from upstream" top {
+        route no_answer: NoAnswer = "close", "close|answer|hold", value::no_answer,
+            "What a GET for an event stream gets then: none, so that it is retried; 502; a stream.";
+        route retry_statuses: Vec<StatusCode> = "off", "STATUS,…|off", list_or_off(value::status), bare Lists,
+            "Statuses of the upstream that count as no answer, such as 502,503,504.";
+        route hold: bool = "off", "on|off", switch, bare Booleans,
+            "Open event streams at once and hide the upstream's failures from the first on.";
+        route open_after: Option<Duration> = "off", "TIME|off", or("off", time),
+            "Do the same when the head of the upstream's response has not come after this long.";
+        route give_up: Duration = "5m", "TIME", time,
+            "How long a lost upstream is tried again, and one held whose client is away.";
+    }
+
+    "Sharing and resuming" top {
+        route after_end: AfterEnd = "again", "again|204", value_relay::after_end, bare Numbers,
+            "What a client gets that comes back for a GET it had whole: the upstream's answer or 204.";
+        route keep_finished: Duration = "60s", "TIME", time, needs Relay,
+            "How long a stream that has finished can be replayed.";
+    }
+
+    "Timeouts" top {
+        route idle_timeout: Option<Duration> = "15m", "TIME|off", or("off", time),
+            "End a stream whose upstream has been silent for this long.";
+        route idle_counts: IdleCounts = "bytes", "bytes|events", value::idle_counts, needs IdleTimeout,
+            "What ends that silence: any bytes, also comments, or only events with data.";
+        route lifetime: Option<Duration> = "off", "TIME|off", or("off", time),
+            "End a stream that has been open for this long, give or take a tenth.";
+        gateway connect_timeout: Duration = "5s", "TIME", time,
+            "How long a connection to the upstream may take to be made.";
+        route head_timeout: Duration = "60s", "TIME", time,
+            "How long the upstream may take to the head of its response.";
+    }
+
+    "Drain" top {
+        gateway drain_window: Duration = "10s", "TIME", time,
+            "The time over which open streams are ended when the gateway stops.";
+        gateway drain_deadline: Duration = "30s", "TIME", time,
+            "When the gateway stops, all that is still open after this long is closed.";
+    }
+
+    "Configuration" top {
+        gateway log_format: LogFormat = "text", "text|json", value::log_format,
+            "How log lines are written: for people or for machines.";
+    }
 }
-
-pub(crate) static UPSTREAM: Setting<String> = Setting {
-    key: "upstream",
-    flag: "--upstream",
-    heading: "Addresses",
-    form: "URL",
-    default: None,
-    about: "Where requests go: http://host:port, https://host, h2c://host:port or unix:/path.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::upstream,
-};
-
-pub(crate) static LISTEN: Setting<SocketAddr> = Setting {
-    key: "listen",
-    flag: "--listen",
-    heading: "Addresses",
-    form: "ADDRESS",
-    default: Some("127.0.0.1:8080"),
-    about: "The address and port that clients connect to.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::address,
-};
-
-pub(crate) static ADMIN_LISTEN: Setting<Option<SocketAddr>> = Setting {
-    key: "admin_listen",
-    flag: "--admin-listen",
-    heading: "Addresses",
-    form: "ADDRESS|off",
-    default: Some("127.0.0.1:9078"),
-    about: "The address and port of metrics, health and drain; not for the public.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::address_or_off,
-};
-
-pub(crate) static ADMIN_HOSTS: Setting<Vec<String>> = Setting {
-    key: "admin_hosts",
-    flag: "--admin-hosts",
-    heading: "Addresses",
-    form: "NAMES|off",
-    default: Some("off"),
-    about: "The host names, in a comma list, by which the admin listener may be asked beside its addresses.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::host_names_or_off,
-};
-
-pub(crate) static TRUSTED_PROXY: Setting<TrustedProxies> = Setting {
-    key: "trusted_proxy",
-    flag: "--trusted-proxy",
-    heading: "Addresses",
-    form: "CIDR,…|off",
-    default: Some("off"),
-    about: "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.",
-    scope: Scope::Gateway,
-    bare: Bare::Lists,
-    parse: value::trusted_proxy,
-};
-
-pub(crate) static HEARTBEAT: Setting<Option<Duration>> = Setting {
-    key: "heartbeat",
-    flag: "--heartbeat",
-    heading: "Streams",
-    form: "TIME|off",
-    default: Some("15s"),
-    about: "Write a heartbeat when nothing was sent to the client for this long.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::time_or_off,
-};
-
-pub(crate) static HEARTBEAT_FRAME: Setting<HeartbeatFrame> = Setting {
-    key: "heartbeat_frame",
-    flag: "--heartbeat-frame",
-    heading: "Streams",
-    form: "line|block|event:NAME",
-    default: Some("line"),
-    about: "What a heartbeat is: a comment line, a comment and a blank line, or an event of that type.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::heartbeat_frame,
-};
-
-pub(crate) static OPENING_COMMENT: Setting<bool> = Setting {
-    key: "opening_comment",
-    flag: "--opening-comment",
-    heading: "Streams",
-    form: "on|off",
-    default: Some("off"),
-    about: "Write a comment as soon as a stream opens, so that hops between let its head go.",
-    scope: Scope::Route,
-    bare: Bare::Booleans,
-    parse: value::switch,
-};
-
-pub(crate) static IDS: Setting<Ids> = Setting {
-    key: "ids",
-    flag: "--ids",
-    heading: "Streams",
-    form: "fill|replace|keep|off",
-    default: Some("fill"),
-    about: "Give ids to events of GETs that have none, to all, or trust a shared upstream's (keep).",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::ids,
-};
-
-pub(crate) static RETRY: Setting<Option<Duration>> = Setting {
-    key: "retry",
-    flag: "--retry",
-    heading: "Streams",
-    form: "TIME|off",
-    default: Some("3s"),
-    about: "The reconnection time that clients are told in front of the first event with data.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::time_or_off,
-};
-
-pub(crate) static RETRY_JITTER: Setting<f64> = Setting {
-    key: "retry_jitter",
-    flag: "--retry-jitter",
-    heading: "Streams",
-    form: "SHARE",
-    default: Some("0.5"),
-    about: "How much of the reconnection time is random, from 0 to 1, to spread reconnections.",
-    scope: Scope::Route,
-    bare: Bare::Numbers,
-    parse: value::jitter,
-};
-
-pub(crate) static PAUSE_EVENT: Setting<Option<String>> = Setting {
-    key: "pause_event",
-    flag: "--pause-event",
-    heading: "Streams",
-    form: "NAME|off",
-    default: Some("off"),
-    about: "End streams with an event of this type; its data is when to reconnect, Unix time in ms.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::event_type_or_off,
-};
-
-pub(crate) static MAX_EVENT_BYTES: Setting<usize> = Setting {
-    key: "max_event_bytes",
-    flag: "--max-event-bytes",
-    heading: "Streams",
-    form: "SIZE",
-    default: Some("1MiB"),
-    about: "The largest event that is looked at; a larger one passes through as it is.",
-    scope: Scope::Route,
-    bare: Bare::Numbers,
-    parse: value::size,
-};
-
-pub(crate) static IDLE_TIMEOUT: Setting<Option<Duration>> = Setting {
-    key: "idle_timeout",
-    flag: "--idle-timeout",
-    heading: "Timeouts",
-    form: "TIME|off",
-    default: Some("15m"),
-    about: "End a stream whose upstream has been silent for this long.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::time_or_off,
-};
-
-pub(crate) static IDLE_COUNTS: Setting<IdleCounts> = Setting {
-    key: "idle_counts",
-    flag: "--idle-counts",
-    heading: "Timeouts",
-    form: "bytes|events",
-    default: Some("bytes"),
-    about: "What ends that silence: any bytes, also comments, or only events with data.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::idle_counts,
-};
-
-pub(crate) static LIFETIME: Setting<Option<Duration>> = Setting {
-    key: "lifetime",
-    flag: "--lifetime",
-    heading: "Timeouts",
-    form: "TIME|off",
-    default: Some("off"),
-    about: "End a stream that has been open for this long, give or take a tenth.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::time_or_off,
-};
-
-pub(crate) static CONNECT_TIMEOUT: Setting<Duration> = Setting {
-    key: "connect_timeout",
-    flag: "--connect-timeout",
-    heading: "Timeouts",
-    form: "TIME",
-    default: Some("5s"),
-    about: "How long a connection to the upstream may take to be made.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::time,
-};
-
-pub(crate) static HEAD_TIMEOUT: Setting<Duration> = Setting {
-    key: "head_timeout",
-    flag: "--head-timeout",
-    heading: "Timeouts",
-    form: "TIME",
-    default: Some("60s"),
-    about: "How long the upstream may take to the head of its response.",
-    scope: Scope::Route,
-    bare: Bare::Nothing,
-    parse: value::time,
-};
-
-pub(crate) static DRAIN_WINDOW: Setting<Duration> = Setting {
-    key: "drain_window",
-    flag: "--drain-window",
-    heading: "Drain",
-    form: "TIME",
-    default: Some("10s"),
-    about: "The time over which open streams are ended when the gateway stops.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::time,
-};
-
-pub(crate) static DRAIN_DEADLINE: Setting<Duration> = Setting {
-    key: "drain_deadline",
-    flag: "--drain-deadline",
-    heading: "Drain",
-    form: "TIME",
-    default: Some("30s"),
-    about: "When the gateway stops, all that is still open after this long is closed.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::time,
-};
-
-pub(crate) static LOG_FORMAT: Setting<LogFormat> = Setting {
-    key: "log_format",
-    flag: "--log-format",
-    heading: "Configuration",
-    form: "text|json",
-    default: Some("text"),
-    about: "How log lines are written: for people or for machines.",
-    scope: Scope::Gateway,
-    bare: Bare::Nothing,
-    parse: value::log_format,
-};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_default_is_a_value() {
-        for setting in ALL {
-            if let Some(default) = setting.default() {
-                assert_eq!(setting.check(default), Ok(()), "{}", setting.key());
-            }
-        }
-    }
-
-    #[test]
-    fn keys_are_unique_and_flags_are_made_from_them() {
-        for (at, setting) in ALL.into_iter().enumerate() {
-            let key = setting.key();
-            assert!(
-                key.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
-                "{key}"
-            );
-            assert_eq!(setting.flag(), format!("--{}", key.replace('_', "-")));
-            assert!(ALL[..at].iter().all(|other| other.key() != key), "{key}");
+    fn defaults_are_values_and_names_are_unique_and_begin_with_their_table() {
+        for (at, setting) in ALL.all.iter().enumerate() {
+            let name = setting.name;
+            let default = setting.default.map_or(Ok(()), setting.check);
+            assert_eq!(default, Ok(()), "{name}");
+            let mut before = ALL.all[..at].iter();
+            assert!(before.all(|other| other.name != name), "{name}");
+            assert_eq!(setting.path().replace('.', "_"), name.to_ascii_lowercase());
         }
     }
 }

@@ -40,16 +40,13 @@ impl LogFilter {
     ///
     /// When it is not a comma list of levels, `TARGET=LEVEL` and parts of the gateway.
     pub(crate) fn from_environment(environment: &[(OsString, OsString)]) -> Result<Self, Error> {
-        let Some((_, text)) = environment
-            .iter()
-            .find(|(name, text)| name == NAME && !text.is_empty())
-        else {
+        let is_set = |(name, text): &&(OsString, OsString)| name == NAME && !text.is_empty();
+        let Some((_, text)) = environment.iter().find(is_set) else {
             return Ok(Self::default());
         };
-        text.to_str()
-            .ok_or_else(|| format!("not UTF-8; {RIGHT}"))
-            .and_then(str::parse)
-            .map_err(|why| Error::at(NAME, why))
+        let text = text.to_str().ok_or_else(|| format!("not UTF-8; {RIGHT}"));
+        let filter = text.and_then(str::parse);
+        filter.map_err(|why| Error::at(NAME, why))
     }
 }
 
@@ -59,15 +56,10 @@ impl FromStr for LogFilter {
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim);
         let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-        for part in &parts {
-            check(part)?;
-        }
+        parts.iter().try_for_each(|part| check(part))?;
         // Above, each part was told what is wrong with it; this says the same of what is left.
-        parts
-            .join(",")
-            .parse()
-            .map(Self)
-            .map_err(|_| format!("{text:?} is not a list of targets and levels; {RIGHT}"))
+        let filter = parts.join(",").parse().map(Self);
+        filter.map_err(|_| format!("{text:?} is not a list of targets and levels; {RIGHT}"))
     }
 }
 
@@ -109,42 +101,28 @@ const RIGHT: &str = "use a level (error, warn, info, debug, trace or off), or TA
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::cases::rows;
 
     #[test]
     fn levels_targets_and_lists_of_them_are_right() {
-        for text in [
-            "info",
-            "WARN",
-            "off",
-            "sse_gateway",
-            "sse_gateway::proxy",
-            "sse_gateway=debug",
-            "warn, another_program=trace,",
-            "h2=off,debug",
-        ] {
+        let lists = "info;WARN;off;sse_gateway;sse_gateway::proxy;sse_gateway=debug;warn, another=trace,;h2=off,debug";
+        for text in lists.split(';') {
             assert!(text.parse::<LogFilter>().is_ok(), "{text:?}");
         }
     }
 
+    /// `RUST_LOG`, and what is said about it.
+    const MISTAKES: &str = "
+        inof -> \"inof\" is neither a level nor a part of the gateway; use a level
+        info,sse_gateway=debugg -> \"debugg\" is not a level; did you mean debug?
+        sse_gateway= -> \"\" is not a level; use a level
+        =debug -> \"=debug\" has no target; use a level
+        a[b]=debug -> \"a[b]\" is not a target; use a level
+        sse-gatewy -> \"sse-gatewy\" is neither a level nor a part of the gateway; did you mean sse_gateway?";
+
     #[test]
     fn a_mistake_is_told_with_what_would_be_right() {
-        for (text, why) in [
-            (
-                "inof",
-                "\"inof\" is neither a level nor a part of the gateway; use a level",
-            ),
-            (
-                "info,sse_gateway=debugg",
-                "\"debugg\" is not a level; did you mean debug?",
-            ),
-            ("sse_gateway=", "\"\" is not a level; use a level"),
-            ("=debug", "\"=debug\" has no target; use a level"),
-            ("a[b]=debug", "\"a[b]\" is not a target; use a level"),
-            (
-                "sse-gatewy",
-                "\"sse-gatewy\" is neither a level nor a part of the gateway; did you mean sse_gateway?",
-            ),
-        ] {
+        for [text, why] in rows(MISTAKES, " -> ") {
             let error = text.parse::<LogFilter>().expect_err(text);
             assert!(error.starts_with(why), "{text:?}: {error}");
         }

@@ -1,9 +1,8 @@
 //! What is told when the gateway starts: what it was told otherwise than by default, and what of that has no effect.
 
 use super::given::Layers;
-use super::known::{self, Known as _};
-use super::needless;
-use super::{Config, Place, Sources};
+use super::setting::Setting;
+use super::{Config, Place, Sources, known, needless};
 
 /// The first lines of the log.
 #[derive(Clone, Debug, Default)]
@@ -20,19 +19,20 @@ impl Opening {
     pub(crate) fn of(sources: &Sources, config: &Config) -> Self {
         let top = sources.top();
         let mut settings = Vec::new();
-        for setting in known::ALL {
+        for setting in known::ALL.iter() {
             let given = Layers(&top).given(setting);
             let told = given.filter(|given| {
-                setting.key() != known::UPSTREAM.key()
+                setting.name != Setting::upstream().name
                     && given.place != Place::Default
-                    && Some(given.text.as_str()) != setting.default()
+                    && Some(given.text.as_str()) != setting.default
             });
-            settings.extend(told.map(|given| format!("{} {}", setting.key(), given.text)));
+            settings.extend(told.map(|given| format!("{} {}", setting.path(), given.text)));
         }
         let mut upstreams = Vec::new();
         for route in config.routes.iter().chain(&config.fallback) {
-            if !upstreams.contains(&route.upstream.as_str()) {
-                upstreams.push(route.upstream.as_str());
+            let upstream = route.settings.upstream.to_string();
+            if !upstreams.contains(&upstream) {
+                upstreams.push(upstream);
             }
         }
         Opening {

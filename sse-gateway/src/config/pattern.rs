@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use glob::{MatchOptions, Pattern, PatternError};
+use glob::{MatchOptions, Pattern};
 
 /// A pattern, as `/users/*/events`, `/v1/**` or `/s/:token`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,23 +80,17 @@ impl PathPattern {
     ///
     /// When the name of a segment is none.
     pub(super) fn prefix(path: &str) -> Result<Self, String> {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let mut segments = path
-            .split('/')
-            .map(|segment| match segment.starts_with(':') {
-                true => named(segment),
-                false => literal(segment),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if path.ends_with('/') {
-            // What is below a slash at the end has a segment more, which may be empty.
-            segments.pop();
-            segments.push(Segment::One(Pattern::new("*").map_err(as_text)?));
-        }
-        segments.push(Segment::Any);
+        let literal = |segment: &str| match segment.starts_with(':') {
+            true => segment.to_owned(),
+            false => Pattern::escape(segment),
+        };
+        let segments: Vec<_> = path.split('/').map(literal).collect();
+        // What is below a slash at the end has a segment more, which may be empty.
+        let below = if path.ends_with('/') { "*/**" } else { "/**" };
+        let pattern = Self::new(&(segments.join("/") + below))?;
         Ok(Self {
-            text: format!("/{path}"),
-            segments,
+            text: path.to_owned(),
+            ..pattern
         })
     }
 
@@ -177,15 +171,6 @@ impl PathPattern {
     }
 }
 
-fn literal(segment: &str) -> Result<Segment, String> {
-    let pattern = Pattern::new(&Pattern::escape(segment));
-    pattern.map(Segment::One).map_err(as_text)
-}
-
-fn as_text(error: PatternError) -> String {
-    error.to_string()
-}
-
 fn named(segment: &str) -> Result<Segment, String> {
     let name = &segment[1..];
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -212,98 +197,76 @@ const OPTIONS: MatchOptions = MatchOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::cases::rows;
 
-    fn matches(pattern: &str, path: &str) -> bool {
-        PathPattern::new(pattern)
-            .expect("is a pattern")
-            .matches(path)
+    fn pattern(text: &str) -> PathPattern {
+        PathPattern::new(text).expect("is a pattern")
+    }
+
+    /// A pattern, paths that it matches, and paths that it does not.
+    const PATTERNS: &str = "
+        /users/*/events | /users/7/events | /users/7/8/events /users/7/events/new /users/events
+        /*.sse | /clock.sse | /clock.sse/x /clock.SSE
+        /v1/** | /v1 /v1/ /v1/chat /v1/chat/completions | /v10 /
+        /**/events | /events /a/events /a/b/events /events/events | /a/events/b
+        /**/a/*/**/b | /a/a/x/y/b | /a/b
+        /** | / | *
+        /s/:token | /s/abc /s/:token | /s /s/ /s/abc/ /s/abc/d /s//abc /t/abc
+        /s/:a/x/:b | /s/1/x/2 | /s/1/y/2
+        /**/:token/end | /a/b/end | /end";
+
+    /// The same with what takes all below it.
+    const PREFIXES: &str = "
+        /s/:token | /s/abc /s/abc/ /s/abc/d /s/abc/d/e | /s /s/ /s//d /sx/abc
+        /s/:token/ | /s/abc/ /s/abc/d /s/abc/d/e | /s/abc
+        /[a]/:b | /[a]/c | /a/c
+        /a//:b | /a//c | /a/x/c";
+
+    fn check(cases: &str, make: fn(&str) -> Result<PathPattern, String>) {
+        for [text, takes, leaves] in rows(cases, " | ") {
+            let pattern = make(text).expect("is a pattern");
+            assert!(takes.split(' ').all(|path| pattern.matches(path)), "{text}");
+            assert!(
+                !leaves.split(' ').any(|path| pattern.matches(path)),
+                "{text}"
+            );
+        }
     }
 
     #[test]
-    fn a_star_stays_within_its_segment() {
-        assert!(matches("/users/*/events", "/users/7/events"));
-        assert!(!matches("/users/*/events", "/users/7/8/events"));
-        assert!(!matches("/users/*/events", "/users/7/events/new"));
-        assert!(!matches("/users/*/events", "/users/events"));
-        assert!(matches("/*.sse", "/clock.sse"));
-        assert!(!matches("/*.sse", "/clock.sse/x"));
-        assert!(!matches("/*.sse", "/clock.SSE"));
+    fn stars_names_and_prefixes_take_their_segments() {
+        check(PATTERNS, PathPattern::new);
+        check(PREFIXES, PathPattern::prefix);
     }
 
-    #[test]
-    fn two_stars_stand_for_any_number_of_segments() {
-        for path in ["/v1", "/v1/", "/v1/chat", "/v1/chat/completions"] {
-            assert!(matches("/v1/**", path), "{path}");
-        }
-        assert!(!matches("/v1/**", "/v10"));
-        assert!(!matches("/v1/**", "/"));
-        for path in ["/events", "/a/events", "/a/b/events", "/events/events"] {
-            assert!(matches("/**/events", path), "{path}");
-        }
-        assert!(!matches("/**/events", "/a/events/b"));
-        assert!(matches("/**/a/*/**/b", "/a/a/x/y/b"));
-        assert!(!matches("/**/a/*/**/b", "/a/b"));
-        assert!(matches("/**", "/"));
-        assert!(!matches("/**", "*"));
-    }
-
-    #[test]
-    fn a_named_segment_is_one_that_is_not_empty() {
-        assert!(matches("/s/:token", "/s/abc"));
-        assert!(matches("/s/:token", "/s/:token"));
-        assert!(matches("/s/:a/x/:b", "/s/1/x/2"));
-        assert!(matches("/**/:token/end", "/a/b/end"));
-        for path in ["/s", "/s/", "/s/abc/", "/s/abc/d", "/s//abc", "/t/abc"] {
-            assert!(!matches("/s/:token", path), "{path}");
-        }
-    }
-
-    fn prefix(prefix: &str, path: &str) -> bool {
-        PathPattern::prefix(prefix)
-            .expect("is a prefix")
-            .matches(path)
-    }
-
-    #[test]
-    fn a_prefix_with_a_name_takes_what_is_below() {
-        for path in ["/s/abc", "/s/abc/", "/s/abc/d", "/s/abc/d/e"] {
-            assert!(prefix("/s/:token", path), "{path}");
-        }
-        for path in ["/s", "/s/", "/s//d", "/sx/abc"] {
-            assert!(!prefix("/s/:token", path), "{path}");
-        }
-        for path in ["/s/abc/", "/s/abc/d", "/s/abc/d/e"] {
-            assert!(prefix("/s/:token/", path), "{path}");
-        }
-        assert!(!prefix("/s/:token/", "/s/abc"));
-        assert!(prefix("/[a]/:b", "/[a]/c") && !prefix("/[a]/:b", "/a/c"));
-        assert!(prefix("/a//:b", "/a//c") && !prefix("/a//:b", "/a/x/c"));
-    }
+    /// A pattern, a path, and its segments with a name.
+    const NAMED: &str = "
+        /s/:token | /s/abc | 2 :token
+        /s/:token | /s/abc/ | 2 :token
+        /s/:token | /s/abc/more | 2 :token
+        /s/:token | //s///abc// | 5 :token
+        /s/:token/ | /s/abc | 2 :token
+        /s/:token/ | //s/abc/ | 3 :token
+        /s/:token/* | /s/abc | 2 :token
+        /s/*/:token | /s//abc | 3 :token
+        /s//:token | /s/abc | 2 :token
+        /:a/x/:b | /1/x/2 | 1 :a, 3 :b
+        /**/s/:token | /s/s/s/abc | 4 :token
+        /**/:a/x/:b | /1/2/3/x/4 | 3 :a, 5 :b
+        /**/:a/**/x | /1/2/x | 1 :a
+        /**/s/:token | /a/s/abc/more | 3 :token";
 
     #[test]
     fn named_segments_are_found() {
-        for (pattern, path, expected) in [
-            ("/s/:token", "/s/abc", &[(2, ":token")][..]),
-            ("/s/:token", "/s/abc/", &[(2, ":token")]),
-            ("/s/:token", "/s/abc/more", &[(2, ":token")]),
-            ("/s/:token", "//s///abc//", &[(5, ":token")]),
-            ("/s/:token/", "/s/abc", &[(2, ":token")]),
-            ("/s/:token/", "//s/abc/", &[(3, ":token")]),
-            ("/s/:token/*", "/s/abc", &[(2, ":token")]),
-            ("/s/*/:token", "/s//abc", &[(3, ":token")]),
-            ("/s//:token", "/s/abc", &[(2, ":token")]),
-            ("/:a/x/:b", "/1/x/2", &[(1, ":a"), (3, ":b")]),
-            ("/**/s/:token", "/s/s/s/abc", &[(4, ":token")]),
-            ("/**/:a/x/:b", "/1/2/3/x/4", &[(3, ":a"), (5, ":b")]),
-            ("/**/:a/**/x", "/1/2/x", &[(1, ":a")]),
-            ("/**/s/:token", "/a/s/abc/more", &[(3, ":token")]),
-        ] {
-            let pattern = PathPattern::new(pattern).expect("is a pattern");
-            assert_eq!(pattern.named(path).as_deref(), Some(expected), "{path:?}");
+        for [text, path, expected] in rows(NAMED, " | ") {
+            let pattern = pattern(text);
+            let named = pattern.named(path).expect(path).into_iter();
+            let named: Vec<_> = named.map(|(at, name)| format!("{at} {name}")).collect();
+            assert_eq!(named.join(", "), expected, "{text} {path}");
         }
-        let pattern = PathPattern::new("/s/:token").expect("is a pattern");
+        let named = pattern("/s/:token");
         for path in ["/t/abc", "/s", "/s/", "*", ""] {
-            assert_eq!(pattern.named(path), None, "{path:?}");
+            assert_eq!(named.named(path), None, "{path:?}");
         }
         for prefix in ["/s/:token", "/s/:token/"] {
             let prefix = PathPattern::prefix(prefix).expect("is a prefix");
@@ -311,23 +274,20 @@ mod tests {
                 assert!(prefix.named(path).is_some(), "{path:?}");
             }
         }
-        assert!(pattern.has_names());
-        assert!(!PathPattern::new("/s/*").expect("is a pattern").has_names());
+        assert!(named.has_names() && !pattern("/s/*").has_names());
     }
 
     #[test]
     fn a_hostile_path_costs_no_more_than_its_length() {
         let path = "/a".repeat(30_000);
-        assert!(!matches("/**/a/**/a/**/a/**/b", &path));
+        assert!(!pattern("/**/a/**/a/**/a/**/b").matches(&path));
         let path = format!("/{}", "a".repeat(60_000));
-        assert!(!matches("/*a*b", &path));
+        assert!(!pattern("/*a*b").matches(&path));
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for text in [
-            "", "events", "*", "/a**", "/***", "/[a", "/:", "/s/:/x", "/:a*", "/:a.b",
-        ] {
+        for text in " events * /a** /*** /[a /: /s/:/x /:a* /:a.b".split(' ') {
             assert!(PathPattern::new(text).is_err(), "{text:?}");
         }
     }

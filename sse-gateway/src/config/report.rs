@@ -2,75 +2,58 @@
 
 use std::path::Path;
 
+use http::Method;
+
 use super::given::{Layers, Place};
-use super::known::{self, Known as _};
-use super::{Config, Route, Sources, needless};
+use super::setting::Setting;
+use super::{Config, Route, Sources, known, needless};
 
 /// The report on `path`, which `sources` hold and `config` was made from.
 pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
     let top = sources.top();
-    let mut settings = vec![["SETTING", "VALUE", "FROM"].map(str::to_owned).to_vec()];
-    for setting in known::ALL {
-        settings.push(match Layers(&top).given(setting) {
-            Some(given) => vec![
-                setting.key().to_owned(),
-                one_line(&given.text),
-                given.place.to_string(),
-            ],
-            None => vec![
-                setting.key().to_owned(),
-                "none".to_owned(),
-                Place::Default.to_string(),
-            ],
-        });
+    let mut settings = vec![cells(["SETTING", "VALUE", "FROM"])];
+    for setting in known::ALL.iter() {
+        let (text, place) = match Layers(&top).given(setting) {
+            Some(given) => (one_line(&given.text), given.place),
+            None => ("none".to_owned(), Place::Default),
+        };
+        settings.push(vec![setting.path(), text, place.to_string()]);
     }
-
-    let mut routes = vec![
-        ["ROUTE", "MATCHES", "UPSTREAM", "OF ITS OWN"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut routes = vec![cells(["ROUTE", "MATCHES", "UPSTREAM", "OF ITS OWN"])];
     for (route, entry) in config.routes.iter().zip(&sources.file.routes) {
-        let own: Vec<_> = entry
-            .values
-            .iter()
-            .filter(|(key, _)| *key != known::UPSTREAM.key())
-            .map(|(key, given)| format!("{key} {}", one_line(&given.text)))
-            .collect();
-        routes.push(row(route, own.join(", ")));
+        let own = entry.values.iter();
+        let own = own.filter(|(path, _)| *path != Setting::upstream().name);
+        let own = own.map(|(path, given)| format!("{path} {}", one_line(&given.text)));
+        routes.push(row(route, own.collect::<Vec<_>>().join(", ")));
     }
     routes.push(match &config.fallback {
         Some(route) => row(route, String::new()),
-        None => ["-", "all else", "none: answered with 404", ""]
-            .map(str::to_owned)
-            .to_vec(),
+        None => cells(["-", "all else", "none: answered with 404", ""]),
     });
+    let mut report = format!("{}\n{}\n", table(&settings), table(&routes));
     let warnings = needless::warnings(sources, config);
-    let warnings: String = warnings
-        .iter()
-        .map(|warning| format!("warning: {warning}\n"))
-        .collect();
+    for warning in &warnings {
+        report += &format!("warning: {warning}\n");
+    }
     let blank = if warnings.is_empty() { "" } else { "\n" };
-    format!(
-        "{}\n{}\n{warnings}{blank}{}: ok\n",
-        table(&settings),
-        table(&routes),
-        path.display()
-    )
+    format!("{report}{blank}{}: ok\n", path.display())
+}
+
+fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).to_vec()
 }
 
 fn row(route: &Route, own: String) -> Vec<String> {
-    let methods: Vec<_> = route
-        .methods
-        .iter()
-        .flatten()
-        .map(http::Method::as_str)
-        .collect();
-    let matches = match methods.is_empty() {
-        true => route.matcher.to_string(),
-        false => format!("{} {}", methods.join(","), route.matcher),
-    };
-    vec![route.name.clone(), matches, route.upstream.clone(), own]
+    let methods = route.methods.iter().flatten().map(Method::as_str);
+    let methods = methods.collect::<Vec<_>>().join(",");
+    let matches = format!("{methods} {}", route.matcher);
+    let upstream = route.settings.upstream.to_string();
+    vec![
+        route.name.clone(),
+        matches.trim_start().to_owned(),
+        upstream,
+        own,
+    ]
 }
 
 fn one_line(text: &str) -> String {

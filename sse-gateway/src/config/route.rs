@@ -1,13 +1,13 @@
 //! A route: which requests it takes, where they go, and what is done to their event streams.
 
 use std::fmt;
-use std::time::Duration;
 
 use http::Method;
 use tower_sse::wire::IdTag;
 
-use super::StreamSettings;
 use super::pattern::PathPattern;
+use super::relay::Kept;
+use super::{Relayed, RouteSettings};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Route {
@@ -16,9 +16,8 @@ pub(crate) struct Route {
     pub(crate) matcher: Matcher,
     /// All when none; never empty.
     pub(crate) methods: Option<Vec<Method>>,
-    pub(crate) upstream: String,
-    pub(crate) stream: StreamSettings,
-    pub(crate) head_timeout: Duration,
+    pub(crate) relayed: Relayed,
+    pub(crate) settings: RouteSettings,
 }
 
 /// Which paths a route takes.
@@ -35,7 +34,17 @@ impl Route {
     /// What marks the ids that are given on this route. Its upstream names it: that of a gateway behind this one is another,
     /// that of a successor is the same.
     pub(crate) fn id_tag(&self) -> IdTag {
-        IdTag::new(self.upstream.trim_end_matches('/'))
+        IdTag::new(self.settings.upstream.to_string())
+    }
+
+    /// How much of each of its streams is kept.
+    pub(crate) fn kept(&self) -> Kept {
+        let auto = self.relayed.kept();
+        Kept {
+            events: self.settings.history_events.unwrap_or(auto.events),
+            bytes: self.settings.history_bytes.unwrap_or(auto.bytes),
+            on_full: self.settings.on_full.unwrap_or(auto.on_full),
+        }
     }
 
     /// Whether this route takes the request. `path` is as it came on the wire: it is not decoded, and `..` is a segment
@@ -43,21 +52,10 @@ impl Route {
     ///
     /// A HEAD request is taken where GET is: it asks for the same head.
     pub(crate) fn matches(&self, method: &Method, path: &str) -> bool {
-        let asked = if method == Method::HEAD {
-            &Method::GET
-        } else {
-            method
-        };
-        let method_matches = self.methods.as_ref().is_none_or(|methods| {
-            methods
-                .iter()
-                .any(|taken| taken == method || taken == asked)
-        });
-        method_matches && self.matcher.matches(path)
+        let methods = self.methods.as_ref();
+        methods.is_none_or(|methods| are_for(methods, method)) && self.matcher.matches(path)
     }
-}
 
-impl Route {
     /// Whether it is seen to take all that another takes. Not every pair of patterns tells.
     pub(super) fn covers(&self, other: &Route) -> bool {
         let methods = match (&self.methods, &other.methods) {
@@ -71,6 +69,10 @@ impl Route {
         };
         methods && paths
     }
+}
+
+fn are_for(methods: &[Method], method: &Method) -> bool {
+    methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
 }
 
 impl Matcher {
@@ -141,68 +143,41 @@ impl fmt::Display for Matcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, File, Sources};
+    use crate::config::cases::rows;
 
-    fn route(matcher: Matcher, methods: Option<Vec<Method>>) -> Route {
-        let text = "upstream = 'http://app:5000'";
-        let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
-        let sources = Sources {
-            file,
-            ..Sources::default()
-        };
-        let config = Config::resolve(&sources).expect("the defaults are right");
-        Route {
-            matcher,
-            methods,
-            ..config.fallback.expect("there is an upstream")
-        }
-    }
+    /// A prefix, paths that it takes, and paths that it does not.
+    const PREFIXES: &str = "
+        /events | /events /events/ /events/x /events//x /events/../x | /eventsource /event / /x/events /Events /%65vents *
+        /events/ | /events/x | /events
+        / | /x / | *";
 
     #[test]
-    fn a_prefix_takes_whole_segments() {
-        let events = route(Matcher::Prefix("/events".to_owned()), None);
-        for path in [
-            "/events",
-            "/events/",
-            "/events/x",
-            "/events//x",
-            "/events/../x",
-        ] {
-            assert!(events.matches(&Method::GET, path), "{path}");
+    fn a_prefix_takes_whole_segments_and_with_a_slash_at_its_end_only_what_is_below() {
+        for [prefix, takes, leaves] in rows(PREFIXES, " | ") {
+            let matcher = Matcher::prefix(prefix).expect("is a prefix");
+            assert!(
+                takes.split(' ').all(|path| matcher.matches(path)),
+                "{takes}"
+            );
+            assert!(
+                !leaves.split(' ').any(|path| matcher.matches(path)),
+                "{leaves}"
+            );
         }
-        for path in [
-            "/eventsource",
-            "/event",
-            "/",
-            "/x/events",
-            "/Events",
-            "/%65vents",
-            "*",
-            "",
-        ] {
-            assert!(!events.matches(&Method::GET, path), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_prefix_that_ends_with_a_slash_takes_what_is_below() {
-        let below = route(Matcher::Prefix("/events/".to_owned()), None);
-        assert!(below.matches(&Method::GET, "/events/x"));
-        assert!(!below.matches(&Method::GET, "/events"));
-        let all = route(Matcher::Prefix("/".to_owned()), None);
-        assert!(all.matches(&Method::GET, "/x"));
     }
 
     #[test]
     fn head_is_taken_where_get_is() {
-        let get = route(Matcher::Any, Some(vec![Method::GET]));
-        assert!(get.matches(&Method::GET, "/") && get.matches(&Method::HEAD, "/"));
-        assert!(!get.matches(&Method::POST, "/"));
-        let post = route(Matcher::Any, Some(vec![Method::POST]));
-        assert!(post.matches(&Method::POST, "/"));
-        assert!(!post.matches(&Method::HEAD, "/"));
-        let head = route(Matcher::Any, Some(vec![Method::HEAD]));
-        assert!(head.matches(&Method::HEAD, "/"));
-        assert!(!head.matches(&Method::GET, "/"));
+        for (taken, methods) in [
+            (Method::GET, [true, true, false]),
+            (Method::HEAD, [false, true, false]),
+            (Method::POST, [false, false, true]),
+        ] {
+            let asked = [Method::GET, Method::HEAD, Method::POST];
+            assert_eq!(
+                asked.map(|method| are_for(std::slice::from_ref(&taken), &method)),
+                methods
+            );
+        }
     }
 }

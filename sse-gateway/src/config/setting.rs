@@ -1,11 +1,14 @@
-//! What a setting is.
+//! What a setting is, and a table of them.
 
 /// One thing that can be set, described once for flags, variables, files and the help.
-pub(crate) struct Setting<T: 'static> {
-    /// In a file; the variable is made from it.
-    pub(crate) key: &'static str,
-    /// The key with hyphens, behind two of them: clap wants it in one piece.
-    pub(crate) flag: &'static str,
+///
+/// The table `known` adds a function for each: `Setting::heartbeat()`.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting {
+    /// With that of its table in front: `tls_cert`.
+    pub(crate) name: &'static str,
+    /// The table of the file that it stands in, if any.
+    pub(crate) table: Option<&'static str>,
     /// What the help lists it under.
     pub(crate) heading: &'static str,
     /// How its value is written, for the help.
@@ -15,7 +18,10 @@ pub(crate) struct Setting<T: 'static> {
     pub(crate) about: &'static str,
     pub(crate) scope: Scope,
     pub(crate) bare: Bare,
-    pub(crate) parse: fn(&str) -> Result<T, String>,
+    /// Whether a text is a value of this setting.
+    pub(crate) check: fn(&str) -> Result<(), String>,
+    /// Without which it has no effect.
+    pub(crate) needs: Option<Needs>,
 }
 
 /// Where in a file a setting may stand.
@@ -37,60 +43,64 @@ pub(crate) enum Bare {
     Lists,
 }
 
-/// A setting of whatever type.
-pub(crate) trait Known: Sync {
-    fn key(&self) -> &'static str;
-    /// `--drain-window`
-    fn flag(&self) -> &'static str;
-    fn heading(&self) -> &'static str;
-    fn form(&self) -> &'static str;
-    fn default(&self) -> Option<&'static str>;
-    fn about(&self) -> &'static str;
-    fn scope(&self) -> Scope;
-    fn bare(&self) -> Bare;
-    /// Whether `text` is a value of this setting.
-    fn check(&self, text: &str) -> Result<(), String>;
+/// What a setting may need to have an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Streams that are shared or resumable.
+    Relay,
+    /// Such streams on some route.
+    AnyRelay,
+    Sharing,
+    /// Ids that are not those of a relay.
+    IdsOfItsOwn,
+    Heartbeat,
+    Retry,
+    IdleTimeout,
+    Admin,
+}
 
-    /// `SSE_GATEWAY_DRAIN_WINDOW`
-    fn variable(&self) -> String {
-        format!("SSE_GATEWAY_{}", self.key().to_ascii_uppercase())
+impl Setting {
+    /// Its name within its table: `cert`.
+    pub(crate) fn key(&self) -> &'static str {
+        let within = |table| self.name.strip_prefix(table)?.strip_prefix('_');
+        self.table.and_then(within).unwrap_or(self.name)
+    }
+
+    /// Its name in errors and reports: `tls.cert`.
+    pub(crate) fn path(&self) -> String {
+        match self.table {
+            Some(table) => format!("{table}.{}", self.key()),
+            None => self.name.to_owned(),
+        }
+    }
+
+    /// `--tls-cert`
+    pub(crate) fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// `SSE_GATEWAY_TLS_CERT`
+    pub(crate) fn variable(&self) -> String {
+        format!("SSE_GATEWAY_{}", self.name.to_ascii_uppercase())
     }
 }
 
-impl<T> Known for Setting<T> {
-    fn key(&self) -> &'static str {
-        self.key
+/// Settings, in the order of the help.
+pub(crate) struct Settings {
+    pub(crate) all: &'static [Setting],
+}
+
+impl Settings {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static Setting> + use<> {
+        self.all.iter()
     }
 
-    fn flag(&self) -> &'static str {
-        self.flag
+    pub(crate) fn named(&self, name: &str) -> Option<&'static Setting> {
+        self.iter().find(|setting| setting.name == name)
     }
 
-    fn heading(&self) -> &'static str {
-        self.heading
-    }
-
-    fn form(&self) -> &'static str {
-        self.form
-    }
-
-    fn default(&self) -> Option<&'static str> {
-        self.default
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
-    }
-
-    fn bare(&self) -> Bare {
-        self.bare
-    }
-
-    fn check(&self, text: &str) -> Result<(), String> {
-        (self.parse)(text).map(drop)
+    /// Those in a table of the file, or outside of tables.
+    pub(crate) fn within(&self, table: Option<&str>) -> impl Iterator<Item = &'static Setting> {
+        self.iter().filter(move |setting| setting.table == table)
     }
 }

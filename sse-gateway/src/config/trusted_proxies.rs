@@ -64,6 +64,7 @@ fn canonical(network: IpNet) -> IpNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::cases::rows;
 
     fn contains(list: &str, address: &str) -> bool {
         TrustedProxies::parse(list)
@@ -71,60 +72,47 @@ mod tests {
             .contain(address.parse().expect("an address"))
     }
 
+    /// Networks, addresses in them, and addresses outside.
+    const LISTS: &str = "
+        10.0.0.0/8,192.0.2.7 | 10.0.0.0 10.255.255.255 192.0.2.7 | 11.0.0.0 192.0.2.8 ::10.1.2.3
+        10.0.0.0/8,192.0.2.7 | ::ffff:10.1.2.3 ::ffff:192.0.2.7 | ::ffff:11.0.0.1
+        2001:db8::/32,::1 | 2001:db8:1::2 ::1 | 2001:db9:: ::2
+        ::ffff:10.0.0.0/104 | 10.1.2.3 | 11.1.2.3
+        ::ffff:10.0.0.1 | 10.0.0.1 | 10.0.0.2
+        0.0.0.0/0 | 203.0.113.1 | 2001:db8::1
+        ::/0 | 2001:db8::1 | 203.0.113.1";
+
     #[test]
-    fn an_address_is_in_its_networks() {
-        let list = "10.0.0.0/8, 192.0.2.7,2001:db8::/32,::1";
-        for inside in [
-            "10.0.0.0",
-            "10.255.255.255",
-            "192.0.2.7",
-            "2001:db8:1::2",
-            "::1",
-            "::ffff:10.1.2.3",
-            "::ffff:192.0.2.7",
-        ] {
-            assert!(contains(list, inside), "{inside}");
-        }
-        for outside in [
-            "11.0.0.0",
-            "192.0.2.8",
-            "2001:db9::",
-            "::2",
-            "::10.1.2.3",
-            "::ffff:11.0.0.1",
-        ] {
-            assert!(!contains(list, outside), "{outside}");
+    fn an_address_is_in_its_networks_and_ipv4_written_as_ipv6_is_ipv4() {
+        for [list, inside, outside] in rows(LISTS, " | ") {
+            assert!(
+                inside.split(' ').all(|address| contains(list, address)),
+                "{list}"
+            );
+            assert!(
+                !outside.split(' ').any(|address| contains(list, address)),
+                "{list}"
+            );
         }
         assert!(!TrustedProxies::default().contain("127.0.0.1".parse().expect("an address")));
     }
 
-    #[test]
-    fn ipv4_written_as_ipv6_is_ipv4() {
-        assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
-        assert!(contains("::ffff:10.0.0.1", "10.0.0.1"));
-        assert!(!contains("::ffff:10.0.0.0/104", "11.1.2.3"));
-        assert!(contains("0.0.0.0/0", "203.0.113.1"));
-        assert!(!contains("0.0.0.0/0", "2001:db8::1"));
-        assert!(contains("::/0", "2001:db8::1"));
-    }
+    /// What is no list, and why.
+    const MISTAKES: &str = "
+        10.0.0.0/8, -> an item of the list is empty
+        proxy.local -> \"proxy.local\" is neither
+        10.0.0.0/33 -> \"10.0.0.0/33\" is neither
+        10.0.0/8 -> \"10.0.0/8\" is neither
+        127.0.0.1:80 -> \"127.0.0.1:80\" is neither
+        [::1] -> \"[::1]\" is neither
+        10.1.2.3/8 -> \"10.1.2.3/8\" has bits behind its prefix; use 10.0.0.0/8 or 10.1.2.3";
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for (text, why) in [
-            ("", "an item of the list is empty"),
-            ("10.0.0.0/8,", "an item of the list is empty"),
-            ("proxy.local", "\"proxy.local\" is neither"),
-            ("10.0.0.0/33", "\"10.0.0.0/33\" is neither"),
-            ("10.0.0/8", "\"10.0.0/8\" is neither"),
-            ("127.0.0.1:80", "\"127.0.0.1:80\" is neither"),
-            ("[::1]", "\"[::1]\" is neither"),
-            (
-                "10.1.2.3/8",
-                "\"10.1.2.3/8\" has bits behind its prefix; use 10.0.0.0/8 or 10.1.2.3",
-            ),
-        ] {
+        for [text, why] in rows(MISTAKES, " -> ") {
             let error = TrustedProxies::parse(text).expect_err("is refused");
             assert!(error.starts_with(why), "{error}");
         }
+        assert!(TrustedProxies::parse("").is_err());
     }
 }

@@ -4,7 +4,9 @@ use http::HeaderName;
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
 use super::relay::GapEvent;
-use super::value::{Parsed, choice, event_type, or_auto, or_off, size, time};
+use super::value::{
+    Parsed, choices, event_type, line, list_or_off, number, or_wrong, switch, time,
+};
 
 pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
     match text {
@@ -15,185 +17,75 @@ pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
 }
 
 pub(crate) fn one_line(text: &str) -> Parsed<String> {
-    match text.contains(['\r', '\n', '\0']) {
-        true => Err(format!(
-            "{text:?} has more than one line; use one line without NULL"
-        )),
-        false => Ok(text.to_owned()),
-    }
-}
-
-pub(crate) fn after_end(text: &str) -> Parsed<AfterEnd> {
-    choice(
-        text,
-        &[("again", AfterEnd::Again), ("204", AfterEnd::NoContent)],
-    )
+    line(text, "has more than one line; use one line without NULL")
 }
 
 pub(crate) fn share(text: &str) -> Parsed<Option<Key>> {
-    match text {
-        "off" | "false" => return Ok(None),
-        "on" | "true" => return Ok(Some(Key::default())),
-        _ => {}
-    }
-    // As in "on, body".
-    let parts = text.split(',').map(str::trim);
-    let parts = parts.map(|part| if part == "on" { "default" } else { part });
-    let key = parts.collect::<Vec<_>>().join(",").parse();
-    key.map(Some)
-        .map_err(|error| format!("{error}; use off, on or a list of these"))
+    let key = |text: &str| {
+        // As in "on, body".
+        let parts = text.split(',').map(str::trim);
+        let parts = parts.map(|part| if part == "on" { "default" } else { part });
+        let key = parts.collect::<Vec<_>>().join(",").parse();
+        key.map_err(|error| format!("{error}; use off, on or a list of these"))
+    };
+    switch_or(text, key)
 }
 
-pub(crate) fn field_names_or_off(text: &str) -> Parsed<Vec<HeaderName>> {
-    let name = |text: &str| {
-        text.trim().parse().map_err(|_| {
-            format!(
-                "{text:?} is not the name of a field; use names such as x-request-start, or off"
-            )
-        })
-    };
-    match text {
-        "off" => Ok(Vec::new()),
-        _ => text.split(',').map(name).collect(),
-    }
+pub(crate) fn field_name(text: &str) -> Parsed<HeaderName> {
+    let why = "is not the name of a field; use names such as x-request-start, or off";
+    or_wrong(text.parse().ok(), text, why)
 }
 
 pub(crate) fn resume(text: &str) -> Parsed<Option<Vec<String>>> {
-    match text {
-        "off" | "false" => return Ok(None),
-        "on" | "true" => return Ok(Some(Vec::new())),
-        _ => {}
-    }
-    let name = |part: &str| match part.trim().strip_prefix("cookie:") {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(format!(
-            "{part:?} is none of these; use on, off, or the cookies to which a stream is bound, as in cookie:session"
-        )),
+    let cookie = |text: &str| {
+        let name = text.strip_prefix("cookie:").filter(|name| !name.is_empty());
+        let why = "is none of these; use on, off, or the cookies to which a stream is bound, as in cookie:session";
+        or_wrong(name.map(str::to_owned), text, why)
     };
-    text.split(',')
-        .map(name)
-        .collect::<Result<_, _>>()
-        .map(Some)
+    switch_or(text, list_or_off(cookie))
 }
 
-pub(crate) fn secret_file_or_off(text: &str) -> Parsed<Option<Secret>> {
-    or_off(text, |path| {
-        let read = std::fs::read(path);
-        let bytes = read.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
-        Secret::new(bytes.trim_ascii_end()).map_err(|error| format!("{path:?}: {error}"))
-    })
-}
-
-pub(crate) fn relays(text: &str) -> Parsed<usize> {
-    match text.parse() {
-        Ok(relays) if (1..=MOST_RELAYS).contains(&relays) => Ok(relays),
-        _ => Err(format!(
-            "{text:?} is not a number of streams; use one from 1 to {MOST_RELAYS}, such as 2000"
-        )),
+fn switch_or<T: Default>(text: &str, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {
+    match switch(text) {
+        Ok(on) => Ok(on.then(T::default)),
+        Err(_) => parse(text).map(Some),
     }
 }
 
-const MOST_RELAYS: usize = 10_000_000;
+pub(crate) fn secret_file(path: &str) -> Parsed<Secret> {
+    let read = std::fs::read(path);
+    let bytes = read.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    Secret::new(bytes.trim_ascii_end()).map_err(|error| format!("{path:?}: {error}"))
+}
 
 pub(crate) fn events(text: &str) -> Parsed<usize> {
-    match text.parse() {
-        Ok(events) if (1..=MOST_EVENTS).contains(&events) => Ok(events),
-        _ => Err(format!(
-            "{text:?} is not a number of events; use one from 1 to {MOST_EVENTS}, such as 1000"
-        )),
-    }
-}
-
-const MOST_EVENTS: usize = 10_000_000;
-
-pub(crate) fn events_or_auto(text: &str) -> Parsed<Option<usize>> {
-    or_auto(text, events)
-}
-
-pub(crate) fn size_or_auto(text: &str) -> Parsed<Option<usize>> {
-    or_auto(text, size)
-}
-
-pub(crate) fn on_full(text: &str) -> Parsed<Option<OnFull>> {
-    choice(
-        text,
-        &[
-            ("auto", None),
-            ("wait", Some(OnFull::Wait)),
-            ("drop", Some(OnFull::Drop)),
-        ],
-    )
+    number("events", 1000)(text)
 }
 
 pub(crate) fn start(text: &str) -> Parsed<Start> {
-    match text {
-        "live" => Ok(Start::Live),
-        "all" => Ok(Start::All),
-        _ => match text.strip_prefix("last:") {
-            Some(number) => events(number).map(|number| Start::Last(number as u64)),
-            None => Err(format!(
-                "{text:?} is not a start; use live, all or last:N, such as last:20"
-            )),
-        },
+    let why = "is not a start; use live, all or last:N, such as last:20";
+    match (text, text.strip_prefix("last:")) {
+        ("live", _) => Ok(Start::Live),
+        ("all", _) => Ok(Start::All),
+        (_, Some(number)) => events(number).map(|number| Start::Last(number as u64)),
+        _ => or_wrong(None, text, why),
     }
-}
-
-pub(crate) fn slow_client(text: &str) -> Parsed<SlowClient> {
-    choice(
-        text,
-        &[
-            ("disconnect", SlowClient::Disconnect),
-            ("skip", SlowClient::Skip),
-            ("latest", SlowClient::Latest),
-        ],
-    )
 }
 
 pub(crate) fn on_leave(text: &str) -> Parsed<OnLeave> {
-    match text {
-        "cancel" => Ok(OnLeave::Cancel),
-        "finish" => Ok(OnLeave::Finish),
-        _ => match text.strip_prefix("linger:") {
-            Some(text) => time(text).map(OnLeave::Linger),
-            None => Err(format!(
-                "{text:?} is not a choice; use cancel, finish or linger:TIME, such as linger:10s"
-            )),
-        },
+    let why = "is not a choice; use cancel, finish or linger:TIME, such as linger:10s";
+    match (text, text.strip_prefix("linger:")) {
+        ("cancel", _) => Ok(OnLeave::Cancel),
+        ("finish", _) => Ok(OnLeave::Finish),
+        (_, Some(after)) => time(after).map(OnLeave::Linger),
+        _ => or_wrong(None, text, why),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_key_is_a_switch_or_a_list() {
-        assert_eq!(share("off"), Ok(None));
-        assert_eq!(share("on"), Ok(Some(Key::default())));
-        assert_eq!(share("path,auth").map(|key| key.is_some()), Ok(true));
-        for text in ["", "yes", "path,", "cookie"] {
-            assert!(share(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_start_and_a_leave_have_their_numbers() {
-        assert_eq!(start("last:3"), Ok(Start::Last(3)));
-        for text in ["", "last", "last:", "last:0", "last:-1", "first"] {
-            assert!(start(text).is_err(), "{text:?}");
-        }
-        assert_eq!(
-            on_leave("linger:1m"),
-            Ok(OnLeave::Linger(Duration::from_secs(60)))
-        );
-        for text in ["", "linger", "linger:", "linger:0s", "stay"] {
-            assert!(on_leave(text).is_err(), "{text:?}");
-        }
-        assert_eq!(events("10000000"), Ok(MOST_EVENTS));
-        for text in ["", "0", "10000001", "1e3", "many"] {
-            assert!(events(text).is_err(), "{text:?}");
-        }
+choices! {
+    after_end: AfterEnd { "again": AfterEnd::Again, "204": AfterEnd::NoContent }
+    on_full: Option<OnFull> { "auto": None, "wait": Some(OnFull::Wait), "drop": Some(OnFull::Drop) }
+    slow_client: SlowClient {
+        "disconnect": SlowClient::Disconnect, "skip": SlowClient::Skip, "latest": SlowClient::Latest
     }
 }

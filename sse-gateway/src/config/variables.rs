@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::setting::Settings;
 use super::suggest::nearest;
-use super::{Error, Place, Values, known};
+use super::{Error, Place, Values};
 
 const PREFIX: &str = "SSE_GATEWAY_";
 const CONFIG: &str = "SSE_GATEWAY_CONFIG";
@@ -16,38 +17,30 @@ impl Values {
     ///
     /// When a value is bad, or a name is almost that of a setting. Other names with our prefix are let be: Kubernetes
     /// makes `SSE_GATEWAY_SERVICE_HOST` and the like for a service that is called `sse-gateway`.
-    pub(crate) fn from_environment(environment: &[(OsString, OsString)]) -> Result<Self, Error> {
+    pub(crate) fn from_environment(
+        settings: &Settings,
+        environment: &[(OsString, OsString)],
+    ) -> Result<Self, Error> {
         let mut values = Self::default();
         for (name, text) in environment.iter().filter(|(_, text)| !text.is_empty()) {
-            let Some(name) = name
-                .to_str()
-                .filter(|name| name.starts_with(PREFIX) && *name != CONFIG)
-            else {
+            let ours = name.to_str().filter(|name| *name != CONFIG);
+            let Some(name) = ours.filter(|name| name.starts_with(PREFIX)) else {
                 continue;
             };
             let key = name[PREFIX.len()..].to_ascii_lowercase();
-            let exact = known::find(&key).filter(|setting| setting.variable() == name);
-            let Some(setting) = exact else {
-                let keys = known::ALL
-                    .iter()
-                    .map(|setting| setting.key())
-                    .chain(["config"]);
-                match nearest(&key, keys) {
-                    Some(key) => {
-                        let meant = format!("{PREFIX}{}", key.to_ascii_uppercase());
-                        return Err(Error::at(
-                            name,
-                            format_args!("unknown variable; did you mean {meant}?"),
-                        ));
-                    }
-                    None => continue,
-                }
+            let exact = settings.named(&key);
+            let Some(setting) = exact.filter(|setting| setting.variable() == name) else {
+                let names = settings.iter().map(|setting| setting.name);
+                let Some(near) = nearest(&key, names.chain(["config"])) else {
+                    continue;
+                };
+                let meant = format!("{PREFIX}{}", near.to_ascii_uppercase());
+                let why = format!("unknown variable; did you mean {meant}?");
+                return Err(Error::at(name, why));
             };
             let Some(text) = text.to_str() else {
-                return Err(Error::at(
-                    name,
-                    format_args!("not UTF-8; use {}", setting.form()),
-                ));
+                let why = format!("not UTF-8; use {}", setting.form);
+                return Err(Error::at(name, why));
             };
             values.insert(setting, text.to_owned(), Place::Variable(name.to_owned()))?;
         }
@@ -66,47 +59,29 @@ pub(crate) fn config_file(environment: &[(OsString, OsString)]) -> Option<PathBu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::given::Layers;
+    use crate::config::known;
 
-    fn read(name: &str, text: &str) -> Result<Values, Error> {
-        Values::from_environment(&[(name.into(), text.into())])
+    fn read(name: &str, text: OsString) -> Result<usize, String> {
+        let values = Values::from_environment(&known::ALL, &[(name.into(), text)]);
+        let count = values.map(|values| values.iter().count());
+        count.map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_variable_is_a_value() {
-        let values = read("SSE_GATEWAY_RETRY", "off").expect("is right");
-        assert_eq!(Layers(&[&values]).get(&known::RETRY), Ok(None));
-    }
-
-    #[test]
-    fn an_empty_variable_is_not_set() {
-        let values = read("SSE_GATEWAY_RETRY", "").expect("is right");
-        assert_eq!(values.iter().count(), 0);
-    }
-
-    #[test]
-    fn what_kubernetes_sets_is_let_be() {
-        for name in [
-            "SSE_GATEWAY_SERVICE_HOST",
-            "SSE_GATEWAY_PORT",
-            "SSE_GATEWAY_PORT_8080_TCP_ADDR",
+    fn what_is_misspelt_is_refused_and_what_kubernetes_sets_is_let_be() {
+        let misspelt = Err("unknown variable; did you mean SSE_GATEWAY_HEARTBEAT?");
+        for (name, text, expected) in [
+            ("SSE_GATEWAY_HEARTBEAT", "5s", Ok(1)),
+            ("SSE_GATEWAY_HEARTBEAT", "", Ok(0)),
+            ("SSE_GATEWAY_HEARTBEET", "5s", misspelt),
+            ("SSE_GATEWAY_heartbeat", "5s", misspelt),
+            ("SSE_GATEWAY_HEART_BEAT", "5s", misspelt),
+            ("SSE_GATEWAY_SERVICE_HOST", "10.0.0.1", Ok(0)),
+            ("SSE_GATEWAY_PORT", "tcp://10.0.0.1:8080", Ok(0)),
+            ("SSE_GATEWAY_PORT_8080_TCP_ADDR", "10.0.0.1", Ok(0)),
         ] {
-            assert!(read(name, "tcp://10.0.0.1:8080").is_ok(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_misspelt_variable_is_refused() {
-        for name in [
-            "SSE_GATEWAY_HEARTBEET",
-            "SSE_GATEWAY_heartbeat",
-            "SSE_GATEWAY_HEART_BEAT",
-        ] {
-            let error = read(name, "5s").expect_err("is misspelt");
-            assert_eq!(
-                error.to_string(),
-                format!("{name}: unknown variable; did you mean SSE_GATEWAY_HEARTBEAT?")
-            );
+            let expected = expected.map_err(|why| format!("{name}: {why}"));
+            assert_eq!(read(name, text.into()), expected);
         }
     }
 
@@ -114,12 +89,8 @@ mod tests {
     #[test]
     fn a_variable_that_is_not_text_is_refused() {
         use std::os::unix::ffi::OsStringExt as _;
-        let text = OsString::from_vec(vec![0xff]);
-        let error = Values::from_environment(&[("SSE_GATEWAY_IDS".into(), text)])
-            .expect_err("is not UTF-8");
-        assert_eq!(
-            error.to_string(),
-            "SSE_GATEWAY_IDS: not UTF-8; use fill|replace|keep|off"
-        );
+        let found = read("SSE_GATEWAY_IDS", OsString::from_vec(vec![0xff]));
+        let why = "SSE_GATEWAY_IDS: not UTF-8; use fill|replace|keep|off";
+        assert_eq!(found, Err(why.to_owned()));
     }
 }

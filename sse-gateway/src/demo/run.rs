@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Buttons, Demo};
+use crate::config::upstream::Upstream;
 use crate::config::{Config, Error, FreePorts, Opening};
 use crate::gateway::{self, Gateway};
 
@@ -26,14 +27,15 @@ pub(crate) fn run(
         let demo = Demo::start()
             .await
             .map_err(|error| Error::at("demo", error))?;
-        let upstream = format!("http://{}", demo.addr());
+        let upstream = Upstream::parse(&format!("http://{}", demo.addr()))
+            .map_err(|error| Error::at("demo", error))?;
         for route in config.routes.iter_mut().chain(&mut config.fallback) {
-            route.upstream.clone_from(&upstream);
+            route.settings.upstream.clone_from(&upstream);
         }
-        let window = config.drain_window.min(DRAIN);
-        config.drain_window = window;
+        let window = config.gateway.drain_window.min(DRAIN);
+        config.gateway.drain_window = window;
         let opening = Opening {
-            upstream: upstream.clone(),
+            upstream: upstream.to_string(),
             ..opening.clone()
         };
         let gateway = Gateway::build(config, &opening, free_ports)?;
@@ -67,8 +69,8 @@ fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
 fn say(gateway: &Gateway) {
     let config = &gateway.config;
     let text = start_line(
-        (config.listen, gateway.address),
-        config.admin_listen.zip(gateway.admin_address),
+        (config.gateway.listen, gateway.address),
+        config.gateway.admin_listen.zip(gateway.admin_address),
     );
     std::thread::spawn(move || {
         let _ = std::io::stdout().write_all(text.as_bytes());

@@ -20,7 +20,7 @@ use tower_sse::EventLayer;
 use tower_sse::relay::move_last_event_id_to_header;
 use tower_sse::stage::Drain;
 
-use crate::config::{Error, NoAnswer, Route, StreamSettings};
+use crate::config::{Error, NoAnswer, Route, RouteSettings};
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::hold::{Hold, HoldLayer};
@@ -47,7 +47,7 @@ pub(crate) fn build(
     drain: Drain,
     streams: &Streams,
 ) -> Result<Stack, Error> {
-    let stream = &route.stream;
+    let stream = &route.settings;
     let stages = EventLayer::new(stages::of(route, relay.is_some(), drain, streams)?)
         .with_max_event_bytes(stream.max_event_bytes)
         .with_broken_ends();
@@ -103,11 +103,11 @@ fn asked(request: Request<Incoming>) -> Request<RequestBody> {
     Request::from_parts(head, body.into())
 }
 
-fn hold(stream: &StreamSettings) -> Hold {
+fn hold(stream: &RouteSettings) -> Hold {
     Hold {
-        at_once: stream.relay.hold,
-        after: stream.relay.open_after,
+        at_once: stream.hold,
+        after: stream.open_after,
         unanswered: stream.no_answer == NoAnswer::Hold,
-        give_up: stream.relay.give_up,
+        give_up: stream.give_up,
     }
 }

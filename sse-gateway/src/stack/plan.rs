@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use tower_sse::stage::Drain;
 
 use crate::config::trusted_proxies::TrustedProxies;
-use crate::config::upstream::Upstream;
 use crate::config::{Config, Error, NoAnswer, Route};
 use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
@@ -31,23 +30,28 @@ impl Plan {
         let routes = routes.map(|route| Ok((route.clone(), stack(route, config, state)?)));
         Ok(Plan {
             routes: routes.collect::<Result<_, Error>>()?,
-            trusted: config.trusted_proxy.clone(),
+            trusted: config.gateway.trusted_proxy.clone(),
         })
     }
 }
 
 fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> {
-    let client = state.upstream(&route.upstream)?;
-    let retry_statuses = match route.stream.no_answer {
+    let client = state.upstream(&route.settings.upstream)?;
+    let retry_statuses = match route.settings.no_answer {
         NoAnswer::Answer => Vec::new(),
-        NoAnswer::Close | NoAnswer::Hold => route.stream.retry_statuses.clone(),
+        NoAnswer::Close | NoAnswer::Hold => route.settings.retry_statuses.clone(),
     };
     let shutdown = state.shutdown.clone();
-    let proxy = Proxy::new(client, route.head_timeout, retry_statuses, shutdown);
+    let proxy = Proxy::new(
+        client,
+        route.settings.head_timeout,
+        retry_statuses,
+        shutdown,
+    );
     let upstream = UpstreamSide::new(proxy, &route.name, route.id_tag());
     let drain = Drain::on(&state.drain)
-        .with_window(config.drain_window)
-        .with_deadline(config.drain_deadline);
+        .with_window(config.gateway.drain_window)
+        .with_deadline(config.gateway.drain_deadline);
     stack::build(
         route,
         upstream,
@@ -64,9 +68,8 @@ fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> 
 /// When there is such an upstream.
 pub(crate) fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
     for route in config.routes.iter().chain(&config.fallback) {
-        let upstream = Upstream::parse(&route.upstream);
-        if upstream.is_ok_and(|upstream| circle::leads_to(&upstream, listen)) {
-            let (upstream, name) = (&route.upstream, &route.name);
+        let (upstream, name) = (&route.settings.upstream, &route.name);
+        if circle::leads_to(upstream, listen) {
             return Err(Error::at(
                 "upstream",
                 format_args!(

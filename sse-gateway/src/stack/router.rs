@@ -103,7 +103,7 @@ impl Service<Request<Incoming>> for Router {
         }
         let (route, stack) = &plan.routes[place];
         let may_be_left =
-            route.stream.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
+            route.settings.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
         // All of a stack is ready at any time.
         let response = stack.clone().call(Request::from_parts(parts, body));
         Box::pin(async move {

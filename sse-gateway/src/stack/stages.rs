@@ -6,7 +6,7 @@ use tower_sse::stage::{
     self, Drain, EventIds, Farewell, Heartbeat, IdleTimeout, Lifetime, Metrics, NoBuffering, Retry,
 };
 
-use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, StreamSettings};
+use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, RouteSettings};
 use crate::state::streams::{StreamLog, Streams};
 
 /// The stages of a route, in the order in which an event meets them.
@@ -39,7 +39,7 @@ pub(super) fn of(
     drain: Drain,
     streams: &Streams,
 ) -> Result<Stages, Error> {
-    let stream = &route.stream;
+    let stream = &route.settings;
     let farewell = farewell(stream).map_err(|error| Error::at("pause_event", error))?;
     let frame =
         frame(&stream.heartbeat_frame).map_err(|error| Error::at("heartbeat_frame", error))?;
@@ -80,7 +80,7 @@ pub(super) fn of(
 }
 
 /// Ends a stream whose upstream is silent.
-pub(super) fn idle_timeout(stream: &StreamSettings) -> Option<IdleTimeout> {
+pub(super) fn idle_timeout(stream: &RouteSettings) -> Option<IdleTimeout> {
     let timeout = IdleTimeout::after(stream.idle_timeout?);
     Some(match stream.idle_counts {
         IdleCounts::Bytes => timeout,
@@ -88,7 +88,7 @@ pub(super) fn idle_timeout(stream: &StreamSettings) -> Option<IdleTimeout> {
     })
 }
 
-fn farewell(stream: &StreamSettings) -> Result<Farewell, impl Display + use<>> {
+fn farewell(stream: &RouteSettings) -> Result<Farewell, impl Display + use<>> {
     let farewell = match stream.retry {
         Some(time) => Farewell::new().with_retry(time, stream.retry_jitter),
         None => Farewell::new(),

@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(crate) relays: Relays,
     timeouts: Timeouts,
     /// Those of one address share its connections, on whatever routes.
-    upstreams: Arc<Mutex<HashMap<String, UpstreamClient>>>,
+    upstreams: Arc<Mutex<HashMap<Upstream, UpstreamClient>>>,
 }
 
 impl State {
@@ -33,9 +33,12 @@ impl State {
             shutdown: Shutdown::new(),
             drain: DrainHandle::new(),
             streams: Streams::default(),
-            relays: Relays::new(config.history_budget, config.secret.clone()),
+            relays: Relays::new(
+                config.gateway.history_budget,
+                config.gateway.secret_file.clone(),
+            ),
             timeouts: Timeouts {
-                connect: config.connect_timeout,
+                connect: config.gateway.connect_timeout,
             },
             upstreams: Arc::default(),
         }
@@ -46,18 +49,17 @@ impl State {
     /// # Errors
     ///
     /// When it cannot be one.
-    pub(crate) fn upstream(&self, url: &str) -> Result<UpstreamClient, Error> {
+    pub(crate) fn upstream(&self, upstream: &Upstream) -> Result<UpstreamClient, Error> {
         let mut all = self
             .upstreams
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = all.get(url) {
+        if let Some(client) = all.get(upstream) {
             return Ok(client.clone());
         }
-        let client = Upstream::parse(url)
-            .and_then(|upstream| UpstreamClient::new(upstream, self.timeouts))
+        let client = UpstreamClient::new(upstream.clone(), self.timeouts)
             .map_err(|error| Error::at("upstream", error))?;
-        all.insert(url.to_owned(), client.clone());
+        all.insert(upstream.clone(), client.clone());
         Ok(client)
     }
 }

@@ -8,7 +8,7 @@ use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
 use tower_sse::stage::BrokenEnds;
 
-use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, RelaySettings, Relayed, Route};
+use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, Relayed, Route};
 
 pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
 
@@ -39,8 +39,7 @@ impl Relays {
 
     /// The layer of a route, if it is to have one.
     pub(crate) fn layer(&self, route: &Route) -> Option<Layer> {
-        let settings = &route.stream.relay;
-        let layer = match &settings.relayed {
+        let layer = match &route.relayed {
             Relayed::No => return None,
             Relayed::Shared(key) => RelayLayer::shared(key.clone()),
             Relayed::Resumable(cookies) => {
@@ -48,24 +47,25 @@ impl Relays {
             }
         };
         let layer = self
-            .set(layer.with_broken_ends(), settings)
-            .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
-            .with_upstream_ids(route.stream.ids == Ids::Keep)
-            .with_comment_blocks(route.stream.heartbeat_frame == HeartbeatFrame::Block)
+            .set(layer.with_broken_ends(), route)
+            .with_hold_without_upstream(route.settings.no_answer == NoAnswer::Hold)
+            .with_upstream_ids(route.settings.ids == Ids::Keep)
+            .with_comment_blocks(route.settings.heartbeat_frame == HeartbeatFrame::Block)
             .with_tag(route.id_tag())
-            .with_max_event_bytes(route.stream.max_event_bytes)
-            .with_request_timeout(route.head_timeout)
+            .with_max_event_bytes(route.settings.max_event_bytes)
+            .with_request_timeout(route.settings.head_timeout)
             .with_secret(self.secret.for_name(&route.name))
             .with_metrics(route.name.clone());
         self.layers().push((route.name.clone(), layer.clone()));
         Some(layer)
     }
 
-    fn set(&self, layer: Layer, settings: &RelaySettings) -> Layer {
+    fn set(&self, layer: Layer, route: &Route) -> Layer {
+        let (settings, kept) = (&route.settings, route.kept());
         let history = self.history.clone();
         let history = history
-            .with_events(settings.history_events)
-            .with_bytes(settings.history_bytes)
+            .with_events(kept.events)
+            .with_bytes(kept.bytes)
             .with_age(settings.history_age);
         let layer = match &settings.gap_event {
             GapEvent::Auto => layer,
@@ -78,12 +78,12 @@ impl Relays {
             .with_after_end(settings.after_end)
             .with_insistence(settings.share_private)
             .with_max_relays(settings.max_relays)
-            .with_max_idle(settings.max_idle)
-            .with_max_idle_for_client(settings.max_idle_for_client)
+            .with_max_idle(settings.max_idle_relays)
+            .with_max_idle_for_client(settings.max_idle_relays_per_client)
             .with_start(settings.start)
             .with_slow_client(settings.slow_client)
             .with_client_stall_timeout(settings.client_stall_timeout)
-            .with_on_full(settings.on_full)
+            .with_on_full(kept.on_full)
             .with_on_leave(settings.on_leave)
             .with_hold(settings.hold)
             .with_open_after(settings.open_after)

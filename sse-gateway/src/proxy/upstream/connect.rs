@@ -55,7 +55,7 @@ enum Kind {
 
 impl Connector {
     pub(super) fn new(upstream: &Upstream, timeout: Duration) -> Result<Self, String> {
-        let kind = match upstream.endpoint() {
+        let kind = match &upstream.endpoint {
             Endpoint::Tcp(uri) => Kind::Tcp(Tcp::new(), uri.clone()),
             Endpoint::Tls(uri) => {
                 let config = tls_config()
@@ -67,7 +67,7 @@ impl Connector {
                     .wrap_connector(Tcp::new());
                 Kind::Tls(connector, uri.clone())
             }
-            Endpoint::Unix(path) => Kind::Unix(path.to_owned()),
+            Endpoint::Unix(path) => Kind::Unix(path.clone()),
         };
         Ok(Self { kind, timeout })
     }

@@ -63,10 +63,10 @@ impl UpstreamClient {
     ///
     /// When the upstream is `https` and the platform has no usable root certificates.
     pub(crate) fn new(upstream: Upstream, timeouts: Timeouts) -> Result<Self, String> {
-        let host = HeaderValue::from_str(&upstream.authority())
+        let host = HeaderValue::from_str(upstream.authority())
             .map_err(|_| format!("{upstream}: not a host name"))?;
         let connector = Connector::new(&upstream, timeouts.connect)?;
-        let transport = match upstream.protocol() {
+        let transport = match upstream.protocol {
             Protocol::Http1 => Transport::Http1(http1::Pool::new(connector)),
             Protocol::Http2 => Transport::Http2(http2::Shared::new(connector)),
         };
