@@ -19,7 +19,7 @@ use super::config::Config;
 use super::hangup::Place;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
-use crate::history::{Follow, Gap, Log, MemoryLog, Read, Skip, order};
+use crate::history::{Follower, Gap, Read, Skip, order};
 use crate::stage::{CleanEnds, Ends, LAST_WORDS, Reason};
 use crate::wire::{
     Decoded, Decoder, Kinds, LineEnding, SequentialId, first_block, millis, write_line,
@@ -30,19 +30,19 @@ pin_project! {
     ///
     /// Its data is [`Bytes`], its error that of the body inside. An event stream of a relay ends cleanly,
     /// unless [broken ends](super::RelayLayer::with_broken_ends) were asked for.
-    pub struct RelayBody<B, L: Log = MemoryLog, X = CleanEnds> {
+    pub struct RelayBody<B, X = CleanEnds> {
         #[pin]
-        content: Content<B, L>,
+        content: Content<B>,
         ends: PhantomData<X>,
     }
 }
 
 pin_project! {
     #[project = ContentProjection]
-    enum Content<B, L: Log> {
+    enum Content<B> {
         Untouched { #[pin] inner: B },
         Begun { begun: Box<Begun<B>> },
-        Relayed { relayed: Box<Relayed<L>> },
+        Relayed { relayed: Box<Relayed> },
         Breaking { time: Pin<Box<Sleep>>, reason: Reason },
         Ended,
     }
@@ -55,8 +55,8 @@ struct Begun<B> {
 }
 
 /// What a client of a relay reads.
-pub(super) struct Relayed<L: Log> {
-    follower: Option<(L::Follower, Client<L>)>,
+pub(super) struct Relayed {
+    follower: Option<(Follower, Client)>,
     /// What goes in front of it. Boxed, since most who wait for the next event have nothing left of it.
     ahead: Option<Box<Ahead>>,
     /// Whether the client was given all that stands at the beginning.
@@ -81,7 +81,7 @@ struct Ahead {
     broken: Option<Reason>,
 }
 
-impl<B, L: Log> RelayBody<B, L> {
+impl<B> RelayBody<B> {
     pub(super) fn untouched(inner: B) -> Self {
         Content::Untouched { inner }.into()
     }
@@ -100,7 +100,7 @@ impl<B, L: Log> RelayBody<B, L> {
     pub(super) fn relayed(
         told: Vec<u8>,
         catch_up: Option<CatchUp>,
-        follower: Option<(L::Follower, Client<L>)>,
+        follower: Option<(Follower, Client)>,
     ) -> Self {
         let has_ahead = catch_up.is_some() || !told.is_empty();
         let ahead = has_ahead.then(|| {
@@ -123,8 +123,8 @@ impl<B, L: Log> RelayBody<B, L> {
     }
 }
 
-impl<B, L: Log> From<Content<B, L>> for RelayBody<B, L> {
-    fn from(content: Content<B, L>) -> Self {
+impl<B> From<Content<B>> for RelayBody<B> {
+    fn from(content: Content<B>) -> Self {
         RelayBody {
             content,
             ends: PhantomData,
@@ -132,7 +132,7 @@ impl<B, L: Log> From<Content<B, L>> for RelayBody<B, L> {
     }
 }
 
-impl<B, L: Log> RelayBody<B, L> {
+impl<B> RelayBody<B> {
     /// Begins with the reconnection time: a line without a blank line, which clients apply when they read it.
     pub(super) fn with_retry(mut self, retry: Option<Duration>) -> Self {
         if let (Content::Relayed { relayed }, Some(_)) = (&mut self.content, retry) {
@@ -159,7 +159,7 @@ impl<B, L: Log> RelayBody<B, L> {
     }
 
     /// The same body, which fails where it is broken off if it ends so.
-    pub(super) fn with_ends<X>(self) -> RelayBody<B, L, X> {
+    pub(super) fn with_ends<X>(self) -> RelayBody<B, X> {
         RelayBody {
             content: self.content,
             ends: PhantomData,
@@ -178,7 +178,7 @@ impl<B, L: Log> RelayBody<B, L> {
     }
 }
 
-impl<L: Log> Drop for Relayed<L> {
+impl Drop for Relayed {
     /// Who does not read is not told, but counted.
     fn drop(&mut self) {
         let is_catching_up = self.is_catching_up();
@@ -200,7 +200,7 @@ impl<L: Log> Drop for Relayed<L> {
     }
 }
 
-impl<L: Log> Relayed<L> {
+impl Relayed {
     /// Who catches up has no place yet.
     fn is_catching_up(&self) -> bool {
         self.ahead
@@ -208,6 +208,8 @@ impl<L: Log> Relayed<L> {
             .is_some_and(|ahead| ahead.catch_up.is_some())
     }
 
+    /// Inlined into the body's poll, which is another crate's: it is done for each event and client.
+    #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if self.ahead.is_some() {
@@ -392,7 +394,7 @@ fn retry_line(time: Duration, ending: LineEnding) -> Vec<u8> {
     line
 }
 
-impl<B: Body, L: Log, X: Ends> Body for RelayBody<B, L, X> {
+impl<B: Body, X: Ends> Body for RelayBody<B, X> {
     type Data = Bytes;
     type Error = X::Error<B::Error>;
 
@@ -470,14 +472,14 @@ impl<B: Body, L: Log, X: Ends> Body for RelayBody<B, L, X> {
     }
 }
 
-impl<B, L: Log, X> Default for RelayBody<B, L, X> {
+impl<B, X> Default for RelayBody<B, X> {
     /// A body that has ended, for layers outside of this one that answer by themselves.
     fn default() -> Self {
         RelayBody::empty().with_ends()
     }
 }
 
-impl<B, L: Log, X> fmt::Debug for RelayBody<B, L, X> {
+impl<B, X> fmt::Debug for RelayBody<B, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayBody")
             .field(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::sleep;
 
-use crate::history::Log;
+use crate::history::MemoryLog;
 
 /// Asks a server to close the connection of a client that does not read.
 ///
@@ -91,7 +91,7 @@ impl Places {
     }
 
     /// Looks after clients, and never ends.
-    pub(super) async fn look_after(&self, log: &impl Log) {
+    pub(super) async fn look_after(&self, log: &MemoryLog) {
         loop {
             self.appended.notified().await;
             for _ in 0..2 {

@@ -19,10 +19,10 @@ use super::idle::Idle;
 use super::secret::Hash;
 use super::vary::Vary;
 use super::{OnLeave, SlowClient, UpstreamState};
-use crate::history::{Log, Reserved, Seal, Stats, order};
+use crate::history::{MemoryLog, Reserved, Seal, Stats, order};
 use crate::wire::Epoch;
 
-pub(super) struct Relay<L> {
+pub(super) struct Relay {
     pub(super) of: Of,
     pub(super) label: String,
     pub(super) epoch: Epoch,
@@ -34,10 +34,10 @@ pub(super) struct Relay<L> {
     pub(super) address: Option<IpAddr>,
     /// A field by which alone it differs from another relay.
     pub(super) apart_by: Option<HeaderName>,
-    pub(super) log: L,
+    pub(super) log: MemoryLog,
     pub(super) config: Arc<Config>,
     pub(super) places: Places,
-    pub(super) idle: Arc<Idle<L>>,
+    pub(super) idle: Arc<Idle>,
     /// For whom else the upstream's answer is; not known before its head.
     vary: OnceLock<Vary>,
     /// The same as far as it was known when the request was made.
@@ -125,7 +125,7 @@ struct Presence {
 }
 
 /// What a relay is made of.
-pub(super) struct Parts<L> {
+pub(super) struct Parts {
     pub(super) of: Of,
     pub(super) label: String,
     pub(super) epoch: Epoch,
@@ -133,19 +133,19 @@ pub(super) struct Parts<L> {
     pub(super) is_asked_again: bool,
     pub(super) address: Option<IpAddr>,
     pub(super) apart_by: Option<HeaderName>,
-    pub(super) log: L,
+    pub(super) log: MemoryLog,
     pub(super) config: Arc<Config>,
-    pub(super) idle: Arc<Idle<L>>,
+    pub(super) idle: Arc<Idle>,
     pub(super) held: Reserved,
 }
 
 /// A client of a relay, from its request to the end of its body.
-pub(super) struct Client<L> {
-    relay: Arc<Relay<L>>,
+pub(super) struct Client {
+    relay: Arc<Relay>,
 }
 
-impl<L> Relay<L> {
-    pub(super) fn new(parts: Parts<L>) -> Self {
+impl Relay {
+    pub(super) fn new(parts: Parts) -> Self {
         let Parts {
             of,
             label,
@@ -304,7 +304,7 @@ impl<L> Relay<L> {
     }
 
     /// A client comes, unless the relay is about to go.
-    pub(super) fn join(self: &Arc<Self>) -> Option<Client<L>> {
+    pub(super) fn join(self: &Arc<Self>) -> Option<Client> {
         let mut is_first = false;
         let joined = self.presence.send_if_modified(|presence| {
             presence.clients += usize::from(!presence.closed);
@@ -371,10 +371,7 @@ impl<L> Relay<L> {
     }
 
     /// Asks servers to let those go who do not read, and never ends.
-    pub(super) async fn hang_up_on_slow(&self)
-    where
-        L: Log,
-    {
+    pub(super) async fn hang_up_on_slow(&self) {
         match self.config.slow_client {
             SlowClient::Disconnect => self.places.look_after(&self.log).await,
             SlowClient::Skip | SlowClient::Latest => pending().await,
@@ -442,10 +439,7 @@ impl<L> Relay<L> {
     }
 
     /// Counts what has become of the log; when the relay goes, all that is left of it goes too.
-    pub(super) fn count(&self, goes: bool)
-    where
-        L: Log,
-    {
+    pub(super) fn count(&self, goes: bool) {
         if !self.config.metrics.is_on() {
             return;
         }
@@ -476,15 +470,15 @@ impl<L> Relay<L> {
     }
 }
 
-impl<L> std::ops::Deref for Client<L> {
-    type Target = Arc<Relay<L>>;
+impl std::ops::Deref for Client {
+    type Target = Arc<Relay>;
 
-    fn deref(&self) -> &Arc<Relay<L>> {
+    fn deref(&self) -> &Arc<Relay> {
         &self.relay
     }
 }
 
-impl<L> Drop for Client<L> {
+impl Drop for Client {
     fn drop(&mut self) {
         self.relay.config.metrics.clients(-1.0);
         let mut is_last = false;

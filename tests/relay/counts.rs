@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::time::timeout;
-use tower_sse::history::{History, MemoryHistory};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Hangup, Key, RelayLayer, SlowClient};
 
 use crate::client::{app, get, send};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
-use tower_sse::history::{History, MemoryHistory};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{CleanEnd, Hangup, Key, OnFull, OnLeave, RelayLayer, SlowClient};
 use tower_sse::wire::Event;
 

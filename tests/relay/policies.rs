@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::history::{History, MemoryHistory};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Key, RelayLayer, SlowClient};
 
 use crate::client::{app, get, numbers, send};

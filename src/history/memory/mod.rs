@@ -15,10 +15,10 @@ use bytes::Bytes;
 
 use log::Inner;
 
-use super::{History, Reserved, Seal};
+use super::{History, Logs, Reserved, Seal};
 use crate::wire::Epoch;
 
-pub use follower::MemoryFollower;
+pub use follower::Follower;
 pub use log::MemoryLog;
 pub(crate) use ring::MAX_UPSTREAM_ID;
 
@@ -156,6 +156,18 @@ impl MemoryHistory {
     pub fn logs(&self) -> usize {
         self.store.lock().len()
     }
+
+    /// Events that were dropped so far to stay within the bounds.
+    pub fn evictions(&self) -> Evictions {
+        let [events, bytes, age, budget] =
+            [0, 1, 2, 3].map(|cause: usize| self.store.evictions[cause].load(Ordering::Relaxed));
+        Evictions {
+            events,
+            bytes,
+            age,
+            budget,
+        }
+    }
 }
 
 impl Default for MemoryHistory {
@@ -164,7 +176,9 @@ impl Default for MemoryHistory {
     }
 }
 
-impl History for MemoryHistory {
+impl History for MemoryHistory {}
+
+impl Logs for MemoryHistory {
     type Log = MemoryLog;
 
     fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> MemoryLog {
@@ -195,17 +209,6 @@ impl History for MemoryHistory {
             self.store.enforce_budget();
         }
         Some(reserved)
-    }
-
-    fn evictions(&self) -> Evictions {
-        let [events, bytes, age, budget] =
-            [0, 1, 2, 3].map(|cause: usize| self.store.evictions[cause].load(Ordering::Relaxed));
-        Evictions {
-            events,
-            bytes,
-            age,
-            budget,
-        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::super::vary::Vary;
 use super::Behind;
 use super::group::{End, Group};
 use super::window::Step;
-use crate::history::{Draft, Log, MAX_UPSTREAM_ID, Start};
+use crate::history::{Draft, MAX_UPSTREAM_ID, Start};
 use crate::stage;
 use crate::wire::{Decoded, Decoder, Epoch, Event, LargeEvent, SequentialId};
 
@@ -44,8 +44,8 @@ const PATIENCE: u32 = 200;
 const STEP: Duration = Duration::from_millis(25);
 
 /// Asks the upstream for what is behind an id of it, for a group.
-pub(super) async fn ask<S, B, R, L>(
-    relay: Arc<Relay<L>>,
+pub(super) async fn ask<S, B, R>(
+    relay: Arc<Relay>,
     group: Arc<Group>,
     behind: Behind,
     service: S,
@@ -54,7 +54,6 @@ pub(super) async fn ask<S, B, R, L>(
 ) where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body,
-    L: Log,
 {
     let ending = Ending(Arc::clone(&group));
     let asking = async move {
@@ -89,15 +88,15 @@ impl Drop for Ending {
     }
 }
 
-struct Asking<L> {
-    relay: Arc<Relay<L>>,
+struct Asking {
+    relay: Arc<Relay>,
     group: Arc<Group>,
     behind: Behind,
     events: u64,
     bytes: usize,
 }
 
-impl<L: Log> Asking<L> {
+impl Asking {
     /// Gives the group what comes until it meets the relay. When it fails, something may be missing.
     async fn run<S, B, R>(mut self, mut service: S, request: Request<B>) -> End
     where
@@ -138,7 +137,7 @@ impl<L: Log> Asking<L> {
                 let place = self.group.place();
                 // One that is not connected is yet to be given what it lacks.
                 let is_silent = self.relay.state() == UpstreamState::Connected
-                    && self.ahead(Start::At(place)).await == 0;
+                    && self.ahead(Start::At(place)) == 0;
                 if is_silent && self.group.close_at(place) {
                     return End::Nothing;
                 }
@@ -187,11 +186,11 @@ impl<L: Log> Asking<L> {
                     let is_first = !std::mem::replace(&mut has_met_first, true) && self.events == 0;
                     let place = match is_first {
                         true => self.find_soon(&draft).await,
-                        false => self.relay.log.find_same(&draft).await,
+                        false => self.relay.log.find_same(&draft),
                     };
                     if let Some(place) = place.filter(|_| is_first) {
                         // Either nothing was missed, or the upstream has taken no notice of the id.
-                        if self.behind.is_known || !self.is_oldest(place).await {
+                        if self.behind.is_known || !self.is_oldest(place) {
                             return End::Failed;
                         }
                     }
@@ -231,13 +230,13 @@ impl<L: Log> Asking<L> {
     }
 
     /// Whether nothing that has data is kept in front of this position.
-    async fn is_oldest(&self, place: u64) -> bool {
-        self.ahead(Start::At(place)).await == self.ahead(Start::All).await
+    fn is_oldest(&self, place: u64) -> bool {
+        self.ahead(Start::At(place)) == self.ahead(Start::All)
     }
 
     /// How many events with data the log has from here on.
-    async fn ahead(&self, start: Start) -> u64 {
-        let (_, joined) = self.relay.log.follow(start, Instant::now()).await;
+    fn ahead(&self, start: Start) -> u64 {
+        let (_, joined) = self.relay.log.follow(&start, Instant::now());
         joined.ahead
     }
 
@@ -246,7 +245,7 @@ impl<L: Log> Asking<L> {
     async fn find_soon(&self, draft: &Draft) -> Option<u64> {
         let mut left = SOON;
         for _ in 0..PATIENCE {
-            let place = self.relay.log.find_same(draft).await;
+            let place = self.relay.log.find_same(draft);
             if place.is_some() || left == 0 {
                 return place;
             }
