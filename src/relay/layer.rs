@@ -33,8 +33,10 @@ pub struct RelayLayer<H: History = MemoryHistory, X = CleanEnds> {
 
 impl RelayLayer {
     /// All requests with the same key share one upstream request.
+    ///
+    /// The layer has a [`MemoryHistory`] of its own; see [`shared_in`](Self::shared_in) for another.
     pub fn shared(key: Key) -> Self {
-        Self::new(Config::new(Some(key)), MemoryHistory::new())
+        Self::shared_in(key, MemoryHistory::new())
     }
 
     /// Each request has its own upstream request, which is found again by the ids that it gave.
@@ -42,10 +44,34 @@ impl RelayLayer {
     /// Its history keeps 4 MiB of each stream, however many events these are: more than any answer of a language model.
     pub fn resumable() -> Self {
         let history = MemoryHistory::new().with_events(usize::MAX);
-        Self::new(Config::new(None), history.with_bytes(4 * 1024 * 1024))
+        Self::resumable_in(history.with_bytes(4 * 1024 * 1024))
+    }
+}
+
+impl<H: History> RelayLayer<H> {
+    /// As [`shared`](RelayLayer::shared), with events kept in this history.
+    ///
+    /// # Example: two layers under one budget
+    ///
+    /// ```
+    /// use tower_sse::history::MemoryHistory;
+    /// use tower_sse::relay::{Key, RelayLayer};
+    ///
+    /// let history = MemoryHistory::new().with_budget(64 * 1024 * 1024);
+    /// let prices = RelayLayer::shared_in(Key::default(), history.clone().with_events(100));
+    /// let news = RelayLayer::shared_in(Key::default(), history.clone());
+    /// assert_eq!(history.bytes(), 0);
+    /// ```
+    pub fn shared_in(key: Key, history: H) -> Self {
+        Self::new(Config::new(Some(key)), history)
     }
 
-    fn new(config: Config, history: MemoryHistory) -> Self {
+    /// As [`resumable`](RelayLayer::resumable), with events kept in this history, by its bounds.
+    pub fn resumable_in(history: H) -> Self {
+        Self::new(Config::new(None), history)
+    }
+
+    fn new(config: Config, history: H) -> Self {
         RelayLayer {
             config: Arc::new(config),
             registry: Arc::new(Registry::new(history)),
@@ -55,16 +81,6 @@ impl RelayLayer {
 }
 
 impl<H: History, X> RelayLayer<H, X> {
-    /// Keeps events in this history: one may serve many layers, under one budget.
-    #[must_use]
-    pub fn with_history<N: History>(self, history: N) -> RelayLayer<N, X> {
-        RelayLayer {
-            config: self.config,
-            registry: Arc::new(Registry::new(history)),
-            ends: PhantomData,
-        }
-    }
-
     /// Sets what a client without a last event ID is given. Default: what comes from now on.
     #[must_use]
     pub fn with_start(self, start: Start) -> Self {

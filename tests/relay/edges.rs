@@ -134,7 +134,7 @@ impl Log for RemoteLog {
 #[tokio::test(start_paused = true)]
 async fn events_are_given_once_a_history_has_them_that_takes_its_time() {
     let (fake, mut calls) = upstream();
-    let layer = RelayLayer::shared(Key::default()).with_history(Remote(MemoryHistory::new()));
+    let layer = RelayLayer::shared_in(Key::default(), Remote(MemoryHistory::new()));
     let mut app = layer.layer(fake);
     let asking = tokio::spawn(app.call(get("/").body(Full::default()).unwrap()));
     let call = timeout(LONG, calls.recv()).await.expect("a request");
@@ -149,9 +149,8 @@ async fn events_are_given_once_a_history_has_them_that_takes_its_time() {
 async fn comments_that_went_are_no_gap() {
     for policy in [SlowClient::Disconnect, SlowClient::Skip] {
         let (fake, mut calls) = upstream();
-        let layer = RelayLayer::shared(Key::default())
-            .with_slow_client(policy)
-            .with_history(MemoryHistory::new().with_events(3));
+        let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(3))
+            .with_slow_client(policy);
         let app = app(&layer, &fake);
         let waiting = send(&app, get("/"), "");
         let stream = calls.recv().await.unwrap().open();
@@ -174,9 +173,7 @@ async fn comments_that_went_are_no_gap() {
 async fn what_a_finished_stream_has_not_any_more_is_told() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_age(Duration::from_secs(10));
-    let layer = RelayLayer::resumable()
-        .with_history(history)
-        .with_on_full(OnFull::Drop);
+    let layer = RelayLayer::resumable_in(history).with_on_full(OnFull::Drop);
     let app = app(&layer, &fake);
     let request = || Request::post("/tokens");
     let waiting = send(&app, request(), "prompt");
@@ -230,9 +227,8 @@ async fn a_query_parameter_of_a_key_has_one_name_however_it_is_written() {
 async fn an_upstream_that_was_stable_is_asked_again_soon() {
     let (fake, mut calls) = upstream();
     // The client reads at the end alone, and is told of each gap then.
-    let layer = RelayLayer::shared(Key::default())
-        .with_give_up(LONG)
-        .with_history(MemoryHistory::new().with_age(LONG));
+    let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_age(LONG))
+        .with_give_up(LONG);
     let app = app(&layer, &fake);
     let waiting = send(&app, get("/"), "");
     let stream = calls.recv().await.unwrap().open();
@@ -268,9 +264,7 @@ async fn an_upstream_that_was_stable_is_asked_again_soon() {
 async fn a_slow_reader_of_an_answer_is_told_before_its_stream_ends() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_events(10);
-    let layer = RelayLayer::resumable()
-        .with_history(history)
-        .with_on_full(OnFull::Drop);
+    let layer = RelayLayer::resumable_in(history).with_on_full(OnFull::Drop);
     let app = app(&layer, &fake);
     let request = || Request::post("/tokens");
     let waiting = send(&app, request(), "prompt");

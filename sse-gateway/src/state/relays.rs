@@ -40,15 +40,19 @@ impl Relays {
     /// The layer of a route, if it is to have one.
     pub(crate) fn layer(&self, route: &Route) -> Option<Layer> {
         let settings = &route.stream.relay;
+        let history = self.history.clone();
+        let history = history
+            .with_events(settings.history_events)
+            .with_bytes(settings.history_bytes)
+            .with_age(settings.history_age);
         let layer = match &settings.relayed {
             Relayed::No => return None,
-            Relayed::Shared(key) => RelayLayer::shared(key.clone()),
+            Relayed::Shared(key) => RelayLayer::shared_in(key.clone(), history),
             Relayed::Resumable(cookies) => {
-                RelayLayer::resumable().with_bound_cookies(cookies.iter().cloned())
+                RelayLayer::resumable_in(history).with_bound_cookies(cookies.iter().cloned())
             }
         };
-        let layer = self
-            .set(layer.with_broken_ends(), settings)
+        let layer = set(layer.with_broken_ends(), settings)
             .with_hold_without_upstream(route.stream.no_answer == NoAnswer::Hold)
             .with_upstream_ids(route.stream.ids == Ids::Keep)
             .with_comment_blocks(route.stream.heartbeat_frame == HeartbeatFrame::Block)
@@ -59,36 +63,6 @@ impl Relays {
             .with_metrics(route.name.clone());
         self.layers().push((route.name.clone(), layer.clone()));
         Some(layer)
-    }
-
-    fn set(&self, layer: Layer, settings: &RelaySettings) -> Layer {
-        let history = self.history.clone();
-        let history = history
-            .with_events(settings.history_events)
-            .with_bytes(settings.history_bytes)
-            .with_age(settings.history_age);
-        let layer = match &settings.gap_event {
-            GapEvent::Auto => layer,
-            GapEvent::Off => layer.with_gap_event(None),
-            GapEvent::Named(name) => layer.with_gap_event(Some(name)),
-        };
-        layer
-            .with_history(history)
-            .with_gap_data(settings.gap_data.clone())
-            .with_after_end(settings.after_end)
-            .with_insistence(settings.share_private)
-            .with_max_relays(settings.max_relays)
-            .with_max_idle(settings.max_idle)
-            .with_max_idle_for_client(settings.max_idle_for_client)
-            .with_start(settings.start)
-            .with_slow_client(settings.slow_client)
-            .with_client_stall_timeout(settings.client_stall_timeout)
-            .with_on_full(settings.on_full)
-            .with_on_leave(settings.on_leave)
-            .with_hold(settings.hold)
-            .with_open_after(settings.open_after)
-            .with_give_up(settings.give_up)
-            .with_keep_finished(settings.keep_finished)
     }
 
     fn layers(&self) -> MutexGuard<'_, Vec<(String, Layer)>> {
@@ -113,6 +87,31 @@ impl Relays {
         }
         all
     }
+}
+
+/// What of the settings is the same for all kinds of layers.
+fn set(layer: Layer, settings: &RelaySettings) -> Layer {
+    let layer = match &settings.gap_event {
+        GapEvent::Auto => layer,
+        GapEvent::Off => layer.with_gap_event(None),
+        GapEvent::Named(name) => layer.with_gap_event(Some(name)),
+    };
+    layer
+        .with_gap_data(settings.gap_data.clone())
+        .with_after_end(settings.after_end)
+        .with_insistence(settings.share_private)
+        .with_max_relays(settings.max_relays)
+        .with_max_idle(settings.max_idle)
+        .with_max_idle_for_client(settings.max_idle_for_client)
+        .with_start(settings.start)
+        .with_slow_client(settings.slow_client)
+        .with_client_stall_timeout(settings.client_stall_timeout)
+        .with_on_full(settings.on_full)
+        .with_on_leave(settings.on_leave)
+        .with_hold(settings.hold)
+        .with_open_after(settings.open_after)
+        .with_give_up(settings.give_up)
+        .with_keep_finished(settings.keep_finished)
 }
 
 fn to_json(route: &str, relay: &RelayInfo) -> Value {
