@@ -156,6 +156,7 @@ mod passed;
 mod random;
 mod reading;
 mod registry;
+mod relayed;
 mod request;
 mod retry_after;
 mod room;
