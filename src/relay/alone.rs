@@ -95,8 +95,9 @@ impl<H: History> Sharing<H> {
             }
             None => Vec::new(),
         };
-        let about = self.last.as_ref().and_then(LastEventId::about);
-        let body = RelayBody::relayed(told, None, Some((follower, client))).with_place_about(about);
+        let nearest = self.last.as_ref().and_then(LastEventId::nearest);
+        let body =
+            RelayBody::relayed(told, None, Some((follower, client))).with_nearest_id(nearest);
         let response = Response::from_parts(of_who_asked(head), body);
         Ok(response.map(|body| body.with_hangup(self.hangup)))
     }

@@ -94,9 +94,9 @@ impl<B> RelayBody<B> {
 
     /// Tells the client of a gap where it goes on with an event that has no id of its own behind this one of the upstream: it
     /// may have had it, and more.
-    pub(super) fn with_place_about(mut self, upstream: Option<Vec<u8>>) -> Self {
+    pub(super) fn with_nearest_id(mut self, upstream: Option<Vec<u8>>) -> Self {
         if let Content::Relayed { relayed } = &mut self.content {
-            relayed.set_about(upstream);
+            relayed.set_nearest_id(upstream);
         }
         self
     }

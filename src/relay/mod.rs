@@ -1,7 +1,7 @@
 //! One upstream stream, any number of clients, none of which it depends on.
 //!
 //! A relay is a task that owns one upstream response and appends its events to a [history](crate::history); the body of
-//! each client is a place in that history. Replay is one client that comes back; sharing is many clients at once.
+//! each client is a position in that history. Replay is one client that comes back; sharing is many clients at once.
 //!
 //! - [`RelayLayer::shared`]: all requests with one [`Key`] share one upstream request.
 //! - [`RelayLayer::resumable`]: each request has its own, found again by the ids that it gave. So a POST is never sent twice.

@@ -164,9 +164,9 @@ where
         }
         None => Vec::new(),
     };
-    let about = asking.last.as_ref().and_then(LastEventId::about);
+    let nearest = asking.last.as_ref().and_then(LastEventId::nearest);
     let body = RelayBody::relayed(told, None, Some((follower, client)))
-        .with_place_about(about)
+        .with_nearest_id(nearest)
         .with_hangup(hangup);
     Ok(response.map(|()| body))
 }

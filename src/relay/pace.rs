@@ -37,7 +37,7 @@ pub(super) async fn write(relay: &Relay, log: &impl Log, events: Vec<Draft>) -> 
             last_id: None,
         });
         written.last_id = appended.last_id.or(written.last_id);
-        relay.places.appended();
+        relay.watchdog.appended();
         match appended.hold {
             Hold::Free if events.is_empty() => return *written,
             Hold::Free => {}
@@ -64,7 +64,7 @@ async fn wait_for_room(relay: &Relay, mut hold: Hold) {
             Err(_) => {
                 if hold == Hold::Reader && disconnects {
                     let oldest = relay.log.stats().dropped_up_to;
-                    relay.places.look_at_holders(oldest);
+                    relay.watchdog.look_at_holders(oldest);
                 }
                 relay.log.pass_over()
             }

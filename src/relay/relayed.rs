@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::catch_up::{CatchUp, Caught};
 use super::config::Config;
-use super::hangup::Place;
+use super::hangup::Progress;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
 use crate::history::{Follower, Gap, Read, Skip, order};
@@ -28,9 +28,9 @@ pub(super) struct Relayed {
     /// Whether it was given anything.
     has_sent: bool,
     /// The id of the upstream that the client came with, while it may have had some of what has no id behind it.
-    about: Option<Box<[u8]>>,
+    nearest_id: Option<Box<[u8]>>,
     /// Where its relay sees how far it has read, if its server can be asked to let it go.
-    place: Option<Arc<Place>>,
+    progress: Option<Arc<Progress>>,
 }
 
 /// What goes in front of what a follower reads, in this order.
@@ -38,7 +38,7 @@ pub(super) struct Relayed {
 struct Ahead {
     /// The reconnection time that the upstream has set before the client came.
     retry: Option<Duration>,
-    /// While its place is not known.
+    /// While its position is not known.
     catch_up: Option<CatchUp>,
     told: Vec<u8>,
     /// Why the body fails behind that.
@@ -57,7 +57,11 @@ impl Drop for Relayed {
             slow_client,
             ..
         } = &*client.config;
-        let is_hung_up = || self.place.as_ref().is_some_and(|place| place.is_hung_up());
+        let is_hung_up = || {
+            self.progress
+                .as_ref()
+                .is_some_and(|progress| progress.is_hung_up())
+        };
         if metrics.is_on()
             && *slow_client == SlowClient::Disconnect
             && (is_hung_up() || follower.read_up_to() < client.log.stats().dropped_up_to)
@@ -88,8 +92,8 @@ impl Relayed {
             ahead,
             has_given: false,
             has_sent: false,
-            about: None,
-            place: None,
+            nearest_id: None,
+            progress: None,
         }
     }
 
@@ -99,19 +103,19 @@ impl Relayed {
     }
 
     /// The client came with this id of the upstream, and may have had some of what has no id behind it.
-    pub(super) fn set_about(&mut self, upstream: Option<Vec<u8>>) {
-        self.about = upstream.map(Vec::into_boxed_slice);
+    pub(super) fn set_nearest_id(&mut self, upstream: Option<Vec<u8>>) {
+        self.nearest_id = upstream.map(Vec::into_boxed_slice);
     }
 
     /// Lets the relay ask for the end of the connection.
     pub(super) fn set_hangup(&mut self, hangup: Hangup) {
         if let Some((follower, client)) = &self.follower {
             let known = (!self.is_catching_up()).then(|| follower.read_up_to());
-            self.place = Some(client.places.enter(hangup, known.unwrap_or(u64::MAX)));
+            self.progress = Some(client.watchdog.enter(hangup, known.unwrap_or(u64::MAX)));
         }
     }
 
-    /// Who catches up has no place yet.
+    /// Who catches up has no position yet.
     fn is_catching_up(&self) -> bool {
         self.ahead
             .as_ref()
@@ -134,8 +138,8 @@ impl Relayed {
             let to = match ready!(follower.poll_read(cx)) {
                 Read::Events { bytes, replayed } => {
                     client.config.metrics.replayed(replayed);
-                    if let Some(place) = &self.place {
-                        place.set(follower.read_up_to());
+                    if let Some(progress) = &self.progress {
+                        progress.set(follower.read_up_to());
                     }
                     return Poll::Ready(Some(self.given(bytes)));
                 }
@@ -159,7 +163,7 @@ impl Relayed {
                             self.ahead.get_or_insert_default().told = told;
                         }
                         self.follower = None;
-                        self.place = None;
+                        self.progress = None;
                         if is_finite && breaks {
                             self.break_off(Reason::SLOW);
                         }
@@ -205,13 +209,13 @@ impl Relayed {
                 Caught::Not => {}
                 Caught::Past(gap) => ahead.told = gap::event(client, &gap),
             }
-            if let Some(place) = &self.place {
-                place.set(follower.read_up_to());
+            if let Some(progress) = &self.progress {
+                progress.set(follower.read_up_to());
             }
         }
         let told = std::mem::take(&mut ahead.told);
         if !told.is_empty() {
-            self.about = None;
+            self.nearest_id = None;
         }
         ahead.catch_up = None;
         if ahead.broken.is_none() && ahead.retry.is_none() {
@@ -222,7 +226,7 @@ impl Relayed {
 
     #[inline]
     fn given(&mut self, bytes: Bytes) -> Bytes {
-        if self.has_given && self.about.is_none() {
+        if self.has_given && self.nearest_id.is_none() {
             return bytes;
         }
         self.given_first(bytes)
@@ -230,7 +234,7 @@ impl Relayed {
 
     /// What tells the client that the first of these events may be one that it has had.
     fn may_be_had(&mut self, bytes: &Bytes) -> Option<Vec<u8>> {
-        let (about, (_, client)) = (self.about.as_ref()?, self.follower.as_ref()?);
+        let (nearest, (_, client)) = (self.nearest_id.as_ref()?, self.follower.as_ref()?);
         let mut decoder = Decoder::new();
         decoder.push(bytes.clone());
         let first = loop {
@@ -241,9 +245,9 @@ impl Relayed {
         };
         let id = SequentialId::parse(first.id().unwrap_or_default());
         // Or the upstream has set none yet on this stream, or is a gateway that has counted anew behind the same of its own.
-        let is_there = |id: &[u8]| id == &**about || order(id, about) == Some(Ordering::Equal);
+        let is_there = |id: &[u8]| id == &**nearest || order(id, nearest) == Some(Ordering::Equal);
         let id = id.filter(|id| id.upstream.is_none_or(is_there));
-        self.about = None;
+        self.nearest_id = None;
         let id = SequentialId {
             sequence: id?.sequence.saturating_sub(1),
             ..id?
@@ -273,15 +277,15 @@ impl Relayed {
             return self.guarded(bytes);
         };
         // A reconnection time that has come since is to be read behind ours.
-        let Some((place, ending)) = first_block(&bytes, Kinds::DATA.or(Kinds::RETRY)) else {
+        let Some((begin, ending)) = first_block(&bytes, Kinds::DATA.or(Kinds::RETRY)) else {
             return self.guarded(bytes);
         };
         if let Some(ahead) = &mut self.ahead {
             ahead.retry = None;
         }
         self.has_given = true;
-        let before = self.guarded(bytes.slice(..place));
-        [&before[..], &retry_line(time, ending), &bytes[place..]]
+        let before = self.guarded(bytes.slice(..begin));
+        [&before[..], &retry_line(time, ending), &bytes[begin..]]
             .concat()
             .into()
     }

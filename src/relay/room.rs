@@ -83,7 +83,7 @@ pub(super) fn of_relay(config: &Config, label: &str, of: &Of, request: &request:
     label.len() + RELAY + fields_of(of) + heads * head_of(request)
 }
 
-/// What a relay takes beside what is counted for it: itself, its places in the registry, and the state of its task.
+/// What a relay takes beside what is counted for it: itself, its entries in the registry, and the state of its task.
 const RELAY: usize = 2_048;
 
 fn fields_of(of: &Of) -> usize {

@@ -151,8 +151,8 @@ mod tests {
             of(&[Some(b"a"), Some(b"bc")]),
             of(&[Some(b"abc")]),
         ];
-        for (place, hash) in all.iter().enumerate() {
-            assert!(!all[..place].contains(hash), "{place}");
+        for (index, hash) in all.iter().enumerate() {
+            assert!(!all[..index].contains(hash), "{index}");
         }
     }
 }

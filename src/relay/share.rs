@@ -295,9 +295,9 @@ impl<H: History> Sharing<H> {
                         }
                         _ => (Vec::new(), None),
                     };
-                    let about = self.last.as_ref().and_then(LastEventId::about);
+                    let nearest = self.last.as_ref().and_then(LastEventId::nearest);
                     let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
-                        .with_place_about(about);
+                        .with_nearest_id(nearest);
                     return Ok(Joining::Done(response.map(|()| body)));
                 }
             }
@@ -331,7 +331,7 @@ impl<H: History> Sharing<H> {
         };
         let (follower, joined) = client.log.follow(&start, Instant::now());
         // Who comes with an unknown id goes on here, if at all.
-        let place = client.log.stats().appended;
+        let position = client.log.stats().appended;
         let settled = client.settled().await;
         // What it was waited for may be for others.
         let (hash, fields) = (&self.keyed.hash, &self.parts.headers);
@@ -374,18 +374,18 @@ impl<H: History> Sharing<H> {
         let is_missing = unknown || missed.is_some() && !self.comes_again(&client);
         let may_come = last.filter(|_| is_missing && ended.is_none());
         let names = client.vary().map_or(Vec::new(), Vary::names);
-        let catch_up =
-            may_come.and_then(|last| self.catch_up(&client, place, last, missed, &names, service));
+        let catch_up = may_come
+            .and_then(|last| self.catch_up(&client, position, last, missed, &names, service));
         let of_another =
             last.filter(|last| catch_up.is_some() || last.epoch() != Some(client.epoch));
-        let about = of_another.and_then(LastEventId::about);
+        let nearest = of_another.and_then(LastEventId::nearest);
         let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
             .with_retry(retry)
-            .with_place_about(about);
+            .with_nearest_id(nearest);
         Joining::Done(head.response(body))
     }
 
-    /// Whether the upstream has set the id that the client came with once more since: then it says of no place.
+    /// Whether the upstream has set the id that the client came with once more since: then it says of no position.
     fn comes_again(&self, client: &Client) -> bool {
         let upstream = self.last.as_ref().and_then(|last| last.upstream.clone());
         let Some(upstream) = upstream else {
@@ -401,7 +401,7 @@ impl<H: History> Sharing<H> {
     fn catch_up<S, B, R>(
         &self,
         client: &Client,
-        place: u64,
+        position: u64,
         last: &LastEventId,
         missed: Option<Gap>,
         names: &[HeaderName],
@@ -423,7 +423,7 @@ impl<H: History> Sharing<H> {
             Came {
                 id: last.id.clone(),
                 upstream: upstream.into(),
-                place,
+                position,
                 missed,
             },
             service,

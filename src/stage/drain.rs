@@ -48,7 +48,7 @@ pub struct Drain {
     finite: bool,
     /// Where in the window it is this stream's turn, from 0 to 1.
     turn: f64,
-    place: Option<usize>,
+    slot: Option<usize>,
 }
 
 /// Starts a [`Drain`], and tells how far it is. Clones are the same handle.
@@ -75,8 +75,8 @@ struct Moment(AtomicU64);
 
 #[derive(Debug, Default)]
 struct State {
-    /// One place a stream; a waker once the stream has waited.
-    places: Vec<Option<Waker>>,
+    /// One slot a stream; a waker once the stream has waited.
+    slots: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
@@ -92,7 +92,7 @@ impl Drain {
             farewell: Arc::default(),
             finite: false,
             turn: 0.0,
-            place: None,
+            slot: None,
         }
     }
 
@@ -124,7 +124,7 @@ impl Clone for Drain {
         Drain {
             handle: self.handle.clone(),
             farewell: self.farewell.clone(),
-            place: None,
+            slot: None,
             ..*self
         }
     }
@@ -137,7 +137,7 @@ impl Stage for Drain {
 
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
         self.turn = jitter::fraction();
-        self.place = Some(self.handle.shared.lock().enter());
+        self.slot = Some(self.handle.shared.lock().enter());
     }
 
     fn deadline(&self, _: &Times) -> Option<Instant> {
@@ -157,12 +157,12 @@ impl Stage for Drain {
     }
 
     fn on_end(&mut self, _: End, _: &Times) {
-        let Some(place) = self.place.take() else {
+        let Some(slot) = self.slot.take() else {
             return;
         };
         let empty = {
             let mut state = self.handle.shared.lock();
-            state.leave(place);
+            state.leave(slot);
             state.open() == 0
         };
         if empty {
@@ -171,8 +171,8 @@ impl Stage for Drain {
     }
 
     fn on_wait(&mut self, waker: &Waker) {
-        let place = self.place.expect("a stream waits only while it is open");
-        self.handle.shared.lock().places[place] = Some(waker.clone());
+        let slot = self.slot.expect("a stream waits only while it is open");
+        self.handle.shared.lock().slots[slot] = Some(waker.clone());
     }
 }
 
@@ -201,7 +201,7 @@ impl DrainHandle {
             for moment in moments {
                 moment.set(self.shared.made);
             }
-            state.places.iter().flatten().cloned().collect()
+            state.slots.iter().flatten().cloned().collect()
         };
         for waker in wakers {
             waker.wake();
@@ -289,20 +289,20 @@ impl Moment {
 impl State {
     fn enter(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
+            self.slots.push(None);
+            self.slots.len() - 1
         })
     }
 
-    fn leave(&mut self, place: usize) {
-        self.places[place] = None;
-        self.free.push(place);
+    fn leave(&mut self, slot: usize) {
+        self.slots[slot] = None;
+        self.free.push(slot);
         if self.open() == 0 {
             *self = State::default();
         }
     }
 
     fn open(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.slots.len() - self.free.len()
     }
 }

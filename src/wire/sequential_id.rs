@@ -65,8 +65,8 @@ impl Epoch {
         let mut text = [0; LONG];
         text[..2].copy_from_slice(mark);
         let digits = len - 4;
-        for (place, letter) in text[2..len - 2].iter_mut().enumerate() {
-            *letter = digit((bits >> (5 * (digits - 1 - place))) as u64);
+        for (index, letter) in text[2..len - 2].iter_mut().enumerate() {
+            *letter = digit((bits >> (5 * (digits - 1 - index))) as u64);
         }
         let check = checked(&text[2..len - 2]);
         text[len - 2..len].copy_from_slice(&check);
@@ -157,8 +157,8 @@ impl IdCheck {
     /// The check with these lower 80 bits.
     pub fn from_bits(bits: u128) -> Self {
         let mut text = [0; CHECK];
-        for (place, letter) in text.iter_mut().enumerate() {
-            *letter = digit((bits >> (5 * (CHECK - 1 - place))) as u64);
+        for (index, letter) in text.iter_mut().enumerate() {
+            *letter = digit((bits >> (5 * (CHECK - 1 - index))) as u64);
         }
         IdCheck(text)
     }
@@ -189,7 +189,7 @@ impl IdCheck {
 pub struct SequentialId<'a> {
     /// Where the count began.
     pub epoch: Epoch,
-    /// The place of the event in the count.
+    /// The number of the event in the count.
     pub sequence: u64,
     /// The last event ID that the upstream had set by then. One that holds CR, LF or NULL is none: it is
     /// neither written nor read.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use super::log::{Inner, State};
-use super::ring::{Entry, Place, Ring};
+use super::ring::{Entry, Resume, Ring};
 use crate::history::{Gap, Read, Skip};
 
 /// Reads a [`MemoryLog`](super::MemoryLog) from some position on. No event is queued for it.
@@ -84,7 +84,7 @@ impl Follower {
     /// had some of what follows.
     pub fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap> {
         let mut state = self.log.lock();
-        let Ok(Place::At(position)) = state.ring.position_after(id) else {
+        let Ok(Resume::At(position)) = state.ring.position_after(id) else {
             state.readers.wait(self.slot, cx.waker());
             state.readers.seek(self.slot);
             return Poll::Pending;

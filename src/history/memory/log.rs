@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::follower::Follower;
 use super::readers::Readers;
-use super::ring::{Place, Ring};
+use super::ring::{Resume, Ring};
 use super::{Cause, Evictions, Limits, Spare, Store};
 use crate::history::{Appended, Draft, Found, Hold, Joined, Keep, Log, Seal, Start, Stats};
 use crate::wire::Epoch;
@@ -59,8 +59,8 @@ impl MemoryLog {
             let ring = &state.ring;
             let (position, found) = match start {
                 Start::After(id) => match ring.position_after(id) {
-                    Ok(Place::At(position)) => (position, Found::All),
-                    Ok(Place::Evicted(sequence)) => {
+                    Ok(Resume::At(position)) => (position, Found::All),
+                    Ok(Resume::Evicted(sequence)) => {
                         let missed = ring.sequence_before(ring.base()) - sequence;
                         (
                             ring.base(),

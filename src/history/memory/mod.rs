@@ -309,9 +309,9 @@ impl Store {
 /// How many of the largest must be made how small, so that all together are smaller by this. The sizes fall.
 fn level(sizes: &[usize], over: usize) -> (usize, usize) {
     let mut sum = 0_usize;
-    for (place, size) in sizes.iter().enumerate() {
+    for (index, size) in sizes.iter().enumerate() {
         sum = sum.saturating_add(*size);
-        let count = place + 1;
+        let count = index + 1;
         let next = sizes.get(count).copied().unwrap_or(0);
         if sum.saturating_sub(next.saturating_mul(count)) >= over {
             return (count, sum.saturating_sub(over) / count);

@@ -11,7 +11,7 @@ pub(super) struct Readers {
     free: Vec<usize>,
     /// Whether any of what is below says something.
     is_watched: bool,
-    /// What is said of each slot; empty until somebody was waited for, or looked for its place.
+    /// What is said of each slot; empty until somebody was waited for, or looked for its position.
     marks: Vec<Mark>,
     /// Of a log that is full.
     writer: Option<Waker>,
@@ -30,7 +30,7 @@ const FREE: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Default)]
 struct Mark {
-    /// It looks for its place, and is waited for only where nobody reads.
+    /// It looks for its position, and is waited for only where nobody reads.
     seeks: bool,
     /// It has not moved since it was last looked at.
     is_suspect: bool,
@@ -102,7 +102,7 @@ impl Readers {
         }
     }
 
-    /// A follower looks for its place, and does not read yet.
+    /// A follower looks for its position, and does not read yet.
     pub(super) fn seek(&mut self, slot: usize) {
         self.begin_to_mark();
         self.marks[slot].seeks = true;
@@ -162,7 +162,7 @@ impl Readers {
         hold
     }
 
-    /// Where those are who are waited for. Who is behind the oldest entry has lost its place already.
+    /// Where those are who are waited for. Who is behind the oldest entry has lost its position already.
     fn readers(&self, oldest: u64) -> impl Iterator<Item = u64> {
         let reads = |mark: &Mark| !mark.seeks && !mark.is_stalled;
         let seeks = |mark: &Mark| mark.seeks && !mark.is_stalled;

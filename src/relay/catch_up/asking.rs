@@ -36,7 +36,7 @@ const TURN: Duration = Duration::from_secs(10);
 /// So long what a group was given is kept when it has met the relay: after a restart clients come back one after another,
 /// within their reconnection time.
 const KEPT: Duration = Duration::from_secs(10);
-/// When no event came for so long, neither here nor to the relay, both are at the same place.
+/// When no event came for so long, neither here nor to the relay, both are at the same position.
 const QUIET: Duration = Duration::from_secs(5);
 /// So many steps of a connected relay, and in all, the first event is waited for in its log.
 const SOON: u32 = 20;
@@ -134,11 +134,11 @@ impl Asking {
                 if self.behind.is_known && self.events == 0 {
                     return End::Failed;
                 }
-                let place = self.group.place();
+                let position = self.group.position();
                 // One that is not connected is yet to be given what it lacks.
                 let is_silent = self.relay.state() == UpstreamState::Connected
-                    && self.ahead(Start::At(place)) == 0;
-                if is_silent && self.group.close_at(place) {
+                    && self.ahead(Start::At(position)) == 0;
+                if is_silent && self.group.close_at(position) {
                     return End::Nothing;
                 }
                 quiet = Instant::now() + QUIET;
@@ -184,17 +184,17 @@ impl Asking {
                 }
                 if draft.sets_id && draft.upstream.is_some() {
                     let is_first = !std::mem::replace(&mut has_met_first, true) && self.events == 0;
-                    let place = match is_first {
+                    let position = match is_first {
                         true => self.find_soon(&draft).await,
                         false => self.relay.log.find_same(&draft),
                     };
-                    if let Some(place) = place.filter(|_| is_first) {
+                    if let Some(position) = position.filter(|_| is_first) {
                         // Either nothing was missed, or the upstream has taken no notice of the id.
-                        if self.behind.is_known || !self.is_oldest(place) {
+                        if self.behind.is_known || !self.is_oldest(position) {
                             return End::Failed;
                         }
                     }
-                    met = place.is_some();
+                    met = position.is_some();
                 }
                 if draft.event.has_data() || draft.sets_id {
                     is_exact = draft.sets_id;
@@ -230,8 +230,8 @@ impl Asking {
     }
 
     /// Whether nothing that has data is kept in front of this position.
-    fn is_oldest(&self, place: u64) -> bool {
-        self.ahead(Start::At(place)) == self.ahead(Start::All)
+    fn is_oldest(&self, position: u64) -> bool {
+        self.ahead(Start::At(position)) == self.ahead(Start::All)
     }
 
     /// How many events with data the log has from here on.
@@ -245,9 +245,9 @@ impl Asking {
     async fn find_soon(&self, draft: &Draft) -> Option<u64> {
         let mut left = SOON;
         for _ in 0..PATIENCE {
-            let place = self.relay.log.find_same(draft);
-            if place.is_some() || left == 0 {
-                return place;
+            let position = self.relay.log.find_same(draft);
+            if position.is_some() || left == 0 {
+                return position;
             }
             sleep(STEP).await;
             left -= u32::from(self.relay.state() == UpstreamState::Connected);

@@ -72,15 +72,15 @@ const ANEW: u32 = 3;
 
 impl Asks {
     /// A member of the group that asks for this, or of one of its own.
-    fn enter(&mut self, relay: &Relay, behind: Behind, place: u64, is_alone: bool) -> Member {
+    fn enter(&mut self, relay: &Relay, behind: Behind, position: u64, is_alone: bool) -> Member {
         let (member, begun) = match is_alone {
             true => {
-                let (member, group) = groups::begin(&self.template, place, &self.bounds);
+                let (member, group) = groups::begin(&self.template, position, &self.bounds);
                 (member, Some(group))
             }
             false => relay
                 .catch_ups
-                .enter(&behind, &self.template, place, &self.bounds),
+                .enter(&behind, &self.template, position, &self.bounds),
         };
         if let Some(group) = begun {
             let begin = self.begin.get_mut();
@@ -122,7 +122,7 @@ impl CatchUp {
             id: came.upstream.clone(),
             is_known: came.missed.is_some(),
         };
-        let member = asks.enter(&relay, behind, came.place, false);
+        let member = asks.enter(&relay, behind, came.position, false);
         CatchUp {
             member,
             asks,
@@ -218,7 +218,7 @@ impl CatchUp {
             id,
             is_known: self.came.missed.is_some() && !self.has_given,
         };
-        self.member = self.asks.enter(relay, behind, self.came.place, is_alone);
+        self.member = self.asks.enter(relay, behind, self.came.position, is_alone);
         true
     }
 

@@ -32,7 +32,7 @@ struct State {
     /// Whether it is for its first member alone.
     is_own: bool,
     /// Where the first of its members would go on in the relay's log.
-    place: u64,
+    position: u64,
     /// By their numbers, with the waker of each that waits.
     members: HashMap<u64, Option<Waker>>,
     /// The number of the next member.
@@ -79,7 +79,7 @@ impl Group {
                 end: None,
                 is_open: true,
                 is_own: false,
-                place: u64::MAX,
+                position: u64::MAX,
                 members: HashMap::new(),
                 number: 0,
             }),
@@ -89,7 +89,7 @@ impl Group {
     }
 
     /// A client that would make this request joins, if it can be given all from the beginning on.
-    pub(super) fn join(self: &Arc<Self>, template: &Template, place: u64) -> Option<Member> {
+    pub(super) fn join(self: &Arc<Self>, template: &Template, position: u64) -> Option<Member> {
         if !self.template.is_same(template) {
             return None;
         }
@@ -97,7 +97,7 @@ impl Group {
         if !state.is_open || !state.window.is_whole() {
             return None;
         }
-        state.place = state.place.min(place);
+        state.position = state.position.min(position);
         let number = state.number;
         state.number += 1;
         state.members.insert(number, None);
@@ -115,15 +115,15 @@ impl Group {
     }
 
     /// Where the first of its members would go on in the relay's log.
-    pub(super) fn place(&self) -> u64 {
-        self.lock().place
+    pub(super) fn position(&self) -> u64 {
+        self.lock().position
     }
 
-    /// Lets nobody in any more, unless somebody has come who would go on before this place.
-    pub(super) fn close_at(&self, place: u64) -> bool {
+    /// Lets nobody in any more, unless somebody has come who would go on before this position.
+    pub(super) fn close_at(&self, position: u64) -> bool {
         let mut state = self.lock();
-        state.is_open &= state.place < place;
-        state.place >= place
+        state.is_open &= state.position < position;
+        state.position >= position
     }
 
     /// Leaves it to its first member. Before anything was given.
@@ -319,7 +319,7 @@ mod tests {
 
         let (group, template) = self::group();
         let _members = [group.join(&template, 7), group.join(&template, 5)];
-        assert!(!group.close_at(7), "somebody came before that place");
+        assert!(!group.close_at(7), "somebody came before that position");
         assert!(group.close_at(5));
         assert!(group.join(&template, 7).is_none());
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::catch_up::Groups;
 use super::config::Config;
-use super::hangup::Places;
+use super::hangup::Watchdog;
 use super::idle::Idle;
 use super::vary::Vary;
 use super::{SlowClient, UpstreamState};
@@ -43,7 +43,7 @@ pub(super) struct Relay {
     pub(super) apart_by: Option<HeaderName>,
     pub(super) log: MemoryLog,
     pub(super) config: Arc<Config>,
-    pub(super) places: Places,
+    pub(super) watchdog: Watchdog,
     pub(super) idle: Arc<Idle>,
     /// For whom else the upstream's answer is; not known before its head.
     vary: OnceLock<Vary>,
@@ -108,7 +108,7 @@ impl Relay {
             apart_by,
             log,
             config,
-            places: Places::default(),
+            watchdog: Watchdog::default(),
             idle,
             vary: OnceLock::new(),
             awaited: OnceLock::new(),
@@ -140,7 +140,7 @@ impl Relay {
     /// Asks servers to let those go who do not read, and never ends.
     pub(super) async fn hang_up_on_slow(&self) {
         match self.config.slow_client {
-            SlowClient::Disconnect => self.places.look_after(&self.log).await,
+            SlowClient::Disconnect => self.watchdog.look_after(&self.log).await,
             SlowClient::Skip | SlowClient::Latest => pending().await,
         }
     }

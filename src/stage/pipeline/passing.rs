@@ -92,7 +92,7 @@ impl<S: Stage> Pipeline<S> {
         let Some(event) = self.without_needless_lines(event) else {
             return !self.has_enough();
         };
-        let start = self.decoder.place_of(event.block());
+        let start = self.decoder.offset_of(event.block());
         if start.is_none() {
             self.flush(run);
         }
