@@ -102,7 +102,16 @@ impl FromStr for Key {
     ///
     /// # Errors
     ///
-    /// When a part is none of these, or has no name where it takes one.
+    /// When a part is none of these, or has no name where it takes one, or a name that no field can have.
+    ///
+    /// ```
+    /// use tower_sse::relay::Key;
+    ///
+    /// assert!("host, path, query:room".parse::<Key>().is_ok());
+    /// for invalid in ["", "host, port", "query:", "header:two words"] {
+    ///     assert!(invalid.parse::<Key>().is_err(), "{invalid}");
+    /// }
+    /// ```
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let mut key = Key::NOTHING;
         for part in text.split(',') {

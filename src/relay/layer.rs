@@ -97,6 +97,12 @@ impl<H: History, X> RelayLayer<H, X> {
     /// # Panics
     ///
     /// When it holds CR, LF or NULL.
+    ///
+    /// ```should_panic
+    /// use tower_sse::relay::{Key, RelayLayer};
+    ///
+    /// RelayLayer::shared(Key::default()).with_gap_event(Some("two\nlines"));
+    /// ```
     #[must_use]
     pub fn with_gap_event(self, event_type: Option<&str>) -> Self {
         if let Some(name) = event_type {

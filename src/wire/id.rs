@@ -49,6 +49,14 @@ impl EventId {
     /// # Errors
     ///
     /// When it holds CR, LF or NULL.
+    ///
+    /// ```
+    /// use tower_sse::wire::EventId;
+    ///
+    /// assert!(EventId::new("").is_ok());
+    /// let error = EventId::new("7\0").unwrap_err();
+    /// assert_eq!(error.to_string(), "an event id cannot hold CR, LF or NULL, and byte 1 is one");
+    /// ```
     pub fn new(id: impl AsRef<[u8]>) -> Result<Self, InvalidEventId> {
         let id = id.as_ref();
         match memchr3(b'\r', b'\n', 0, id) {
