@@ -35,7 +35,7 @@ use super::neutral::is_neutral;
 /// | `default, cookie:session` | one for each session, whatever other cookies come and go |
 /// | `host, path, header:x-tenant, header:origin` | one for each tenant, with CORS |
 /// | `default, body` | also POST requests, of which those with the same body are one |
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub(super) host: bool,
     pub(super) query: bool,
@@ -141,6 +141,15 @@ impl FromStr for Key {
             }
         }
         Ok(key)
+    }
+}
+
+impl TryFrom<&str> for Key {
+    type Error = InvalidKey;
+
+    /// As [`from_str`](FromStr::from_str).
+    fn try_from(text: &str) -> Result<Self, InvalidKey> {
+        text.parse()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::wire::{EventBuilder, IdTag};
 /// With the feature `axum` the path is the one that axum says it was, so that nests do not mix their streams. Where another
 /// router strips paths, tell the layer what they were by [`with_target`](Self::with_target), put it around the outer router,
 /// or give each nest a layer of its own.
-pub struct RelayLayer<H: History = MemoryHistory, X = CleanEnds> {
+pub struct RelayLayer<H = MemoryHistory, X = CleanEnds> {
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
     ends: PhantomData<X>,
@@ -80,7 +80,7 @@ impl<H: History> RelayLayer<H> {
     }
 }
 
-impl<H: History, X> RelayLayer<H, X> {
+impl<H, X> RelayLayer<H, X> {
     /// Sets what a client without a last event ID is given. Default: what comes from now on.
     #[must_use]
     pub fn with_start(self, start: Start) -> Self {
@@ -396,7 +396,7 @@ impl<H: History, X> RelayLayer<H, X> {
     }
 }
 
-impl<H: History, X> Clone for RelayLayer<H, X> {
+impl<H, X> Clone for RelayLayer<H, X> {
     fn clone(&self) -> Self {
         RelayLayer {
             config: self.config.clone(),
@@ -406,7 +406,7 @@ impl<H: History, X> Clone for RelayLayer<H, X> {
     }
 }
 
-impl<S, H: History, X> Layer<S> for RelayLayer<H, X> {
+impl<S, H, X> Layer<S> for RelayLayer<H, X> {
     type Service = RelayService<S, H, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -414,7 +414,7 @@ impl<S, H: History, X> Layer<S> for RelayLayer<H, X> {
     }
 }
 
-impl<H: History, X> fmt::Debug for RelayLayer<H, X> {
+impl<H, X> fmt::Debug for RelayLayer<H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayLayer")
             .field("config", &self.config)

@@ -123,6 +123,8 @@
 //! Routers of axum that are nested under one layer do not mix their streams with the feature `axum`; for others see
 //! [`RelayLayer::with_target`].
 
+use std::fmt;
+
 use http::HeaderName;
 
 use crate::wire::EventId;
@@ -180,7 +182,7 @@ pub use secret::{Secret, ShortSecret};
 pub use service::RelayService;
 
 /// What a relay is doing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RelayInfo {
     /// Its key, with credentials and queries hashed.
@@ -200,7 +202,7 @@ pub struct RelayInfo {
 }
 
 /// How it is with the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpstreamState {
     /// A request was sent and no head has come.
@@ -211,4 +213,22 @@ pub enum UpstreamState {
     Waiting = 2,
     /// Its stream has ended for good.
     Ended = 3,
+}
+
+impl UpstreamState {
+    /// In one word, for a label or a list: `connecting`, `connected`, `waiting` or `ended`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UpstreamState::Connecting => "connecting",
+            UpstreamState::Connected => "connected",
+            UpstreamState::Waiting => "waiting",
+            UpstreamState::Ended => "ended",
+        }
+    }
+}
+
+impl fmt::Display for UpstreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

@@ -22,7 +22,7 @@ use super::{catch_up, random, room};
 use crate::history::{History, Log};
 use crate::wire::Epoch;
 
-pub(super) struct Registry<H: History> {
+pub(super) struct Registry<H> {
     pub(super) history: H,
     relays: Mutex<Relays>,
     pub(super) idle: Arc<Idle>,
@@ -91,7 +91,7 @@ struct Opening<'a> {
     behind: Option<&'a [u8]>,
 }
 
-impl<H: History> Registry<H> {
+impl<H> Registry<H> {
     pub(super) fn new(history: H) -> Self {
         Registry {
             history,
@@ -111,7 +111,9 @@ impl<H: History> Registry<H> {
     pub(super) fn history(&self) -> &H {
         &self.history
     }
+}
 
+impl<H: History> Registry<H> {
     /// Finds the relay of a request whose stream is shared, or makes it.
     pub(super) fn enter(&self, ask: &Ask<'_>) -> Entry<H::Log> {
         let Ask { keyed, last, .. } = *ask;
@@ -343,7 +345,9 @@ impl<H: History> Registry<H> {
         self.idle.began(address);
         Ok(Opened { client, log })
     }
+}
 
+impl<H> Registry<H> {
     /// What the answer to a request for all has said of its key.
     pub(super) fn note(&self, key: Hash, known: Known) {
         self.lock().passed.note(key, known);

@@ -21,7 +21,7 @@ use crate::history::{History, MemoryHistory};
 use crate::stage::CleanEnds;
 
 /// The service that a [`RelayLayer`](super::RelayLayer) makes.
-pub struct RelayService<S, H: History = MemoryHistory, X = CleanEnds> {
+pub struct RelayService<S, H = MemoryHistory, X = CleanEnds> {
     inner: S,
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
@@ -29,7 +29,7 @@ pub struct RelayService<S, H: History = MemoryHistory, X = CleanEnds> {
 }
 
 /// What a request is relayed with, beside the service inside.
-pub(super) struct Relaying<H: History> {
+pub(super) struct Relaying<H> {
     pub(super) config: Arc<Config>,
     pub(super) registry: Arc<Registry<H>>,
 }
@@ -47,7 +47,7 @@ impl<S: Clone> Services<S> {
     }
 }
 
-impl<H: History> Relaying<H> {
+impl<H> Relaying<H> {
     /// What keeps apart requests that look the same: the path of their target before a router changed it. Its query, with
     /// what a polyfill puts there, and its host are left to the key.
     pub(super) fn room(&self, request: &request::Parts) -> Vec<u8> {
@@ -83,7 +83,7 @@ pin_project! {
 
 type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<RelayBody<R>>, E>> + Send>>;
 
-impl<S, H: History, X> RelayService<S, H, X> {
+impl<S, H, X> RelayService<S, H, X> {
     pub(super) fn new(inner: S, config: Arc<Config>, registry: Arc<Registry<H>>) -> Self {
         RelayService {
             inner,
@@ -175,7 +175,7 @@ where
     }
 }
 
-impl<S: Clone, H: History, X> Clone for RelayService<S, H, X> {
+impl<S: Clone, H, X> Clone for RelayService<S, H, X> {
     fn clone(&self) -> Self {
         RelayService {
             inner: self.inner.clone(),
@@ -186,7 +186,7 @@ impl<S: Clone, H: History, X> Clone for RelayService<S, H, X> {
     }
 }
 
-impl<S, H: History, X> fmt::Debug for RelayService<S, H, X> {
+impl<S, H, X> fmt::Debug for RelayService<S, H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayService").finish_non_exhaustive()
     }

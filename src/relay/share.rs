@@ -86,7 +86,7 @@ where
     sharing.answer(services, body, held).await
 }
 
-pub(super) struct Sharing<H: History> {
+pub(super) struct Sharing<H> {
     pub(super) with: Relaying<H>,
     pub(super) parts: request::Parts,
     pub(super) keyed: Keyed,

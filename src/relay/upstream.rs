@@ -79,7 +79,7 @@ pub(super) enum Connected<R> {
 }
 
 /// The upstream of a relay, which can be asked again and again.
-pub(super) struct Upstream<S, R, E, H: History> {
+pub(super) struct Upstream<S, R, E, H> {
     pub(super) relay: Arc<Relay>,
     pub(super) registry: Arc<Registry<H>>,
     pub(super) config: Arc<Config>,

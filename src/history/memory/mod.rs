@@ -34,7 +34,7 @@ pub struct MemoryHistory {
 }
 
 /// Events that were dropped, by what made them be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Evictions {
     /// The log had too many events.

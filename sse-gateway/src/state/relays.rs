@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{Gauge, describe_gauge, gauge};
 use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
-use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
+use tower_sse::relay::{RelayInfo, RelayLayer, Secret};
 use tower_sse::stage::BrokenEnds;
 
 use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, RelaySettings, Relayed, Route};
@@ -115,23 +115,16 @@ fn set(layer: Layer, settings: &RelaySettings) -> Layer {
 }
 
 fn to_json(route: &str, relay: &RelayInfo) -> Value {
-    let upstream = match relay.upstream {
-        UpstreamState::Connecting => "connecting",
-        UpstreamState::Connected => "connected",
-        UpstreamState::Waiting => "waiting",
-        UpstreamState::Ended => "ended",
-        _ => "unknown",
-    };
     let last_id = relay.last_id.as_ref();
     let apart_by = relay.apart_by.as_ref();
     json!({
         "route": route,
         "key": relay.key,
         "clients": relay.clients,
-        "upstream": upstream,
+        "upstream": relay.upstream.as_str(),
         "events": relay.events,
         "bytes": relay.bytes,
         "not_shared_because_of": apart_by.map(|name| name.as_str()),
-        "last_id": last_id.map(|id| String::from_utf8_lossy(id.as_bytes())),
+        "last_id": last_id.map(ToString::to_string),
     })
 }
