@@ -214,6 +214,7 @@ pub mod layer;
 #[cfg(feature = "relay")]
 #[cfg_attr(docsrs, doc(cfg(feature = "relay")))]
 pub mod relay;
+mod slots;
 pub mod stage;
 pub mod wire;
 

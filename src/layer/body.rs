@@ -46,11 +46,6 @@ impl<B: Body, St: Stage, X> EventBody<B, St, X> {
             ends: PhantomData,
         }
     }
-
-    /// The body inside, until it has ended.
-    pub fn get_ref(&self) -> Option<&B> {
-        self.inner.as_ref()
-    }
 }
 
 impl<B: Body, St: Stage, X> Default for EventBody<B, St, X> {

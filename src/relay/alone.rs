@@ -13,13 +13,14 @@ use super::head::{Head, of_who_asked};
 use super::inside::Inside;
 use super::last_event_id::LastEventId;
 use super::metrics::Replay;
+use super::registry::Opened;
 use super::service::Services;
 use super::share::{Relayed, Sharing};
 use super::shared::Phase;
 use super::upstream::{Source, Template};
 use super::vary::Vary;
 use super::{RelayBody, gap, task};
-use crate::history::{History, Log, Start};
+use crate::history::{History, Start};
 use crate::stage;
 
 impl<H: History> Sharing<H> {
@@ -28,7 +29,7 @@ impl<H: History> Sharing<H> {
         mut self,
         mut services: Services<S>,
         body: B,
-    ) -> Relayed<R, S::Error, H::Log>
+    ) -> Relayed<R, S::Error>
     where
         S: Inside<B, R>,
         B: Body + From<Bytes> + Send + 'static,
@@ -58,8 +59,9 @@ impl<H: History> Sharing<H> {
         self.parts.headers = sent;
         let vary = Vary::of(&head.headers, &self.parts.headers, self.with.config.insist);
         let may_be_joined = may_be_joined && vary != Vary::Private;
-        let client = match self.with.registry.adopt(&self.ask(false), may_be_joined) {
-            Ok(client) => client,
+        let opened = self.with.registry.adopt(&self.ask(false), may_be_joined);
+        let Opened { client, log } = match opened {
+            Ok(opened) => opened,
             Err(why) => {
                 self.with.registry.refuse(&self.with.config, why);
                 return Ok(Response::from_parts(head, RelayBody::untouched(body)));
@@ -69,12 +71,19 @@ impl<H: History> Sharing<H> {
         let for_all = Head::for_all(&head);
         self.with.registry.hold(&client, for_all.bytes());
         client.set_phase(Phase::Open(Arc::new(for_all)));
-        let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+        let (follower, _) = client.log.follow(&Start::At(0), Instant::now());
         let relay = Arc::clone(&client);
         let registry = self.with.registry.clone();
         let source = Source::Body(Box::new(body), asked);
         let service = services.other;
-        tokio::spawn(task::run(relay, registry, service, Some(template), source));
+        tokio::spawn(task::run(
+            relay,
+            log,
+            registry,
+            service,
+            Some(template),
+            source,
+        ));
         let told = match &self.last {
             Some(last) => {
                 self.with.config.metrics.replay(Replay::Unknown);
@@ -86,8 +95,9 @@ impl<H: History> Sharing<H> {
             }
             None => Vec::new(),
         };
-        let about = self.last.as_ref().and_then(LastEventId::about);
-        let body = RelayBody::relayed(told, None, Some((follower, client))).with_place_about(about);
+        let nearest = self.last.as_ref().and_then(LastEventId::nearest);
+        let body =
+            RelayBody::relayed(told, None, Some((follower, client))).with_nearest_id(nearest);
         let response = Response::from_parts(of_who_asked(head), body);
         Ok(response.map(|body| body.with_hangup(self.hangup)))
     }

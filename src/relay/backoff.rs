@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::random;
+use crate::stage::jitter;
 
 /// An upstream that does not answer is asked again within this time: it costs little, and clients wait for the moment at
 /// which it is back.
@@ -56,16 +56,16 @@ impl Backoff {
         let retry_after = match lost {
             Lost::Unanswered => {
                 let Range { start, end } = UNANSWERED;
-                return start + (end - start).mul_f64(random::fraction());
+                return start + (end - start).mul_f64(jitter::fraction());
             }
             Lost::Answered(after) => after,
         };
         let most = LEAST.saturating_mul(1 << self.attempts.min(16)).min(MOST);
         self.attempts = self.attempts.saturating_add(1);
-        let jitter = most.mul_f64(random::fraction());
+        let wait = most.mul_f64(jitter::fraction());
         retry
             .unwrap_or_default()
-            .saturating_add(jitter)
+            .saturating_add(wait)
             .max(retry_after.unwrap_or_default())
     }
 

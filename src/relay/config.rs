@@ -25,9 +25,10 @@ pub enum Start {
     All,
 }
 
-impl From<Start> for history::Start {
-    fn from(start: Start) -> Self {
-        match start {
+impl Start {
+    /// The same, as it is said to a log.
+    pub(super) fn of_log(self) -> history::Start {
+        match self {
             Start::Live => history::Start::Live,
             Start::Last(events) => history::Start::Last(events),
             Start::All => history::Start::All,

@@ -9,7 +9,7 @@ use crate::wire::{Event, EventBuilder, LineEnding, SequentialId};
 /// The event of a gap, or nothing if clients are not to be told.
 ///
 /// It has an id, so that a client that comes back is not told again.
-pub(super) fn event<L>(relay: &Relay<L>, gap: &Gap) -> Vec<u8> {
+pub(super) fn event(relay: &Relay, gap: &Gap) -> Vec<u8> {
     let Some(event) = builder(&relay.config, gap.missed, !relay.is_asked_again) else {
         return Vec::new();
     };
@@ -18,7 +18,7 @@ pub(super) fn event<L>(relay: &Relay<L>, gap: &Gap) -> Vec<u8> {
 }
 
 /// The gap of a client about which nothing is known, in front of all events of a relay.
-pub(super) fn from_the_start<L>(relay: &Relay<L>) -> Gap {
+pub(super) fn from_the_start(relay: &Relay) -> Gap {
     let id = SequentialId {
         epoch: relay.epoch,
         sequence: 0,
@@ -32,7 +32,7 @@ pub(super) fn from_the_start<L>(relay: &Relay<L>) -> Gap {
 }
 
 /// Counts what there was behind the id of a client, and gives the event that tells of what was not.
-pub(super) fn found<L>(relay: &Relay<L>, found: &Found) -> Vec<u8> {
+pub(super) fn found(relay: &Relay, found: &Found) -> Vec<u8> {
     let (replay, gap) = match found {
         Found::NotAsked => return Vec::new(),
         Found::All => (Replay::Hit, None),

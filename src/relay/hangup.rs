@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::sleep;
 
-use crate::history::Log;
+use crate::history::MemoryLog;
 
 /// Asks a server to close the connection of a client that does not read.
 ///
@@ -34,7 +34,7 @@ impl Hangup {
 }
 
 /// How far a client has read.
-pub(super) struct Place {
+pub(super) struct Progress {
     /// The number of the last event with data.
     read_up_to: AtomicU64,
     /// Whether it had fallen behind when it was last looked at.
@@ -44,7 +44,7 @@ pub(super) struct Place {
     hangup: Hangup,
 }
 
-impl Place {
+impl Progress {
     pub(super) fn set(&self, read_up_to: u64) {
         self.read_up_to.store(read_up_to, Ordering::Relaxed);
     }
@@ -59,19 +59,19 @@ impl Place {
     }
 }
 
-/// The places of all clients whose connections can be closed.
+/// Looks after all clients whose connections can be closed.
 #[derive(Default)]
-pub(super) struct Places {
-    all: Mutex<Vec<Weak<Place>>>,
+pub(super) struct Watchdog {
+    all: Mutex<Vec<Weak<Progress>>>,
     appended: Notify,
 }
 
 /// So often clients are looked at while events come, and twice behind the last.
 const LOOK: Duration = Duration::from_secs(1);
 
-impl Places {
-    pub(super) fn enter(&self, hangup: Hangup, read_up_to: u64) -> Arc<Place> {
-        let place = Arc::new(Place {
+impl Watchdog {
+    pub(super) fn enter(&self, hangup: Hangup, read_up_to: u64) -> Arc<Progress> {
+        let progress = Arc::new(Progress {
             read_up_to: AtomicU64::new(read_up_to),
             was_lost: AtomicBool::new(false),
             held_at: AtomicU64::new(0),
@@ -79,10 +79,10 @@ impl Places {
         });
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == all.capacity() {
-            all.retain(|place| place.strong_count() > 0);
+            all.retain(|progress| progress.strong_count() > 0);
         }
-        all.push(Arc::downgrade(&place));
-        place
+        all.push(Arc::downgrade(&progress));
+        progress
     }
 
     /// Events have come, for which others may have gone.
@@ -91,7 +91,7 @@ impl Places {
     }
 
     /// Looks after clients, and never ends.
-    pub(super) async fn look_after(&self, log: &impl Log) {
+    pub(super) async fn look_after(&self, log: &MemoryLog) {
         loop {
             self.appended.notified().await;
             for _ in 0..2 {
@@ -102,11 +102,11 @@ impl Places {
     }
 
     fn look(&self, dropped_up_to: u64) {
-        self.each(|place| {
-            let is_lost = place.read_up_to.load(Ordering::Relaxed) < dropped_up_to;
+        self.each(|progress| {
+            let is_lost = progress.read_up_to.load(Ordering::Relaxed) < dropped_up_to;
             // One that reads learns it by itself in the meantime, and has a clean end.
-            if place.was_lost.swap(is_lost, Ordering::Relaxed) && is_lost {
-                place.hang_up();
+            if progress.was_lost.swap(is_lost, Ordering::Relaxed) && is_lost {
+                progress.hang_up();
             }
         });
     }
@@ -114,23 +114,23 @@ impl Places {
     /// Looks at those who have yet to read what is behind this event, the oldest that is kept. Whoever is found there twice
     /// has stopped.
     pub(super) fn look_at_holders(&self, dropped_up_to: u64) {
-        self.each(|place| {
-            let is_held = place.read_up_to.load(Ordering::Relaxed) == dropped_up_to;
+        self.each(|progress| {
+            let is_held = progress.read_up_to.load(Ordering::Relaxed) == dropped_up_to;
             let held_at = if is_held { dropped_up_to + 1 } else { 0 };
-            if place.held_at.swap(held_at, Ordering::Relaxed) == held_at && is_held {
-                place.hang_up();
+            if progress.held_at.swap(held_at, Ordering::Relaxed) == held_at && is_held {
+                progress.hang_up();
             }
         });
     }
 
-    fn each(&self, look: impl Fn(&Place)) {
+    fn each(&self, look: impl Fn(&Progress)) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|place| {
-            let place = place.upgrade();
-            if let Some(place) = &place {
-                look(place);
+        all.retain(|progress| {
+            let progress = progress.upgrade();
+            if let Some(progress) = &progress {
+                look(progress);
             }
-            place.is_some()
+            progress.is_some()
         });
     }
 }

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::shared::Relay;
 use crate::wire::Epoch;
 
-pub(super) struct Idle<L> {
-    all: Mutex<All<L>>,
+pub(super) struct Idle {
+    all: Mutex<All>,
 }
 
-struct All<L> {
+struct All {
     next: u64,
     /// In the order in which their last client left.
-    relays: BTreeMap<u64, Entry<L>>,
+    relays: BTreeMap<u64, Entry>,
     by_epoch: HashMap<Epoch, u64>,
     by_address: HashMap<Option<IpAddr>, BTreeSet<u64>>,
     /// How many relays there are of each address, with clients or without.
@@ -24,13 +24,13 @@ struct All<L> {
     finished: BTreeSet<u64>,
 }
 
-struct Entry<L> {
-    relay: Weak<Relay<L>>,
+struct Entry {
+    relay: Weak<Relay>,
     epoch: Epoch,
     address: Option<IpAddr>,
 }
 
-impl<L> Idle<L> {
+impl Idle {
     pub(super) fn new() -> Self {
         Idle {
             all: Mutex::new(All {
@@ -45,7 +45,7 @@ impl<L> Idle<L> {
     }
 
     /// Its last client has left. If there are too many now, one that makes room ends.
-    pub(super) fn enter(&self, relay: &Arc<Relay<L>>) {
+    pub(super) fn enter(&self, relay: &Arc<Relay>) {
         let config = &relay.config;
         let mut all = self.lock();
         all.leave(&relay.epoch);
@@ -113,7 +113,7 @@ impl<L> Idle<L> {
     }
 
     /// One that is to make room for another of this address, if there is any.
-    pub(super) fn make_room(&self, address: Option<IpAddr>) -> Option<Arc<Relay<L>>> {
+    pub(super) fn make_room(&self, address: Option<IpAddr>) -> Option<Arc<Relay>> {
         let address = address.map(network);
         let mut all = self.lock();
         while let Some(ticket) = all.goes_for(address) {
@@ -126,19 +126,19 @@ impl<L> Idle<L> {
         None
     }
 
-    fn lock(&self) -> MutexGuard<'_, All<L>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<L> All<L> {
+impl All {
     fn leave(&mut self, epoch: &Epoch) {
         if let Some(ticket) = self.by_epoch.get(epoch).copied() {
             self.take(ticket);
         }
     }
 
-    fn take(&mut self, ticket: u64) -> Option<Arc<Relay<L>>> {
+    fn take(&mut self, ticket: u64) -> Option<Arc<Relay>> {
         let entry = self.relays.remove(&ticket)?;
         self.by_epoch.remove(&entry.epoch);
         self.finished.remove(&ticket);

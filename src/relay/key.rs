@@ -35,7 +35,7 @@ use super::neutral::is_neutral;
 /// | `default, cookie:session` | one for each session, whatever other cookies come and go |
 /// | `host, path, header:x-tenant, header:origin` | one for each tenant, with CORS |
 /// | `default, body` | also POST requests, of which those with the same body are one |
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub(super) host: bool,
     pub(super) query: bool,
@@ -102,7 +102,16 @@ impl FromStr for Key {
     ///
     /// # Errors
     ///
-    /// When a part is none of these, or has no name where it takes one.
+    /// When a part is none of these, or has no name where it takes one, or a name that no field can have.
+    ///
+    /// ```
+    /// use tower_sse::relay::Key;
+    ///
+    /// assert!("host, path, query:room".parse::<Key>().is_ok());
+    /// for invalid in ["", "host, port", "query:", "header:two words"] {
+    ///     assert!(invalid.parse::<Key>().is_err(), "{invalid}");
+    /// }
+    /// ```
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let mut key = Key::NOTHING;
         for part in text.split(',') {
@@ -132,6 +141,15 @@ impl FromStr for Key {
             }
         }
         Ok(key)
+    }
+}
+
+impl TryFrom<&str> for Key {
+    type Error = InvalidKey;
+
+    /// As [`from_str`](FromStr::from_str).
+    fn try_from(text: &str) -> Result<Self, InvalidKey> {
+        text.parse()
     }
 }
 

@@ -158,7 +158,7 @@ impl Key {
         let mut hashed = |name: &str, value: &[u8]| {
             let mut fields = secret.fields("label");
             fields.add(value);
-            let hash = u32::from_le_bytes([0, 1, 2, 3].map(|place: usize| fields.hash()[place]));
+            let hash = u32::from_le_bytes([0, 1, 2, 3].map(|index: usize| fields.hash()[index]));
             add(&mut label, &format!("{name}={hash:08x}"));
         };
         if let Some(query) = &Target::of(self, request).query {

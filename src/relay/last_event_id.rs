@@ -60,7 +60,7 @@ impl LastEventId {
     }
 
     /// The id of the upstream behind which the client has had some events or none, if it is not known more exactly.
-    pub(super) fn about(&self) -> Option<Vec<u8>> {
+    pub(super) fn nearest(&self) -> Option<Vec<u8>> {
         self.upstream.clone().filter(|id| *id != self.id)
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Leader {
 
 impl Leader {
     /// Whether the answer to the request that was made is one to its own.
-    fn is_given<L>(&self, relay: &Relay<L>, vary: &Vary) -> bool {
+    fn is_given(&self, relay: &Relay, vary: &Vary) -> bool {
         match vary {
             // What a POST does is done once: this is its answer, for whomever else it is.
             _ if !relay.is_asked_again => true,
@@ -34,8 +34,8 @@ impl Leader {
 
 /// Whether all who are there may be given an answer, of which this is said. It is asked before anything of the answer is
 /// given to anybody.
-pub(super) fn is_for_all_here<L>(
-    relay: &Relay<L>,
+pub(super) fn is_for_all_here(
+    relay: &Relay,
     leader: Option<&Leader>,
     key: &Key,
     vary: &Vary,
@@ -65,7 +65,7 @@ pub(super) fn is_for_all_here<L>(
 }
 
 /// Whether an answer to a request that was made once more, of which this is said, may be given to all who share the relay.
-pub(super) fn is_for_all_of<L>(relay: &Relay<L>, vary: &Vary) -> bool {
+pub(super) fn is_for_all_of(relay: &Relay, vary: &Vary) -> bool {
     let none = Key::default();
     let key = relay.config.key.as_ref().unwrap_or(&none);
     match relay.vary() {

@@ -25,7 +25,7 @@ use crate::wire::{EventBuilder, IdTag};
 /// With the feature `axum` the path is the one that axum says it was, so that nests do not mix their streams. Where another
 /// router strips paths, tell the layer what they were by [`with_target`](Self::with_target), put it around the outer router,
 /// or give each nest a layer of its own.
-pub struct RelayLayer<H: History = MemoryHistory, X = CleanEnds> {
+pub struct RelayLayer<H = MemoryHistory, X = CleanEnds> {
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
     ends: PhantomData<X>,
@@ -33,8 +33,10 @@ pub struct RelayLayer<H: History = MemoryHistory, X = CleanEnds> {
 
 impl RelayLayer {
     /// All requests with the same key share one upstream request.
+    ///
+    /// The layer has a [`MemoryHistory`] of its own; see [`shared_in`](Self::shared_in) for another.
     pub fn shared(key: Key) -> Self {
-        Self::new(Config::new(Some(key)), MemoryHistory::new())
+        Self::shared_in(key, MemoryHistory::new())
     }
 
     /// Each request has its own upstream request, which is found again by the ids that it gave.
@@ -42,10 +44,34 @@ impl RelayLayer {
     /// Its history keeps 4 MiB of each stream, however many events these are: more than any answer of a language model.
     pub fn resumable() -> Self {
         let history = MemoryHistory::new().with_events(usize::MAX);
-        Self::new(Config::new(None), history.with_bytes(4 * 1024 * 1024))
+        Self::resumable_in(history.with_bytes(4 * 1024 * 1024))
+    }
+}
+
+impl<H: History> RelayLayer<H> {
+    /// As [`shared`](RelayLayer::shared), with events kept in this history.
+    ///
+    /// # Example: two layers under one budget
+    ///
+    /// ```
+    /// use tower_sse::history::MemoryHistory;
+    /// use tower_sse::relay::{Key, RelayLayer};
+    ///
+    /// let history = MemoryHistory::new().with_budget(64 * 1024 * 1024);
+    /// let prices = RelayLayer::shared_in(Key::default(), history.clone().with_events(100));
+    /// let news = RelayLayer::shared_in(Key::default(), history.clone());
+    /// assert_eq!(history.bytes(), 0);
+    /// ```
+    pub fn shared_in(key: Key, history: H) -> Self {
+        Self::new(Config::new(Some(key)), history)
     }
 
-    fn new(config: Config, history: MemoryHistory) -> Self {
+    /// As [`resumable`](RelayLayer::resumable), with events kept in this history, by its bounds.
+    pub fn resumable_in(history: H) -> Self {
+        Self::new(Config::new(None), history)
+    }
+
+    fn new(config: Config, history: H) -> Self {
         RelayLayer {
             config: Arc::new(config),
             registry: Arc::new(Registry::new(history)),
@@ -54,17 +80,7 @@ impl RelayLayer {
     }
 }
 
-impl<H: History, X> RelayLayer<H, X> {
-    /// Keeps events in this history: one may serve many layers, under one budget.
-    #[must_use]
-    pub fn with_history<N: History>(self, history: N) -> RelayLayer<N, X> {
-        RelayLayer {
-            config: self.config,
-            registry: Arc::new(Registry::new(history)),
-            ends: PhantomData,
-        }
-    }
-
+impl<H, X> RelayLayer<H, X> {
     /// Sets what a client without a last event ID is given. Default: what comes from now on.
     #[must_use]
     pub fn with_start(self, start: Start) -> Self {
@@ -81,6 +97,12 @@ impl<H: History, X> RelayLayer<H, X> {
     /// # Panics
     ///
     /// When it holds CR, LF or NULL.
+    ///
+    /// ```should_panic
+    /// use tower_sse::relay::{Key, RelayLayer};
+    ///
+    /// RelayLayer::shared(Key::default()).with_gap_event(Some("two\nlines"));
+    /// ```
     #[must_use]
     pub fn with_gap_event(self, event_type: Option<&str>) -> Self {
         if let Some(name) = event_type {
@@ -374,7 +396,7 @@ impl<H: History, X> RelayLayer<H, X> {
     }
 }
 
-impl<H: History, X> Clone for RelayLayer<H, X> {
+impl<H, X> Clone for RelayLayer<H, X> {
     fn clone(&self) -> Self {
         RelayLayer {
             config: self.config.clone(),
@@ -384,7 +406,7 @@ impl<H: History, X> Clone for RelayLayer<H, X> {
     }
 }
 
-impl<S, H: History, X> Layer<S> for RelayLayer<H, X> {
+impl<S, H, X> Layer<S> for RelayLayer<H, X> {
     type Service = RelayService<S, H, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -392,7 +414,7 @@ impl<S, H: History, X> Layer<S> for RelayLayer<H, X> {
     }
 }
 
-impl<H: History, X> fmt::Debug for RelayLayer<H, X> {
+impl<H, X> fmt::Debug for RelayLayer<H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayLayer")
             .field("config", &self.config)

@@ -1,7 +1,7 @@
 //! One upstream stream, any number of clients, none of which it depends on.
 //!
 //! A relay is a task that owns one upstream response and appends its events to a [history](crate::history); the body of
-//! each client is a place in that history. Replay is one client that comes back; sharing is many clients at once.
+//! each client is a position in that history. Replay is one client that comes back; sharing is many clients at once.
 //!
 //! - [`RelayLayer::shared`]: all requests with one [`Key`] share one upstream request.
 //! - [`RelayLayer::resumable`]: each request has its own, found again by the ids that it gave. So a POST is never sent twice.
@@ -123,6 +123,8 @@
 //! Routers of axum that are nested under one layer do not mix their streams with the feature `axum`; for others see
 //! [`RelayLayer::with_target`].
 
+use std::fmt;
+
 use http::HeaderName;
 
 use crate::wire::EventId;
@@ -156,6 +158,7 @@ mod passed;
 mod random;
 mod reading;
 mod registry;
+mod relayed;
 mod request;
 mod retry_after;
 mod room;
@@ -179,7 +182,7 @@ pub use secret::{Secret, ShortSecret};
 pub use service::RelayService;
 
 /// What a relay is doing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RelayInfo {
     /// Its key, with credentials and queries hashed.
@@ -199,7 +202,7 @@ pub struct RelayInfo {
 }
 
 /// How it is with the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpstreamState {
     /// A request was sent and no head has come.
@@ -210,4 +213,22 @@ pub enum UpstreamState {
     Waiting = 2,
     /// Its stream has ended for good.
     Ended = 3,
+}
+
+impl UpstreamState {
+    /// In one word, for a label or a list: `connecting`, `connected`, `waiting` or `ended`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UpstreamState::Connecting => "connecting",
+            UpstreamState::Connected => "connected",
+            UpstreamState::Waiting => "waiting",
+            UpstreamState::Ended => "ended",
+        }
+    }
+}
+
+impl fmt::Display for UpstreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

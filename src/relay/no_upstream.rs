@@ -17,5 +17,5 @@
 /// response.extensions_mut().insert(NoUpstream);
 /// assert!(response.extensions().get::<NoUpstream>().is_some());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NoUpstream;

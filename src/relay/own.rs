@@ -18,20 +18,21 @@ use super::head::{Head, of_who_asked};
 use super::inside::Inside;
 use super::last_event_id::LastEventId;
 use super::metrics::Replay;
+use super::registry::Opened;
 use super::secret::Hash;
 use super::service::{Relaying, Services};
 use super::share::Relayed;
 use super::shared::{Client, Ended, Phase};
 use super::upstream::{Answer, Source, Template, is_none};
 use super::{ClientAddress, Hangup, RelayBody, gap, task};
-use crate::history::{Found, History, Log, Start};
+use crate::history::{Found, History, Start};
 use crate::stage::{self, Reason};
 
 pub(super) async fn answer<S, B, R, H>(
     with: Relaying<H>,
     services: Services<S>,
     request: Request<B>,
-) -> Relayed<R, S::Error, H::Log>
+) -> Relayed<R, S::Error>
 where
     S: Inside<B, R>,
     B: Body + From<Bytes> + Send + 'static,
@@ -120,8 +121,8 @@ where
             .as_ref()
             .and_then(|last| last.upstream.as_deref()),
     );
-    let client = match opened {
-        Ok(client) => client,
+    let Opened { client, log } = match opened {
+        Ok(opened) => opened,
         Err(why) => {
             registry.refuse(config, why);
             // What was not answered early enough is waited for.
@@ -143,10 +144,11 @@ where
     };
     registry.hold(&client, for_all.bytes());
     client.set_phase(Phase::Open(Arc::new(for_all)));
-    let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+    let (follower, _) = client.log.follow(&Start::At(0), Instant::now());
     let relay = Arc::clone(&client);
     let template = asking.template;
-    tokio::spawn(task::run(relay, registry.clone(), other, template, source));
+    let registry = registry.clone();
+    tokio::spawn(task::run(relay, log, registry, other, template, source));
     let told = match &asking.last {
         // Without an id of the upstream nobody knows what it has sent since.
         Some(last) if had_all && last.upstream.is_some() => {
@@ -162,9 +164,9 @@ where
         }
         None => Vec::new(),
     };
-    let about = asking.last.as_ref().and_then(LastEventId::about);
+    let nearest = asking.last.as_ref().and_then(LastEventId::nearest);
     let body = RelayBody::relayed(told, None, Some((follower, client)))
-        .with_place_about(about)
+        .with_nearest_id(nearest)
         .with_hangup(hangup);
     Ok(response.map(|()| body))
 }
@@ -185,8 +187,8 @@ impl Asking {
 }
 
 /// What becomes of a client that comes back for its stream.
-enum Resumed<R, L: Log> {
-    Answered(Response<RelayBody<R, L>>),
+enum Resumed<R> {
+    Answered(Response<RelayBody<R>>),
     /// It is not there any more.
     Unknown,
     /// It had all of it, and the upstream is asked anew.
@@ -194,16 +196,12 @@ enum Resumed<R, L: Log> {
 }
 
 /// Gives a client that comes back what it missed, if its stream is still there.
-async fn resume<R, L: Log>(
-    config: &Arc<Config>,
-    known: Option<Client<L>>,
-    last: &LastEventId,
-) -> Resumed<R, L> {
+async fn resume<R>(config: &Arc<Config>, known: Option<Client>, last: &LastEventId) -> Resumed<R> {
     let Some(client) = known else {
         return Resumed::Unknown;
     };
     let start = Start::After(last.id.clone());
-    let (follower, joined) = client.log.follow(start, Instant::now()).await;
+    let (follower, joined) = client.log.follow(&start, Instant::now());
     let (head, ended) = match client.phase() {
         Phase::Open(head) => (head, None),
         Phase::Ended(Some(head), how) => (head, Some(how)),
@@ -238,7 +236,7 @@ async fn resume<R, L: Log>(
 }
 
 /// Tells the client of an answer that what it asks for is not there any more, and no more.
-fn broken<R, L: Log>(config: &Config, reason: Reason) -> Response<RelayBody<R, L>> {
+fn broken<R>(config: &Config, reason: Reason) -> Response<RelayBody<R>> {
     let event = gap::without_id(config, None, true);
     let told = event.map_or_else(Vec::new, |event| event.to_bytes().into());
     let body = RelayBody::relayed(told, None, None);

@@ -22,7 +22,7 @@ pub(super) struct Written {
 /// Appends events as there is room for them, and then waits until there is room for more.
 ///
 /// Nothing else is read from the upstream meanwhile, so it is held where it stands, down to its socket.
-pub(super) async fn write<L: Log>(relay: &Relay<L>, events: Vec<Draft>) -> Written {
+pub(super) async fn write(relay: &Relay, log: &impl Log, events: Vec<Draft>) -> Written {
     let mut events = VecDeque::from(events);
     let mut written: Option<Written> = None;
     let keep = match relay.config.on_full {
@@ -31,13 +31,13 @@ pub(super) async fn write<L: Log>(relay: &Relay<L>, events: Vec<Draft>) -> Writt
     };
     loop {
         let now = Instant::now();
-        let appended = relay.log.append_within(&mut events, keep, now).await;
+        let appended = log.append_within(&mut events, keep, now).await;
         let written = written.get_or_insert(Written {
             first: appended.position,
             last_id: None,
         });
         written.last_id = appended.last_id.or(written.last_id);
-        relay.places.appended();
+        relay.watchdog.appended();
         match appended.hold {
             Hold::Free if events.is_empty() => return *written,
             Hold::Free => {}
@@ -46,7 +46,7 @@ pub(super) async fn write<L: Log>(relay: &Relay<L>, events: Vec<Draft>) -> Writt
     }
 }
 
-async fn wait_for_room<L: Log>(relay: &Relay<L>, mut hold: Hold) {
+async fn wait_for_room(relay: &Relay, mut hold: Hold) {
     let config = &relay.config;
     let disconnects = config.slow_client == SlowClient::Disconnect;
     loop {
@@ -64,7 +64,7 @@ async fn wait_for_room<L: Log>(relay: &Relay<L>, mut hold: Hold) {
             Err(_) => {
                 if hold == Hold::Reader && disconnects {
                     let oldest = relay.log.stats().dropped_up_to;
-                    relay.places.look_at_holders(oldest);
+                    relay.watchdog.look_at_holders(oldest);
                 }
                 relay.log.pass_over()
             }

@@ -1,4 +1,5 @@
-//! Chance, good enough for secrets.
+//! Random bytes that nobody guesses: for secrets, and for ids that prove something. What only keeps things from happening at
+//! once is in [`jitter`](crate::stage::jitter).
 
 /// Fills this with random bytes.
 ///
@@ -18,9 +19,4 @@ pub(super) fn bits() -> u128 {
     let mut bytes = [0; 16];
     fill(&mut bytes);
     u128::from_ne_bytes(bytes)
-}
-
-/// A random number from 0 up to but without 1.
-pub(super) fn fraction() -> f64 {
-    ((bits() as u64) >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::asked::Upstreams;
 use super::config::Config;
 use super::gap;
-use crate::history::{Draft, Log, order};
+use crate::history::{Draft, MemoryLog, order};
 use crate::wire::{
     Decoded, Event, EventBuilder, EventId, LargeEvent, LineEnding, millis, write_line,
 };
@@ -93,11 +93,11 @@ impl Reading {
     }
 
     /// Takes the events out of chunks. Those that were sent again are left out.
-    pub(super) async fn read<L: Log>(
+    pub(super) fn read(
         &mut self,
         chunks: Vec<Bytes>,
         config: &Config,
-        log: &L,
+        log: &MemoryLog,
     ) -> Vec<Draft> {
         let now = Instant::now();
         let mut drafts = Vec::new();
@@ -119,7 +119,7 @@ impl Reading {
                 };
                 let Some(draft) = draft else { continue };
                 let again = match &mut self.again {
-                    Some(again) => again.is_known(&draft, log).await,
+                    Some(again) => again.is_known(&draft, log),
                     None => false,
                 };
                 if again {
@@ -271,18 +271,16 @@ impl Again {
         std::mem::take(&mut self.may_repeat)
     }
 
-    async fn is_known<L: Log>(&mut self, draft: &Draft, log: &L) -> bool {
+    fn is_known(&mut self, draft: &Draft, log: &MemoryLog) -> bool {
         if !draft.event.has_data() && !draft.sets_id {
             // Comments stand anywhere, also between two events that are sent again.
             return false;
         }
         let position = if draft.sets_id && draft.upstream.is_some() {
-            log.find_same(draft).await
+            log.find_same(draft)
         } else {
-            match self.run.filter(|_| !draft.sets_id) {
-                Some(run) => log.find_next_same(run, draft).await,
-                None => None,
-            }
+            let run = self.run.filter(|_| !draft.sets_id);
+            run.and_then(|run| log.find_next_same(run, draft))
         };
         let known = position
             .filter(|position| (self.counted_from..self.before).contains(position))

@@ -22,19 +22,19 @@ use super::{catch_up, random, room};
 use crate::history::{History, Log};
 use crate::wire::Epoch;
 
-pub(super) struct Registry<H: History> {
+pub(super) struct Registry<H> {
     pub(super) history: H,
-    relays: Mutex<Relays<H::Log>>,
-    pub(super) idle: Arc<Idle<H::Log>>,
+    relays: Mutex<Relays>,
+    pub(super) idle: Arc<Idle>,
     pub(super) catch_ups: catch_up::Bounds,
     /// When it was said last that there is no room.
     pub(super) complained: Mutex<Option<Instant>>,
 }
 
-pub(super) struct Relays<L> {
-    by_key: HashMap<Hash, Vec<Arc<Relay<L>>>>,
+pub(super) struct Relays {
+    by_key: HashMap<Hash, Vec<Arc<Relay>>>,
     /// All of them: those that finished can be found by their ids after another began under their key.
-    pub(super) by_epoch: HashMap<Epoch, Arc<Relay<L>>>,
+    pub(super) by_epoch: HashMap<Epoch, Arc<Relay>>,
     passed: Passed,
     /// The relay that began last for a target.
     by_target: HashMap<Hash, Epoch>,
@@ -63,15 +63,22 @@ pub(super) enum By {
 
 /// What becomes of a request.
 pub(super) enum Entry<L> {
-    Join(Client<L>, By),
+    Join(Client, By),
     /// It is the first, and has to make the upstream request, with the client's own in fields of these names.
-    Lead(Client<L>, Vec<HeaderName>),
+    Lead(Opened<L>, Vec<HeaderName>),
     /// The same, and nobody else waits for its answer.
-    Alone(Client<L>, Vec<HeaderName>),
+    Alone(Opened<L>, Vec<HeaderName>),
     /// It makes its own request.
     Own,
     /// There are too many.
     Full(Refused),
+}
+
+/// A relay that was made, with the client that it was made for.
+pub(super) struct Opened<L> {
+    pub(super) client: Client,
+    /// For its task to append to.
+    pub(super) log: L,
 }
 
 /// What a relay begins as.
@@ -84,7 +91,7 @@ struct Opening<'a> {
     behind: Option<&'a [u8]>,
 }
 
-impl<H: History> Registry<H> {
+impl<H> Registry<H> {
     pub(super) fn new(history: H) -> Self {
         Registry {
             history,
@@ -104,7 +111,9 @@ impl<H: History> Registry<H> {
     pub(super) fn history(&self) -> &H {
         &self.history
     }
+}
 
+impl<H: History> Registry<H> {
     /// Finds the relay of a request whose stream is shared, or makes it.
     pub(super) fn enter(&self, ask: &Ask<'_>) -> Entry<H::Log> {
         let Ask { keyed, last, .. } = *ask;
@@ -159,12 +168,12 @@ impl<H: History> Registry<H> {
             behind: self.proven(ask),
         };
         match self.open(&mut relays, opening) {
-            Ok(client) if is_alone => Entry::Alone(client, names),
-            Ok(client) => {
-                client.await_for(&names, fields);
+            Ok(opened) if is_alone => Entry::Alone(opened, names),
+            Ok(opened) => {
+                opened.client.await_for(&names, fields);
                 let family = relays.by_key.entry(keyed.hash).or_default();
-                family.push(Arc::clone(&client));
-                Entry::Lead(client, names)
+                family.push(Arc::clone(&opened.client));
+                Entry::Lead(opened, names)
             }
             Err(why) => Entry::Full(why),
         }
@@ -173,7 +182,7 @@ impl<H: History> Registry<H> {
     /// A stream for which nobody has waited has opened: others find it by its key, unless there is another meanwhile.
     ///
     /// `fields` are those of the client that it was opened for.
-    pub(super) fn publish(&self, relay: &Arc<Relay<H::Log>>, fields: &HeaderMap) -> bool {
+    pub(super) fn publish(&self, relay: &Arc<Relay>, fields: &HeaderMap) -> bool {
         let Of::Key { key, .. } = &relay.of else {
             return false;
         };
@@ -201,7 +210,7 @@ impl<H: History> Registry<H> {
         &self,
         ask: &Ask<'_>,
         may_be_joined: bool,
-    ) -> Result<Client<H::Log>, Refused> {
+    ) -> Result<Opened<H::Log>, Refused> {
         let keyed = ask.keyed;
         let mut relays = self.lock();
         let opening = Opening {
@@ -211,13 +220,13 @@ impl<H: History> Registry<H> {
             address: ask.address,
             behind: ask.last.and_then(|last| last.upstream.as_deref()),
         };
-        let client = self.open(&mut relays, opening)?;
+        let opened = self.open(&mut relays, opening)?;
         if may_be_joined {
             relays.passed.forget(&keyed.hash);
             let family = relays.by_key.entry(keyed.hash).or_default();
-            family.push(Arc::clone(&client));
+            family.push(Arc::clone(&opened.client));
         }
-        Ok(client)
+        Ok(opened)
     }
 
     /// The relay of a stream that is one client's alone.
@@ -228,7 +237,7 @@ impl<H: History> Registry<H> {
         binding: Hash,
         address: Option<IpAddr>,
         behind: Option<&[u8]>,
-    ) -> Result<Client<H::Log>, Refused> {
+    ) -> Result<Opened<H::Log>, Refused> {
         let opening = Opening {
             config,
             request,
@@ -245,7 +254,7 @@ impl<H: History> Registry<H> {
         config: &Config,
         last: &LastEventId,
         binding: &Hash,
-    ) -> Option<Client<H::Log>> {
+    ) -> Option<Client> {
         let relays = self.lock();
         let relay = relays.by_epoch.get(&last.epoch()?)?;
         match &relay.of {
@@ -271,11 +280,7 @@ impl<H: History> Registry<H> {
     }
 
     /// Makes a relay. Where there is no room one without clients goes.
-    fn open(
-        &self,
-        relays: &mut Relays<H::Log>,
-        opening: Opening<'_>,
-    ) -> Result<Client<H::Log>, Refused> {
+    fn open(&self, relays: &mut Relays, opening: Opening<'_>) -> Result<Opened<H::Log>, Refused> {
         let Opening {
             config,
             request,
@@ -318,8 +323,9 @@ impl<H: History> Registry<H> {
             relays.said.say(name);
         }
         let behind = behind.map(Bytes::copy_from_slice);
+        let log = self.history.open(epoch, seal.clone(), behind);
         let relay = Arc::new(Relay::new(Parts {
-            log: self.history.open(epoch, seal.clone(), behind),
+            log: log.replica().clone(),
             of,
             label,
             epoch,
@@ -337,22 +343,24 @@ impl<H: History> Registry<H> {
         }
         relays.by_epoch.insert(epoch, relay);
         self.idle.began(address);
-        Ok(client)
+        Ok(Opened { client, log })
     }
+}
 
+impl<H> Registry<H> {
     /// What the answer to a request for all has said of its key.
     pub(super) fn note(&self, key: Hash, known: Known) {
         self.lock().passed.note(key, known);
     }
 
-    pub(super) fn remove(&self, relay: &Arc<Relay<H::Log>>) {
+    pub(super) fn remove(&self, relay: &Arc<Relay>) {
         self.idle.leave(&relay.epoch);
         if self.lock().forget(relay) {
             self.idle.ended(relay.address);
         }
     }
 
-    fn all(&self) -> Vec<Arc<Relay<H::Log>>> {
+    fn all(&self) -> Vec<Arc<Relay>> {
         self.lock().by_epoch.values().cloned().collect()
     }
 
@@ -365,7 +373,7 @@ impl<H: History> Registry<H> {
     }
 
     pub(super) fn list(&self) -> Vec<RelayInfo> {
-        let info = |relay: Arc<Relay<H::Log>>| {
+        let info = |relay: Arc<Relay>| {
             let stats = relay.log.stats();
             RelayInfo {
                 key: relay.label.clone(),
@@ -381,14 +389,14 @@ impl<H: History> Registry<H> {
         self.all().into_iter().map(info).collect()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Relays<H::Log>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Relays> {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<L> Relays<L> {
+impl Relays {
     /// Whether it was there.
-    pub(super) fn forget(&mut self, relay: &Relay<L>) -> bool {
+    pub(super) fn forget(&mut self, relay: &Relay) -> bool {
         let was_there = self.by_epoch.remove(&relay.epoch).is_some();
         let Of::Key { key, target, .. } = &relay.of else {
             return was_there;
@@ -406,7 +414,7 @@ impl<L> Relays<L> {
     }
 
     /// The relay that began last for the same target.
-    fn last_of(&self, of: &Of) -> Option<&Arc<Relay<L>>> {
+    fn last_of(&self, of: &Of) -> Option<&Arc<Relay>> {
         let Of::Key { target, .. } = of else {
             return None;
         };

@@ -22,7 +22,7 @@ impl<H: History> Registry<H> {
 
     pub(super) fn reserve_in(
         &self,
-        relays: &mut Relays<H::Log>,
+        relays: &mut Relays,
         bytes: usize,
         address: Option<IpAddr>,
     ) -> Option<Reserved> {
@@ -39,7 +39,7 @@ impl<H: History> Registry<H> {
     }
 
     /// Forgets a relay that makes room for others, and tells how much. Its task may take a while to end.
-    pub(super) fn let_go(&self, relays: &mut Relays<H::Log>, relay: &Relay<H::Log>) -> usize {
+    pub(super) fn let_go(&self, relays: &mut Relays, relay: &Relay) -> usize {
         if relays.forget(relay) {
             self.idle.ended(relay.address);
         }
@@ -47,7 +47,7 @@ impl<H: History> Registry<H> {
     }
 
     /// A relay holds so much more of the budget, also where that is more than may be had: its stream is open.
-    pub(super) fn hold(&self, relay: &Relay<H::Log>, bytes: usize) {
+    pub(super) fn hold(&self, relay: &Relay, bytes: usize) {
         match self.reserve(bytes, relay.address) {
             Some(held) => relay.hold(held),
             None => self.refuse(&relay.config, Refused::Budget),
@@ -83,7 +83,7 @@ pub(super) fn of_relay(config: &Config, label: &str, of: &Of, request: &request:
     label.len() + RELAY + fields_of(of) + heads * head_of(request)
 }
 
-/// What a relay takes beside what is counted for it: itself, its places in the registry, and the state of its task.
+/// What a relay takes beside what is counted for it: itself, its entries in the registry, and the state of its task.
 const RELAY: usize = 2_048;
 
 fn fields_of(of: &Of) -> usize {

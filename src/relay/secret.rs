@@ -45,6 +45,13 @@ impl Secret {
     /// # Errors
     ///
     /// When there are fewer.
+    ///
+    /// ```
+    /// use tower_sse::relay::Secret;
+    ///
+    /// assert!(Secret::new([7; 31]).is_err());
+    /// assert!(Secret::new([7; 32]).is_ok());
+    /// ```
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, ShortSecret> {
         let secret = secret.as_ref();
         if secret.len() < LEAST {
@@ -151,8 +158,8 @@ mod tests {
             of(&[Some(b"a"), Some(b"bc")]),
             of(&[Some(b"abc")]),
         ];
-        for (place, hash) in all.iter().enumerate() {
-            assert!(!all[..place].contains(hash), "{place}");
+        for (index, hash) in all.iter().enumerate() {
+            assert!(!all[..index].contains(hash), "{index}");
         }
     }
 }

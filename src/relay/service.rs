@@ -17,11 +17,11 @@ use super::asks::Asks;
 use super::config::{Config, TargetOf};
 use super::registry::Registry;
 use super::{RelayBody, own, share};
-use crate::history::{History, Log, MemoryHistory};
+use crate::history::{History, MemoryHistory};
 use crate::stage::CleanEnds;
 
 /// The service that a [`RelayLayer`](super::RelayLayer) makes.
-pub struct RelayService<S, H: History = MemoryHistory, X = CleanEnds> {
+pub struct RelayService<S, H = MemoryHistory, X = CleanEnds> {
     inner: S,
     config: Arc<Config>,
     registry: Arc<Registry<H>>,
@@ -29,7 +29,7 @@ pub struct RelayService<S, H: History = MemoryHistory, X = CleanEnds> {
 }
 
 /// What a request is relayed with, beside the service inside.
-pub(super) struct Relaying<H: History> {
+pub(super) struct Relaying<H> {
     pub(super) config: Arc<Config>,
     pub(super) registry: Arc<Registry<H>>,
 }
@@ -47,7 +47,7 @@ impl<S: Clone> Services<S> {
     }
 }
 
-impl<H: History> Relaying<H> {
+impl<H> Relaying<H> {
     /// What keeps apart requests that look the same: the path of their target before a router changed it. Its query, with
     /// what a polyfill puts there, and its host are left to the key.
     pub(super) fn room(&self, request: &request::Parts) -> Vec<u8> {
@@ -73,17 +73,17 @@ fn original(_: &Extensions) -> Option<Uri> {
 
 pin_project! {
     /// The response of a [`RelayService`], to come.
-    pub struct RelayFuture<F, R, E, L: Log, X = CleanEnds> {
+    pub struct RelayFuture<F, R, E, X = CleanEnds> {
         #[pin]
         passing: Option<F>,
-        relaying: Option<Boxed<R, E, L>>,
+        relaying: Option<Boxed<R, E>>,
         ends: PhantomData<X>,
     }
 }
 
-type Boxed<R, E, L> = Pin<Box<dyn Future<Output = Result<Response<RelayBody<R, L>>, E>> + Send>>;
+type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Response<RelayBody<R>>, E>> + Send>>;
 
-impl<S, H: History, X> RelayService<S, H, X> {
+impl<S, H, X> RelayService<S, H, X> {
     pub(super) fn new(inner: S, config: Arc<Config>, registry: Arc<Registry<H>>) -> Self {
         RelayService {
             inner,
@@ -119,9 +119,9 @@ where
     R: Body + Send + 'static,
     H: History,
 {
-    type Response = Response<RelayBody<R, H::Log, X>>;
+    type Response = Response<RelayBody<R, X>>;
     type Error = S::Error;
-    type Future = RelayFuture<S::Future, R, S::Error, H::Log, X>;
+    type Future = RelayFuture<S::Future, R, S::Error, X>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -146,7 +146,7 @@ where
             config: self.config.clone(),
             registry: self.registry.clone(),
         };
-        let relaying: Boxed<R, S::Error, H::Log> = match asks {
+        let relaying: Boxed<R, S::Error> = match asks {
             Asks::Own => Box::pin(own::answer(with, services, request)),
             asks => Box::pin(share::answer(with, services, request, asks)),
         };
@@ -158,12 +158,11 @@ where
     }
 }
 
-impl<F, R, E, L, X> Future for RelayFuture<F, R, E, L, X>
+impl<F, R, E, X> Future for RelayFuture<F, R, E, X>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    L: Log,
 {
-    type Output = Result<Response<RelayBody<R, L, X>>, E>;
+    type Output = Result<Response<RelayBody<R, X>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -176,7 +175,7 @@ where
     }
 }
 
-impl<S: Clone, H: History, X> Clone for RelayService<S, H, X> {
+impl<S: Clone, H, X> Clone for RelayService<S, H, X> {
     fn clone(&self) -> Self {
         RelayService {
             inner: self.inner.clone(),
@@ -187,13 +186,13 @@ impl<S: Clone, H: History, X> Clone for RelayService<S, H, X> {
     }
 }
 
-impl<S, H: History, X> fmt::Debug for RelayService<S, H, X> {
+impl<S, H, X> fmt::Debug for RelayService<S, H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayService").finish_non_exhaustive()
     }
 }
 
-impl<F, R, E, L: Log, X> fmt::Debug for RelayFuture<F, R, E, L, X> {
+impl<F, R, E, X> fmt::Debug for RelayFuture<F, R, E, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayFuture").finish_non_exhaustive()
     }

@@ -23,26 +23,26 @@ use super::keyed::{Keyed, copied_fields, value};
 use super::last_event_id::{LAST_EVENT_ID, LastEventId};
 use super::late::Leader;
 use super::metrics::Replay;
-use super::registry::{Ask, By, Entry};
+use super::registry::{Ask, By, Entry, Opened};
 use super::service::{Relaying, Services};
 use super::shared::{Client, Ended, Phase, Refusal};
 use super::upstream::{First, Source, Template};
 use super::vary::Vary;
 use super::{ClientAddress, Hangup, Key, RelayBody, gap, task};
-use crate::history::{Found, Gap, History, Log, Reserved, Start};
+use crate::history::{Found, Gap, History, Reserved, Start};
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
 /// looked for anew.
 const TRIES: usize = 6;
 
-pub(super) type Relayed<R, E, L> = Result<Response<RelayBody<R, L>>, E>;
+pub(super) type Relayed<R, E> = Result<Response<RelayBody<R>>, E>;
 
 pub(super) async fn answer<S, B, R, H>(
     with: Relaying<H>,
     services: Services<S>,
     request: Request<B>,
     asks: Asks,
-) -> Relayed<R, S::Error, H::Log>
+) -> Relayed<R, S::Error>
 where
     S: Inside<B, R>,
     B: Body + From<Bytes> + Send + 'static,
@@ -86,7 +86,7 @@ where
     sharing.answer(services, body, held).await
 }
 
-pub(super) struct Sharing<H: History> {
+pub(super) struct Sharing<H> {
     pub(super) with: Relaying<H>,
     pub(super) parts: request::Parts,
     pub(super) keyed: Keyed,
@@ -101,7 +101,7 @@ pub(super) struct Sharing<H: History> {
 
 /// What a client leads with.
 struct Lead<S, L> {
-    client: Client<L>,
+    opened: Opened<L>,
     /// What the body of the request takes of the budget.
     held: Reserved,
     /// The client's own goes upstream in fields of these names.
@@ -113,8 +113,8 @@ struct Lead<S, L> {
 }
 
 /// What came of a client that found a relay.
-enum Joining<R, L: Log> {
-    Done(Response<RelayBody<R, L>>),
+enum Joining<R> {
+    Done(Response<RelayBody<R>>),
     /// The request has to be made alone.
     Own,
     /// The relay has gone, or is for others.
@@ -129,7 +129,7 @@ impl<H: History> Sharing<H> {
         mut services: Services<S>,
         body: B,
         mut held: Option<Reserved>,
-    ) -> Relayed<R, S::Error, H::Log>
+    ) -> Relayed<R, S::Error>
     where
         S: Inside<B, R>,
         B: Body + From<Bytes> + Send + 'static,
@@ -152,10 +152,10 @@ impl<H: History> Sharing<H> {
                     services.ready = None;
                     self.join(client, by, anew, services.other.clone()).await
                 }
-                Entry::Lead(client, names) | Entry::Alone(client, names) => {
-                    found.push(Arc::clone(&client));
+                Entry::Lead(opened, names) | Entry::Alone(opened, names) => {
+                    found.push(Arc::clone(&opened.client));
                     let lead = Lead {
-                        client,
+                        opened,
                         held: held.take().unwrap_or_default(),
                         names,
                         is_alone,
@@ -194,7 +194,7 @@ impl<H: History> Sharing<H> {
     /// Makes the relay's upstream request, in a task of its own.
     ///
     /// When the task is lost, since the service panicked, the request is not made again.
-    async fn lead<S, B, R>(&self, lead: Lead<S, H::Log>) -> Result<Joining<R, H::Log>, S::Error>
+    async fn lead<S, B, R>(&self, lead: Lead<S, H::Log>) -> Result<Joining<R>, S::Error>
     where
         S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
@@ -204,7 +204,7 @@ impl<H: History> Sharing<H> {
             config, registry, ..
         } = &self.with;
         let Lead {
-            client,
+            opened: Opened { client, log },
             held,
             names,
             is_alone,
@@ -219,7 +219,6 @@ impl<H: History> Sharing<H> {
             request.headers.insert(LAST_EVENT_ID, id);
         }
         let template = Template::new(request, self.bytes.clone()).holding(held);
-        // Whoever leaves while the history is asked drops the task, and with it the relay.
         let (first, answer) = oneshot::channel();
         let relay = Arc::clone(&client);
         let leader = Leader {
@@ -232,9 +231,16 @@ impl<H: History> Sharing<H> {
             is_alone,
         };
         let source = Source::Ask(first, leader);
-        let task = task::run(relay, registry.clone(), service, Some(template), source);
+        let task = task::run(
+            relay,
+            log,
+            registry.clone(),
+            service,
+            Some(template),
+            source,
+        );
         // Before the task begins, so that nothing can be missed.
-        let (follower, _) = client.log.follow(Start::At(0), Instant::now()).await;
+        let (follower, _) = client.log.follow(&Start::At(0), Instant::now());
         tokio::spawn(task);
         match answer.await {
             Ok(First::Passed(mut head, before, rest)) => {
@@ -289,9 +295,9 @@ impl<H: History> Sharing<H> {
                         }
                         _ => (Vec::new(), None),
                     };
-                    let about = self.last.as_ref().and_then(LastEventId::about);
+                    let nearest = self.last.as_ref().and_then(LastEventId::nearest);
                     let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
-                        .with_place_about(about);
+                        .with_nearest_id(nearest);
                     return Ok(Joining::Done(response.map(|()| body)));
                 }
             }
@@ -301,13 +307,7 @@ impl<H: History> Sharing<H> {
         Ok(Joining::Done(no_upstream.response(RelayBody::empty())))
     }
 
-    async fn join<S, B, R>(
-        &self,
-        client: Client<H::Log>,
-        by: By,
-        anew: bool,
-        service: S,
-    ) -> Joining<R, H::Log>
+    async fn join<S, B, R>(&self, client: Client, by: By, anew: bool, service: S) -> Joining<R>
     where
         S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
@@ -317,7 +317,7 @@ impl<H: History> Sharing<H> {
         let last = self.last.as_ref();
         let start = match last {
             Some(last) => Start::After(last.id.clone()),
-            None => config.start.into(),
+            None => config.start.of_log(),
         };
         let start = match start {
             // The answer to a POST has a beginning, and is of no use without it.
@@ -329,9 +329,9 @@ impl<H: History> Sharing<H> {
             }
             start => start,
         };
-        let (follower, joined) = client.log.follow(start, Instant::now()).await;
+        let (follower, joined) = client.log.follow(&start, Instant::now());
         // Who comes with an unknown id goes on here, if at all.
-        let place = client.log.stats().appended;
+        let position = client.log.stats().appended;
         let settled = client.settled().await;
         // What it was waited for may be for others.
         let (hash, fields) = (&self.keyed.hash, &self.parts.headers);
@@ -371,30 +371,28 @@ impl<H: History> Sharing<H> {
             Found::Some(gap) => Some(gap),
             Found::NotAsked | Found::All | Found::Unknown(_) => None,
         };
-        let is_missing = unknown || missed.is_some() && !self.comes_again(&client).await;
+        let is_missing = unknown || missed.is_some() && !self.comes_again(&client);
         let may_come = last.filter(|_| is_missing && ended.is_none());
         let names = client.vary().map_or(Vec::new(), Vary::names);
-        let catch_up =
-            may_come.and_then(|last| self.catch_up(&client, place, last, missed, &names, service));
+        let catch_up = may_come
+            .and_then(|last| self.catch_up(&client, position, last, missed, &names, service));
         let of_another =
             last.filter(|last| catch_up.is_some() || last.epoch() != Some(client.epoch));
-        let about = of_another.and_then(LastEventId::about);
+        let nearest = of_another.and_then(LastEventId::nearest);
         let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
             .with_retry(retry)
-            .with_place_about(about);
+            .with_nearest_id(nearest);
         Joining::Done(head.response(body))
     }
 
-    /// Whether the upstream has set the id that the client came with once more since: then it says of no place.
-    async fn comes_again(&self, client: &Client<H::Log>) -> bool {
+    /// Whether the upstream has set the id that the client came with once more since: then it says of no position.
+    fn comes_again(&self, client: &Client) -> bool {
         let upstream = self.last.as_ref().and_then(|last| last.upstream.clone());
         let Some(upstream) = upstream else {
             return false;
         };
-        let (_, joined) = client
-            .log
-            .follow(Start::After(upstream), Instant::now())
-            .await;
+        let start = Start::After(upstream);
+        let (_, joined) = client.log.follow(&start, Instant::now());
         joined.found == Found::All
     }
 
@@ -402,8 +400,8 @@ impl<H: History> Sharing<H> {
     /// of the upstream.
     fn catch_up<S, B, R>(
         &self,
-        client: &Client<H::Log>,
-        place: u64,
+        client: &Client,
+        position: u64,
         last: &LastEventId,
         missed: Option<Gap>,
         names: &[HeaderName],
@@ -425,7 +423,7 @@ impl<H: History> Sharing<H> {
             Came {
                 id: last.id.clone(),
                 upstream: upstream.into(),
-                place,
+                position,
                 missed,
             },
             service,
@@ -439,7 +437,7 @@ impl<H: History> Sharing<H> {
         mut self,
         mut services: Services<S>,
         body: B,
-    ) -> Relayed<R, S::Error, H::Log>
+    ) -> Relayed<R, S::Error>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
         R: Body,

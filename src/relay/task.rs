@@ -34,7 +34,8 @@ const LEAST_EXPIRY: Duration = Duration::from_secs(1);
 
 /// What it leaves behind is cleaned up also when it is dropped before it has begun.
 pub(super) fn run<S, B, R, H>(
-    relay: Arc<Relay<H::Log>>,
+    relay: Arc<Relay>,
+    log: H::Log,
     registry: Arc<Registry<H>>,
     service: S,
     template: Option<Template>,
@@ -48,16 +49,20 @@ where
 {
     relay.config.metrics.relays(1.0);
     // Behind it the log may have events for those who still read, and no others.
-    let cleanup = Cleanup { relay, registry };
+    let cleanup = Cleanup {
+        relay,
+        log,
+        registry,
+    };
     async move {
         let registry = cleanup.registry.clone();
         let upstream = Upstream::new(cleanup.relay.clone(), registry, service, template, source);
-        drive(upstream).await;
+        drive(upstream, &cleanup.log).await;
         drop(cleanup);
     }
 }
 
-async fn drive<S, B, R, H>(upstream: Upstream<S, R, S::Error, H>)
+async fn drive<S, B, R, H>(upstream: Upstream<S, R, S::Error, H>, log: &H::Log)
 where
     S: Inside<B, R>,
     B: From<Bytes> + Send + 'static,
@@ -70,6 +75,7 @@ where
     let how = {
         let drive = Drive {
             relay: relay.clone(),
+            log,
             config: config.clone(),
             upstream,
             reading: Reading::new(last_id, !relay.is_asked_again),
@@ -89,7 +95,7 @@ where
         Phase::Refused(_) | Phase::Ended(..) => return,
     };
     relay.set_phase(Phase::Ended(head, how));
-    relay.log.close();
+    log.close();
     if matches!(how, Ended::Finished | Ended::Failed | Ended::NoContent) {
         relay.idle.finished(&relay.epoch);
         relay.kept(config.keep_finished).await;
@@ -98,7 +104,8 @@ where
 
 /// What must be done however the task ends, also when the service panics.
 struct Cleanup<H: History> {
-    relay: Arc<Relay<H::Log>>,
+    relay: Arc<Relay>,
+    log: H::Log,
     registry: Arc<Registry<H>>,
 }
 
@@ -112,14 +119,15 @@ impl<H: History> Drop for Cleanup<H> {
             Phase::Open(head) => self.relay.set_phase(Phase::Ended(Some(head), Ended::Left)),
             Phase::Refused(_) | Phase::Ended(..) => {}
         }
-        self.relay.log.close();
+        self.log.close();
         self.relay.count(true);
         self.relay.config.metrics.relays(-1.0);
     }
 }
 
-struct Drive<S, R, E, H: History> {
-    relay: Arc<Relay<H::Log>>,
+struct Drive<'a, S, R, E, H: History> {
+    relay: Arc<Relay>,
+    log: &'a H::Log,
     config: Arc<Config>,
     upstream: Upstream<S, R, E, H>,
     reading: Reading,
@@ -133,7 +141,7 @@ enum Loss {
     Failed,
 }
 
-impl<S, R, E, H> Drive<S, R, E, H>
+impl<S, R, E, H> Drive<'_, S, R, E, H>
 where
     H: History,
     R: Body,
@@ -198,7 +206,7 @@ where
             if !resumes {
                 self.tell_gap().await;
             }
-            let appended = self.relay.log.append(Vec::new(), opened).await;
+            let appended = self.log.append(Vec::new(), opened).await;
             before = Some(appended.position);
         }
         self.was_connected = true;
@@ -222,7 +230,7 @@ where
         self.reading.end(loss == Loss::Clean);
         if let Some(retry) = retry {
             self.relay.set_retry(self.reading.retry);
-            self.relay.log.append(vec![retry], Instant::now()).await;
+            self.log.append(vec![retry], Instant::now()).await;
         }
         if !self.upstream.can_be_repeated {
             self.tell_gap().await;
@@ -272,13 +280,13 @@ where
             let full = is_full(&chunks);
             if !chunks.is_empty() {
                 let log = &self.relay.log;
-                let drafts = self.reading.read(chunks, &self.config, log).await;
+                let drafts = self.reading.read(chunks, &self.config, log);
                 self.relay.set_retry(self.reading.retry);
                 if self.reading.events > 0 {
                     self.relay.saw_events(self.reading.has_ids());
                 }
                 if !drafts.is_empty() {
-                    let written = pace::write(&self.relay, drafts).await;
+                    let written = pace::write(&self.relay, self.log, drafts).await;
                     if std::mem::take(&mut self.reading.has_begun_anew) {
                         self.relay.begins_anew();
                         self.reading.counted_from = written.first;
@@ -307,7 +315,7 @@ where
     /// Gives what is no event stream as one event: its clients were told that there would be some.
     async fn document(&mut self, status: StatusCode, body: R) -> Ended {
         if let Some(draft) = document::draft(body, &self.config).await {
-            pace::write(&self.relay, vec![draft]).await;
+            pace::write(&self.relay, self.log, vec![draft]).await;
             if status.is_success() {
                 return Ended::Finished;
             }
@@ -318,7 +326,7 @@ where
 
     async fn tell_gap(&mut self) {
         if let Some(gap) = self.reading.gap(&self.config, None) {
-            pace::write(&self.relay, vec![gap]).await;
+            pace::write(&self.relay, self.log, vec![gap]).await;
         }
     }
 

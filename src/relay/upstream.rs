@@ -79,8 +79,8 @@ pub(super) enum Connected<R> {
 }
 
 /// The upstream of a relay, which can be asked again and again.
-pub(super) struct Upstream<S, R, E, H: History> {
-    pub(super) relay: Arc<Relay<H::Log>>,
+pub(super) struct Upstream<S, R, E, H> {
+    pub(super) relay: Arc<Relay>,
     pub(super) registry: Arc<Registry<H>>,
     pub(super) config: Arc<Config>,
     pub(super) service: S,
@@ -108,7 +108,7 @@ where
     H: History,
 {
     pub(super) fn new(
-        relay: Arc<Relay<H::Log>>,
+        relay: Arc<Relay>,
         registry: Arc<Registry<H>>,
         service: S,
         template: Option<Template>,

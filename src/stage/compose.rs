@@ -171,61 +171,61 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
 }
 
 macro_rules! tuple {
-    ($($stage:ident $place:tt),+) => {
+    ($($stage:ident $index:tt),+) => {
         /// One after the other, from the first to the last.
         #[deny(clippy::missing_trait_methods)]
         impl<$($stage: Stage),+> Stage for ($($stage,)+) {
             #[inline]
             fn on_request(&mut self, request: &request::Parts, times: &Times) {
-                $(self.$place.on_request(request, times);)+
+                $(self.$index.on_request(request, times);)+
             }
 
             #[inline]
             fn on_response(&mut self, response: &mut response::Parts, times: &Times, out: &mut Outbox) {
-                $(self.$place.on_response(response, times, out);)+
+                $(self.$index.on_response(response, times, out);)+
             }
 
             #[inline]
             fn on_bypass(&mut self, response: &response::Parts, why: Bypass, times: &Times) {
-                $(self.$place.on_bypass(response, why, times);)+
+                $(self.$index.on_bypass(response, why, times);)+
             }
 
             #[inline(always)]
             fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
-                $(let event = self.$place.on_event(event, times)?;)+
+                $(let event = self.$index.on_event(event, times)?;)+
                 Some(event)
             }
 
             #[inline]
             fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
-                $(self.$place.on_large_event(event, times);)+
+                $(self.$index.on_large_event(event, times);)+
             }
 
             #[inline]
             fn deadline(&self, times: &Times) -> Option<Instant> {
                 let mut nearest = None;
-                $(nearest = earlier(nearest, self.$place.deadline(times));)+
+                $(nearest = earlier(nearest, self.$index.deadline(times));)+
                 nearest
             }
 
             #[inline]
             fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
-                $(self.$place.on_deadline(times, out);)+
+                $(self.$index.on_deadline(times, out);)+
             }
 
             #[inline]
             fn on_sent(&mut self, times: &Times) {
-                $(self.$place.on_sent(times);)+
+                $(self.$index.on_sent(times);)+
             }
 
             #[inline]
             fn on_end(&mut self, end: End, times: &Times) {
-                $(self.$place.on_end(end, times);)+
+                $(self.$index.on_end(end, times);)+
             }
 
             #[inline]
             fn on_wait(&mut self, waker: &Waker) {
-                $(self.$place.on_wait(waker);)+
+                $(self.$index.on_wait(waker);)+
             }
         }
     };

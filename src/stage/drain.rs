@@ -36,6 +36,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{End, Farewell, Outbox, Reason, Stage, Times, jitter};
+use crate::slots::{self, Slots};
 
 /// Ends streams over a window when told to. See the [module docs](self).
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub struct Drain {
     finite: bool,
     /// Where in the window it is this stream's turn, from 0 to 1.
     turn: f64,
-    place: Option<usize>,
+    slot: Option<usize>,
 }
 
 /// Starts a [`Drain`], and tells how far it is. Clones are the same handle.
@@ -63,7 +64,8 @@ struct Shared {
     started: Moment,
     /// When all that is left was told to end.
     hurried: Moment,
-    state: Mutex<State>,
+    /// Of all open streams; a waker once the stream has waited.
+    open: Mutex<Slots<Option<Waker>>>,
     /// Told when no stream is left.
     empty: Notify,
 }
@@ -72,13 +74,6 @@ struct Shared {
 /// time a stream is asked for its deadline.
 #[derive(Debug, Default)]
 struct Moment(AtomicU64);
-
-#[derive(Debug, Default)]
-struct State {
-    /// One place a stream; a waker once the stream has waited.
-    places: Vec<Option<Waker>>,
-    free: Vec<usize>,
-}
 
 // ===== impl Drain =====
 
@@ -92,7 +87,7 @@ impl Drain {
             farewell: Arc::default(),
             finite: false,
             turn: 0.0,
-            place: None,
+            slot: None,
         }
     }
 
@@ -124,7 +119,7 @@ impl Clone for Drain {
         Drain {
             handle: self.handle.clone(),
             farewell: self.farewell.clone(),
-            place: None,
+            slot: None,
             ..*self
         }
     }
@@ -137,7 +132,7 @@ impl Stage for Drain {
 
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
         self.turn = jitter::fraction();
-        self.place = Some(self.handle.shared.lock().enter());
+        self.slot = Some(self.handle.shared.lock().enter(None));
     }
 
     fn deadline(&self, _: &Times) -> Option<Instant> {
@@ -157,13 +152,13 @@ impl Stage for Drain {
     }
 
     fn on_end(&mut self, _: End, _: &Times) {
-        let Some(place) = self.place.take() else {
+        let Some(slot) = self.slot.take() else {
             return;
         };
         let empty = {
-            let mut state = self.handle.shared.lock();
-            state.leave(place);
-            state.open() == 0
+            let mut open = self.handle.shared.lock();
+            open.leave(slot);
+            open.is_empty()
         };
         if empty {
             self.handle.shared.empty.notify_waiters();
@@ -171,8 +166,8 @@ impl Stage for Drain {
     }
 
     fn on_wait(&mut self, waker: &Waker) {
-        let place = self.place.expect("a stream waits only while it is open");
-        self.handle.shared.lock().places[place] = Some(waker.clone());
+        let slot = self.slot.expect("a stream waits only while it is open");
+        slots::wait(&mut self.handle.shared.lock()[slot], waker);
     }
 }
 
@@ -197,11 +192,11 @@ impl DrainHandle {
     /// Notes that something begins now, if it has not begun before, and wakes all streams.
     fn begin(&self, moments: &[&Moment]) {
         let wakers: Vec<Waker> = {
-            let state = self.shared.lock();
+            let open = self.shared.lock();
             for moment in moments {
                 moment.set(self.shared.made);
             }
-            state.places.iter().flatten().cloned().collect()
+            open.all().iter().flatten().cloned().collect()
         };
         for waker in wakers {
             waker.wake();
@@ -210,7 +205,7 @@ impl DrainHandle {
 
     /// Calls it off: streams that have not ended stay.
     pub fn cancel(&self) {
-        let _state = self.shared.lock();
+        let _open = self.shared.lock();
         self.shared.started.clear();
         self.shared.hurried.clear();
     }
@@ -222,7 +217,7 @@ impl DrainHandle {
 
     /// How many streams are open: those that remain, once the drain was started.
     pub fn open_streams(&self) -> usize {
-        self.shared.lock().open()
+        self.shared.lock().len()
     }
 
     /// Waits until no stream is open.
@@ -245,7 +240,7 @@ impl Default for Shared {
             made: Instant::now(),
             started: Moment::default(),
             hurried: Moment::default(),
-            state: Mutex::default(),
+            open: Mutex::default(),
             empty: Notify::default(),
         }
     }
@@ -260,9 +255,9 @@ impl Shared {
         self.hurried.get(self.made)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Slots<Option<Waker>>> {
         // Nothing in here can be left half done by a panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,26 +278,5 @@ impl Moment {
 
     fn clear(&self) {
         self.0.store(0, Ordering::Release);
-    }
-}
-
-impl State {
-    fn enter(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
-        })
-    }
-
-    fn leave(&mut self, place: usize) {
-        self.places[place] = None;
-        self.free.push(place);
-        if self.open() == 0 {
-            *self = State::default();
-        }
-    }
-
-    fn open(&self) -> usize {
-        self.places.len() - self.free.len()
     }
 }

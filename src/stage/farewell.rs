@@ -46,6 +46,13 @@ impl Farewell {
     /// # Panics
     ///
     /// When the jitter is not from 0 to 1.
+    ///
+    /// ```should_panic
+    /// use std::time::Duration;
+    /// use tower_sse::stage::Farewell;
+    ///
+    /// Farewell::new().with_retry(Duration::from_secs(3), 50.0);
+    /// ```
     #[must_use]
     pub fn with_retry(mut self, time: Duration, jitter: f64) -> Self {
         self.retry = Some((time, jitter::checked(jitter)));
@@ -58,6 +65,14 @@ impl Farewell {
     /// # Errors
     ///
     /// When the type holds CR, LF or NULL.
+    ///
+    /// ```
+    /// use tower_sse::stage::Farewell;
+    ///
+    /// assert!(Farewell::new().with_event("pause").is_ok());
+    /// let error = Farewell::new().with_event("two\nlines").unwrap_err();
+    /// assert_eq!(error.to_string(), "an event type cannot hold CR, LF or NULL, and byte 3 is one");
+    /// ```
     pub fn with_event(mut self, event_type: impl AsRef<[u8]>) -> Result<Self, InvalidEventType> {
         self.event = Some(EventBuilder::new().event_type(event_type)?);
         Ok(self)

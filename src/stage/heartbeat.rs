@@ -63,6 +63,14 @@ impl HeartbeatFrame {
     /// # Errors
     ///
     /// When the type holds CR, LF or NULL.
+    ///
+    /// ```
+    /// use tower_sse::stage::HeartbeatFrame;
+    ///
+    /// assert!(HeartbeatFrame::event("ping").is_ok());
+    /// let error = HeartbeatFrame::event("two\nlines").unwrap_err();
+    /// assert_eq!(error.to_string(), "an event type cannot hold CR, LF or NULL, and byte 3 is one");
+    /// ```
     pub fn event(event_type: impl AsRef<[u8]>) -> Result<Self, InvalidEventType> {
         let event = EventBuilder::new().event_type(event_type)?.data("");
         Ok(HeartbeatFrame::Event(Box::new(event)))
@@ -75,6 +83,13 @@ impl Heartbeat {
     /// # Panics
     ///
     /// When the interval is zero.
+    ///
+    /// ```should_panic
+    /// use std::time::Duration;
+    /// use tower_sse::stage::Heartbeat;
+    ///
+    /// Heartbeat::every(Duration::ZERO);
+    /// ```
     pub fn every(interval: Duration) -> Self {
         assert!(
             !interval.is_zero(),
@@ -102,6 +117,13 @@ impl Heartbeat {
     /// # Panics
     ///
     /// When it is not from 0 to 1.
+    ///
+    /// ```should_panic
+    /// use std::time::Duration;
+    /// use tower_sse::stage::Heartbeat;
+    ///
+    /// Heartbeat::every(Duration::from_secs(15)).with_jitter(1.5);
+    /// ```
     #[must_use]
     pub fn with_jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter::checked(jitter);

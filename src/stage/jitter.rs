@@ -9,7 +9,7 @@ pub(super) fn bits() -> u64 {
 }
 
 /// A random number from 0 up to but without 1.
-pub(super) fn fraction() -> f64 {
+pub(crate) fn fraction() -> f64 {
     (bits() >> 11) as f64 / (1_u64 << 53) as f64
 }
 

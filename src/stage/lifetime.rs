@@ -49,6 +49,13 @@ impl Lifetime {
     /// # Panics
     ///
     /// When it is not from 0 to 1.
+    ///
+    /// ```should_panic
+    /// use std::time::Duration;
+    /// use tower_sse::stage::Lifetime;
+    ///
+    /// Lifetime::at_most(Duration::from_secs(3600)).with_jitter(-0.1);
+    /// ```
     #[must_use]
     pub fn with_jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter::checked(jitter);

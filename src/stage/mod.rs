@@ -69,7 +69,7 @@ mod farewell;
 mod head;
 pub mod heartbeat;
 pub mod idle_timeout;
-mod jitter;
+pub(crate) mod jitter;
 pub mod lifetime;
 #[cfg(feature = "metrics")]
 pub mod metrics;

@@ -1,6 +1,5 @@
 //! Drives stages over the chunks of one stream.
 
-use std::ops::Range;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -9,12 +8,13 @@ use http::{HeaderName, header, response};
 use tokio::time::Instant;
 
 use super::{End, EndNote, Outbox, Stage, Times};
-use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder, Event};
+use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Decoder};
 
 #[cfg(feature = "relay")]
 mod events;
 mod opening;
 mod output;
+mod passing;
 
 /// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
 ///
@@ -295,166 +295,6 @@ impl<S: Stage> Pipeline<S> {
     /// The stage.
     pub fn stage(&self) -> &S {
         &self.stage
-    }
-
-    /// Passes events through the stages until there is something to send.
-    ///
-    /// Neighbours that no stage touched leave as one slice of the chunk.
-    #[inline(never)]
-    fn work(&mut self, mut run: Range<usize>) {
-        while !self.decoder.is_drained() {
-            let goes_on = match self.decoder.next_plain() {
-                Some((event, start)) => self.pass(event, start, &mut run),
-                None => self.pass_other(&mut run),
-            };
-            if !goes_on {
-                break;
-            }
-        }
-        self.flush(&mut run);
-        if !self.decoder.chunk().is_empty() && self.decoder.is_drained() {
-            self.decoder.release_chunk();
-        }
-    }
-
-    /// The same while nothing was sent, or there is an opening to be put in its place.
-    #[cold]
-    fn begin(&mut self) {
-        let mut run = 0..0;
-        let mut goes_on = true;
-        while goes_on && !self.decoder.is_drained() {
-            if self.out.opening.is_empty() && (self.has_output() || !run.is_empty()) {
-                // What is behind it is as in any chunk.
-                break;
-            }
-            goes_on = self.pass_other(&mut run);
-        }
-        if goes_on {
-            self.work(run);
-        } else {
-            self.flush(&mut run);
-            if self.decoder.is_drained() {
-                self.decoder.release_chunk();
-            }
-        }
-        self.guard_first(self.decoder.line_ending());
-        self.begins = !self.has_output() || !self.out.opening.is_empty();
-    }
-
-    /// What is not a block like most. False when there is nothing, or enough to send.
-    #[inline(never)]
-    fn pass_other(&mut self, run: &mut Range<usize>) -> bool {
-        let goes_on = match self.decoder.next_other() {
-            Some(Decoded::Event(event)) => {
-                // A reconnection time of the upstream is to be read behind ours.
-                if !self.out.opening.is_empty() && (event.has_data() || event.retry().is_some()) {
-                    self.write_opening(run);
-                }
-                self.pass_any(event, run)
-            }
-            Some(Decoded::Oversize { bytes, last }) => {
-                self.flush(run);
-                self.write_opening(run);
-                self.pass_large(bytes, last)
-            }
-            Some(Decoded::LineFeed(bytes)) => {
-                self.times.counts.event_bytes += bytes.len() as u64;
-                if std::mem::take(&mut self.ends_in_cr) {
-                    self.send(bytes);
-                }
-                !self.has_enough()
-            }
-            None => return false,
-        };
-        if self.decoder.ends_in_cr() {
-            self.flush(run);
-            let sent = self.queued.as_deref().unwrap_or(&self.out.bytes);
-            self.ends_in_cr = sent.ends_with(b"\r");
-        }
-        goes_on
-    }
-
-    /// Passes an event that may have no data, and may be no slice of the chunk.
-    #[inline(never)]
-    fn pass_any(&mut self, event: Event, run: &mut Range<usize>) -> bool {
-        let Some(event) = self.without_needless_lines(event) else {
-            return !self.has_enough();
-        };
-        let start = self.decoder.place_of(event.block());
-        if start.is_none() {
-            self.flush(run);
-        }
-        self.pass(event, start, run)
-    }
-
-    /// A part of an event that is too large.
-    fn pass_large(&mut self, mut bytes: Bytes, last: bool) -> bool {
-        self.times.counts.event_bytes += bytes.len() as u64;
-        if last {
-            self.times.counts.oversize_events += 1;
-            let strips = self.strips_blank_lines();
-            if let Some(event) = self.decoder.large_event() {
-                if strips && !event.has_effect() {
-                    let ending = if bytes.ends_with(b"\r\n") { 2 } else { 1 };
-                    bytes.truncate(bytes.len() - ending);
-                }
-                self.stage.on_large_event(event, &self.times);
-            }
-        }
-        if !bytes.is_empty() {
-            self.send(bytes);
-        }
-        !self.has_enough()
-    }
-
-    /// Passes an event that starts here in the chunk; if it is no slice of it, there is no run. False when
-    /// there is enough to send.
-    ///
-    /// Inlined together with the stages, so that an event they only look at is never moved.
-    #[inline(always)]
-    fn pass(&mut self, event: Event, start: Option<usize>, run: &mut Range<usize>) -> bool {
-        self.times.counts.events += u64::from(event.has_data());
-        self.times.counts.event_bytes += event.len() as u64;
-        let came = event.block().as_ptr_range();
-        let Some(event) = self.stage.on_event(event, &self.times) else {
-            self.flush(run);
-            return !self.has_enough();
-        };
-        if event.added_id().is_some() || event.block().as_ptr_range() != came {
-            self.write(&event, run);
-            return self.out.bytes.len() < JOINED_SIZE;
-        }
-        let block = event.into_block();
-        let Some(start) = start else {
-            self.send(block);
-            return !self.has_enough();
-        };
-        let goes_on = run.end == start || {
-            self.flush(run);
-            run.start = start;
-            !self.has_enough()
-        };
-        run.end = start + block.len();
-        goes_on
-    }
-
-    /// An event that is not what came.
-    #[inline(always)]
-    fn write(&mut self, event: &Event, run: &mut Range<usize>) {
-        if event.added_id().is_some() {
-            self.times.counts.ids_added += 1;
-        } else {
-            self.added = true;
-        }
-        self.flush(run);
-        if self.queued.is_some() {
-            self.tail();
-        } else if self.out.bytes.is_empty() {
-            // For the events behind it in the chunk too, and their ids.
-            let rest = self.decoder.remaining().min(JOINED_SIZE);
-            self.out.bytes = Vec::with_capacity(event.len() + rest * 5 / 4);
-        }
-        event.write_to(&mut self.out.bytes);
     }
 
     /// Draws the consequences of what the stages did with the outbox.

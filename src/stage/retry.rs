@@ -40,6 +40,13 @@ impl Retry {
     /// # Panics
     ///
     /// When it is not from 0 to 1.
+    ///
+    /// ```should_panic
+    /// use std::time::Duration;
+    /// use tower_sse::stage::Retry;
+    ///
+    /// Retry::after(Duration::from_secs(3)).with_jitter(f64::NAN);
+    /// ```
     #[must_use]
     pub fn with_jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter::checked(jitter);

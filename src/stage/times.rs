@@ -51,7 +51,7 @@ impl Times {
 }
 
 /// What a stream has had so far. What was added here never counts as the upstream's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Counts {
     /// Events with data that came from upstream.

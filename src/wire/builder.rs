@@ -55,6 +55,14 @@ impl EventBuilder {
     /// # Errors
     ///
     /// When it holds CR, LF or NULL.
+    ///
+    /// ```
+    /// use tower_sse::wire::EventBuilder;
+    ///
+    /// assert!(EventBuilder::new().event_type("add").is_ok());
+    /// let error = EventBuilder::new().event_type("two\nlines").unwrap_err();
+    /// assert_eq!(error.to_string(), "an event type cannot hold CR, LF or NULL, and byte 3 is one");
+    /// ```
     pub fn event_type(mut self, name: impl AsRef<[u8]>) -> Result<Self, InvalidEventType> {
         let name = name.as_ref();
         if let Some(at) = memchr3(b'\r', b'\n', 0, name) {

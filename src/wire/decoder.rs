@@ -297,7 +297,7 @@ impl Decoder {
     }
 
     /// Where in the chunk these bytes start, if they are a slice of it.
-    pub(crate) fn place_of(&self, bytes: &Bytes) -> Option<usize> {
+    pub(crate) fn offset_of(&self, bytes: &Bytes) -> Option<usize> {
         let (slice, chunk) = (bytes.as_ptr_range(), self.chunk.as_ptr_range());
         let inside = slice.start >= chunk.start && slice.end <= chunk.end;
         inside.then(|| slice.start as usize - chunk.start as usize)
@@ -366,7 +366,7 @@ impl Decoder {
         }
     }
 
-    /// Looks for the end of the block, and gives the place behind it.
+    /// Looks for the end of the block, and gives the offset behind it.
     fn scan(&mut self) -> Option<usize> {
         let chunk = &self.chunk[..];
         let mut line = self.scanned;

@@ -1,8 +1,12 @@
 //! A valid event id.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::InvalidHeaderValue;
 use memchr::memchr3;
 
 /// The value of an `id` field: any bytes but CR, LF and NULL.
@@ -49,6 +53,14 @@ impl EventId {
     /// # Errors
     ///
     /// When it holds CR, LF or NULL.
+    ///
+    /// ```
+    /// use tower_sse::wire::EventId;
+    ///
+    /// assert!(EventId::new("").is_ok());
+    /// let error = EventId::new("7\0").unwrap_err();
+    /// assert_eq!(error.to_string(), "an event id cannot hold CR, LF or NULL, and byte 1 is one");
+    /// ```
     pub fn new(id: impl AsRef<[u8]>) -> Result<Self, InvalidEventId> {
         let id = id.as_ref();
         match memchr3(b'\r', b'\n', 0, id) {
@@ -134,6 +146,39 @@ impl AsRef<[u8]> for EventId {
     }
 }
 
+impl FromStr for EventId {
+    type Err = InvalidEventId;
+
+    fn from_str(id: &str) -> Result<Self, InvalidEventId> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<&str> for EventId {
+    type Error = InvalidEventId;
+
+    fn try_from(id: &str) -> Result<Self, InvalidEventId> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<&EventId> for HeaderValue {
+    type Error = InvalidHeaderValue;
+
+    /// As the value of `Last-Event-ID`. A valid id may hold control characters, which a field cannot.
+    fn try_from(id: &EventId) -> Result<Self, InvalidHeaderValue> {
+        HeaderValue::from_bytes(id.as_bytes())
+    }
+}
+
+impl TryFrom<EventId> for HeaderValue {
+    type Error = InvalidHeaderValue;
+
+    fn try_from(id: EventId) -> Result<Self, InvalidHeaderValue> {
+        HeaderValue::try_from(&id)
+    }
+}
+
 impl PartialEq for EventId {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
@@ -141,6 +186,19 @@ impl PartialEq for EventId {
 }
 
 impl Eq for EventId {}
+
+impl Hash for EventId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Display for EventId {
+    /// What is no UTF-8 is shown as U+FFFD.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(self.as_bytes()).fmt(f)
+    }
+}
 
 impl fmt::Debug for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,6 +231,13 @@ mod tests {
         for bad in ["a\nb", "a\rb", "a\0b"] {
             assert_eq!(EventId::new(bad), Err(InvalidEventId { at: 1 }));
         }
+    }
+
+    #[test]
+    fn an_id_becomes_a_field_value_if_it_can() {
+        let id: EventId = "row-7".parse().unwrap();
+        assert_eq!(HeaderValue::try_from(&id).unwrap(), id.to_string());
+        assert!(HeaderValue::try_from(EventId::new("\x07").unwrap()).is_err());
     }
 
     #[test]

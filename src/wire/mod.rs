@@ -58,4 +58,6 @@ pub use large::LargeEvent;
 pub use line::LineEnding;
 #[cfg(feature = "relay")]
 pub(crate) use line::{Kinds, first_block};
-pub use sequential_id::{Epoch, IdCheck, IdTag, SequentialId};
+#[cfg(feature = "relay")]
+pub(crate) use sequential_id::IdCheck;
+pub use sequential_id::{Epoch, IdTag, SequentialId};

@@ -58,7 +58,7 @@ fn begins_with(word: u64, name: &[u8]) -> bool {
     (word ^ u64::from_le_bytes(bytes)) << (64 - 8 * name.len()) == 0
 }
 
-/// The place of the first byte that is LF, CR or another below 14, if it is one of eight from here on.
+/// The offset of the first byte that is LF, CR or another below 14, if it is one of eight from here on.
 #[inline(always)]
 fn near_line_end(bytes: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);

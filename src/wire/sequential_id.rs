@@ -65,8 +65,8 @@ impl Epoch {
         let mut text = [0; LONG];
         text[..2].copy_from_slice(mark);
         let digits = len - 4;
-        for (place, letter) in text[2..len - 2].iter_mut().enumerate() {
-            *letter = digit((bits >> (5 * (digits - 1 - place))) as u64);
+        for (index, letter) in text[2..len - 2].iter_mut().enumerate() {
+            *letter = digit((bits >> (5 * (digits - 1 - index))) as u64);
         }
         let check = checked(&text[2..len - 2]);
         text[len - 2..len].copy_from_slice(&check);
@@ -127,7 +127,7 @@ fn hash(text: &[u8]) -> u64 {
 /// let epoch = Epoch::from_bits(0x0123_4567_89ab_cdef).with_tag(outer);
 /// assert!(epoch.has_tag(outer) && !epoch.has_tag(inner));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IdTag([u8; TAG]);
 
 const TAG: usize = 4;
@@ -149,16 +149,17 @@ impl IdTag {
 /// Proves that an id with an upstream part was written by who knows a secret: 80 bits, as sixteen digits of base 32
 /// behind a tilde, as in `<epoch>-<sequence>~<check>.<upstream>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdCheck([u8; CHECK]);
+pub(crate) struct IdCheck([u8; CHECK]);
 
 const CHECK: usize = 16;
 
 impl IdCheck {
     /// The check with these lower 80 bits.
-    pub fn from_bits(bits: u128) -> Self {
+    #[cfg(feature = "relay")]
+    pub(crate) fn from_bits(bits: u128) -> Self {
         let mut text = [0; CHECK];
-        for (place, letter) in text.iter_mut().enumerate() {
-            *letter = digit((bits >> (5 * (CHECK - 1 - place))) as u64);
+        for (index, letter) in text.iter_mut().enumerate() {
+            *letter = digit((bits >> (5 * (CHECK - 1 - index))) as u64);
         }
         IdCheck(text)
     }
@@ -185,11 +186,11 @@ impl IdCheck {
 /// assert_eq!(back.upstream, Some(&b"row-42"[..]));
 /// assert!(SequentialId::parse(b"1526919030474-0").is_none(), "that one is of a Redis stream");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SequentialId<'a> {
     /// Where the count began.
     pub epoch: Epoch,
-    /// The place of the event in the count.
+    /// The number of the event in the count.
     pub sequence: u64,
     /// The last event ID that the upstream had set by then. One that holds CR, LF or NULL is none: it is
     /// neither written nor read.
@@ -203,7 +204,7 @@ impl<'a> SequentialId<'a> {
     }
 
     /// Reads an id, and the check of its upstream part if there is one. Whether it is right is for who has the secret to say.
-    pub fn parse_with_check(id: &'a [u8]) -> Option<(Self, Option<IdCheck>)> {
+    pub(crate) fn parse_with_check(id: &'a [u8]) -> Option<(Self, Option<IdCheck>)> {
         let (epoch, rest) = Epoch::parse(id)?;
         let rest = rest.strip_prefix(b"-")?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -238,9 +239,10 @@ impl<'a> SequentialId<'a> {
     }
 
     /// Writes the id with a check of its upstream part. Without such a part, or with one that is left out, there is none.
-    pub fn to_event_id_with_check(&self, check: IdCheck) -> EventId {
+    #[cfg(feature = "relay")]
+    pub(crate) fn to_event_id_with_check(self, check: IdCheck) -> EventId {
         let upstream = self.upstream.filter(|id| is_valid(id));
-        SequentialId { upstream, ..*self }.write_with(Some(&check))
+        SequentialId { upstream, ..self }.write_with(Some(&check))
     }
 
     /// Writes the id of an upstream's id that is known to be valid, since it was an event's or a header field's.
@@ -306,6 +308,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "relay")]
     #[test]
     fn a_check_is_written_and_read_again_and_stands_before_the_upstreams_part() {
         for bits in [0, 1, (1 << 80) - 1, 0x1234_5678_9abc_def0_1234] {

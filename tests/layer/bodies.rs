@@ -291,5 +291,4 @@ async fn the_upstream_is_let_go_when_a_stage_ended_the_stream() {
         gone.load(Ordering::Relaxed),
         "though the body is still held"
     );
-    assert!(body.get_ref().is_none());
 }

@@ -173,8 +173,7 @@ async fn who_lacks_a_field_that_another_has_does_not_read_his_events() {
 async fn what_is_reserved_goes_back_to_nothing() {
     let (fake, mut calls) = upstream();
     let key = "default, body".parse().unwrap();
-    let layer = RelayLayer::shared(key)
-        .with_history(MemoryHistory::new().with_budget(1 << 20))
+    let layer = RelayLayer::shared_in(key, MemoryHistory::new().with_budget(1 << 20))
         .with_on_leave(OnLeave::Cancel);
     let app = app(&layer, &fake);
     let body: &'static str = Box::leak("x".repeat(100_000).into_boxed_str());
@@ -214,8 +213,7 @@ async fn what_is_read_together_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_full_budget_costs_no_more_streams_than_it_takes() {
     let (fake, mut calls) = upstream();
-    let layer = RelayLayer::resumable()
-        .with_history(MemoryHistory::new().with_budget(100_000))
+    let layer = RelayLayer::resumable_in(MemoryHistory::new().with_budget(100_000))
         .with_on_leave(OnLeave::Finish);
     let app = app(&layer, &fake);
     let mut streams = Vec::new();
@@ -239,9 +237,11 @@ async fn a_full_budget_costs_no_more_streams_than_it_takes() {
 #[tokio::test(start_paused = true)]
 async fn bodies_have_room_though_others_left_much_behind() {
     let (fake, mut calls) = upstream();
-    let layer = RelayLayer::shared("default, body".parse().unwrap())
-        .with_history(MemoryHistory::new().with_budget(100_000))
-        .with_on_leave(OnLeave::Finish);
+    let layer = RelayLayer::shared_in(
+        "default, body".parse().unwrap(),
+        MemoryHistory::new().with_budget(100_000),
+    )
+    .with_on_leave(OnLeave::Finish);
     let app = app(&layer, &fake);
     let mut streams = Vec::new();
     for number in 0..30 {

@@ -286,10 +286,7 @@ async fn with_what_is_not_kept(
 async fn what_is_not_kept_any_more_is_asked_for_and_given_once_and_in_order() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_events(3);
-    let app = app(
-        &RelayLayer::shared(Key::default()).with_history(history),
-        &fake,
-    );
+    let app = app(&RelayLayer::shared_in(Key::default(), history), &fake);
     let (shared, mut back, own) = with_what_is_not_kept(&mut calls, &app).await;
     let own = own.open();
     own.send("retry: 10\n\n:hello\n\n").await;
@@ -305,10 +302,7 @@ async fn what_the_upstream_has_no_more_either_is_told_with_its_number() {
     for begins_at in [None, Some(8), Some(10)] {
         let (fake, mut calls) = upstream();
         let history = MemoryHistory::new().with_events(3);
-        let app = app(
-            &RelayLayer::shared(Key::default()).with_history(history),
-            &fake,
-        );
+        let app = app(&RelayLayer::shared_in(Key::default(), history), &fake);
         let (shared, mut back, own) = with_what_is_not_kept(&mut calls, &app).await;
         let own = own.open();
         own.send(":hello\n\n").await;
@@ -354,10 +348,7 @@ async fn who_comes_from_elsewhere_is_told_before_what_it_may_have_had() {
 async fn an_id_that_the_upstream_sets_again_and_again_is_not_asked_with() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_events(3);
-    let app = app(
-        &RelayLayer::shared(Key::default()).with_history(history),
-        &fake,
-    );
+    let app = app(&RelayLayer::shared_in(Key::default(), history), &fake);
     let first = send(&app, get("/events"), "");
     let shared = calls.recv().await.unwrap().open();
     let mut first = first.client().await;

@@ -305,7 +305,7 @@ async fn who_comes_a_little_later_is_given_what_met_the_relay() {
 #[tokio::test(start_paused = true)]
 async fn who_comes_too_late_to_where_the_relay_was_met_is_caught_up_from_there() {
     let history = MemoryHistory::new().with_events(3);
-    let layer = RelayLayer::shared(Key::default()).with_history(history);
+    let layer = RelayLayer::shared_in(Key::default(), history);
     let mut scene = Scene::with(&layer).await;
     let mut fast = scene.back("5").await;
     let mut slow = scene.back("5").await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::time::timeout;
-use tower_sse::history::{History, MemoryHistory};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Hangup, Key, RelayLayer, SlowClient};
 
 use crate::client::{app, get, send};
@@ -46,9 +46,7 @@ fn what_others_pushed_out_is_counted_though_the_stream_is_quiet() {
     with_recorder(async |snapshotter| {
         let (fake, mut calls) = upstream();
         let history = MemoryHistory::new().with_budget(100_000);
-        let layer = RelayLayer::shared(Key::default())
-            .with_metrics("/r")
-            .with_history(history.clone());
+        let layer = RelayLayer::shared_in(Key::default(), history.clone()).with_metrics("/r");
         let app = app(&layer, &fake);
         let mut streams = Vec::new();
         let mut clients = Vec::new();
@@ -96,10 +94,9 @@ fn the_server_of_a_client_that_does_not_read_is_asked_to_let_it_go() {
     for policy in [SlowClient::Disconnect, SlowClient::Skip, SlowClient::Latest] {
         with_recorder(async |snapshotter| {
             let (fake, mut calls) = upstream();
-            let layer = RelayLayer::shared(Key::default())
+            let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(10))
                 .with_metrics("/r")
-                .with_slow_client(policy)
-                .with_history(MemoryHistory::new().with_events(10));
+                .with_slow_client(policy);
             let app = app(&layer, &fake);
             let [first, never, late] = [0; 3].map(|_| Hangup::new());
             let waiting = send(&app, get("/").extension(first.clone()), "");

@@ -1,9 +1,10 @@
 //! What goes wrong seldom: requests that are dropped at a bad moment, services that never wait, histories that have nothing left.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,10 +13,8 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::history::{
-    Appended, Draft, History, Joined, Log, MemoryFollower, MemoryHistory, MemoryLog, Seal, Start,
-    Stats,
-};
+use tower_sse::history::seam::{Appended, Draft, Keep, Log, Logs, MemoryLog, Reserved, Seal};
+use tower_sse::history::{History, MemoryHistory};
 use tower_sse::relay::{Key, OnFull, RelayLayer, SlowClient};
 use tower_sse::wire::Epoch;
 
@@ -89,64 +88,54 @@ fn a_runtime_that_stops_leaves_no_relay_behind() {
     });
 }
 
-/// A history that is somewhere else: all takes its time.
+/// A history that is somewhere else: to append takes its time.
 struct Remote(MemoryHistory);
 struct RemoteLog(MemoryLog);
 
-impl History for Remote {
+impl History for Remote {}
+
+impl Logs for Remote {
     type Log = RemoteLog;
 
     fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> RemoteLog {
         RemoteLog(self.0.open(epoch, seal, behind))
     }
+
+    fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        self.0.reserve(bytes)
+    }
 }
 
 impl Log for RemoteLog {
-    type Follower = MemoryFollower;
+    fn replica(&self) -> &MemoryLog {
+        &self.0
+    }
 
     async fn append(&self, events: Vec<Draft>, now: Instant) -> Appended {
         tokio::time::sleep(Duration::from_millis(30)).await;
         self.0.append(events, now).await
     }
 
-    async fn follow(&self, start: Start, now: Instant) -> (MemoryFollower, Joined) {
+    async fn append_within(
+        &self,
+        events: &mut VecDeque<Draft>,
+        keep: Keep,
+        now: Instant,
+    ) -> Appended {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        self.0.follow(start, now).await
-    }
-
-    async fn find_same(&self, draft: &Draft) -> Option<u64> {
-        self.0.find_same(draft).await
-    }
-
-    async fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
-        self.0.find_next_same(from, draft).await
+        self.0.append_within(events, keep, now).await
     }
 
     fn close(&self) {
         self.0.close();
     }
-
-    fn expire(&self, now: Instant) -> Option<Instant> {
-        self.0.expire(now)
-    }
-
-    fn stats(&self) -> Stats {
-        self.0.stats()
-    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_while_the_history_is_asked_leaves_no_relay_behind() {
+async fn events_are_given_once_a_history_has_them_that_takes_its_time() {
     let (fake, mut calls) = upstream();
-    let layer = RelayLayer::shared(Key::default()).with_history(Remote(MemoryHistory::new()));
+    let layer = RelayLayer::shared_in(Key::default(), Remote(MemoryHistory::new()));
     let mut app = layer.layer(fake);
-    let mut asking = Box::pin(app.call(get("/").body(Full::default()).unwrap()));
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(asking.as_mut().poll(&mut cx).is_pending());
-    assert_eq!(layer.relays().len(), 1);
-    drop(asking);
-    assert!(layer.relays().is_empty(), "nobody would ever answer it");
-
     let asking = tokio::spawn(app.call(get("/").body(Full::default()).unwrap()));
     let call = timeout(LONG, calls.recv()).await.expect("a request");
     call.unwrap().open().events(1..=3, true).await;
@@ -160,9 +149,8 @@ async fn a_client_that_leaves_while_the_history_is_asked_leaves_no_relay_behind(
 async fn comments_that_went_are_no_gap() {
     for policy in [SlowClient::Disconnect, SlowClient::Skip] {
         let (fake, mut calls) = upstream();
-        let layer = RelayLayer::shared(Key::default())
-            .with_slow_client(policy)
-            .with_history(MemoryHistory::new().with_events(3));
+        let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(3))
+            .with_slow_client(policy);
         let app = app(&layer, &fake);
         let waiting = send(&app, get("/"), "");
         let stream = calls.recv().await.unwrap().open();
@@ -185,9 +173,7 @@ async fn comments_that_went_are_no_gap() {
 async fn what_a_finished_stream_has_not_any_more_is_told() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_age(Duration::from_secs(10));
-    let layer = RelayLayer::resumable()
-        .with_history(history)
-        .with_on_full(OnFull::Drop);
+    let layer = RelayLayer::resumable_in(history).with_on_full(OnFull::Drop);
     let app = app(&layer, &fake);
     let request = || Request::post("/tokens");
     let waiting = send(&app, request(), "prompt");
@@ -241,9 +227,8 @@ async fn a_query_parameter_of_a_key_has_one_name_however_it_is_written() {
 async fn an_upstream_that_was_stable_is_asked_again_soon() {
     let (fake, mut calls) = upstream();
     // The client reads at the end alone, and is told of each gap then.
-    let layer = RelayLayer::shared(Key::default())
-        .with_give_up(LONG)
-        .with_history(MemoryHistory::new().with_age(LONG));
+    let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_age(LONG))
+        .with_give_up(LONG);
     let app = app(&layer, &fake);
     let waiting = send(&app, get("/"), "");
     let stream = calls.recv().await.unwrap().open();
@@ -279,9 +264,7 @@ async fn an_upstream_that_was_stable_is_asked_again_soon() {
 async fn a_slow_reader_of_an_answer_is_told_before_its_stream_ends() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_events(10);
-    let layer = RelayLayer::resumable()
-        .with_history(history)
-        .with_on_full(OnFull::Drop);
+    let layer = RelayLayer::resumable_in(history).with_on_full(OnFull::Drop);
     let app = app(&layer, &fake);
     let request = || Request::post("/tokens");
     let waiting = send(&app, request(), "prompt");

@@ -89,7 +89,8 @@ async fn an_answer_whose_upstream_was_lost_is_broken_off_for_all_who_read_it() {
 async fn what_is_not_kept_any_more_breaks_an_answer_off_unless_an_event_is_asked_for() {
     for asks in [false, true] {
         let (fake, mut calls) = upstream();
-        let mut layer = breaking().with_history(MemoryHistory::new().with_events(2));
+        let history = MemoryHistory::new().with_events(2);
+        let mut layer = RelayLayer::resumable_in(history).with_broken_ends();
         if asks {
             layer = layer
                 .with_gap_event(Some("message"))

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tower_sse::history::{
-    Draft, Follow, Found, History, Log, MemoryFollower, MemoryHistory, MemoryLog, Read, Seal, Skip,
-    Start,
+use tower_sse::history::MemoryHistory;
+use tower_sse::history::seam::{
+    Draft, Follower, Found, Log, Logs, MemoryLog, Read, Seal, Skip, Start,
 };
 use tower_sse::wire::{Epoch, Event, EventId, SequentialId};
 
@@ -46,7 +46,7 @@ async fn append(log: &MemoryLog, data: impl IntoIterator<Item = usize>, now: Ins
 }
 
 /// The data of what can be read now, one read after the other.
-fn read(follower: &mut MemoryFollower) -> Vec<String> {
+fn read(follower: &mut Follower) -> Vec<String> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut all = Vec::new();
     loop {
@@ -73,7 +73,7 @@ fn read(follower: &mut MemoryFollower) -> Vec<String> {
 async fn a_follower_reads_on_where_its_id_says() {
     let now = Instant::now();
     let log = open(&MemoryHistory::new());
-    let (mut from_the_start, _) = log.follow(Start::Live, now).await;
+    let (mut from_the_start, _) = log.follow(&Start::Live, now);
     append(&log, 1..=5, now).await;
     assert_eq!(read(&mut from_the_start), ["1,2,3,4,5"]);
     for (start, expected) in [
@@ -86,7 +86,7 @@ async fn a_follower_reads_on_where_its_id_says() {
     ] {
         let log = open(&MemoryHistory::new());
         append(&log, 1..=5, now).await;
-        let (mut follower, joined) = log.follow(start.clone(), now).await;
+        let (mut follower, joined) = log.follow(&start, now);
         assert_eq!(read(&mut follower), expected, "{start:?}");
         assert!(!matches!(joined.found, Found::Unknown(_) | Found::Some(_)));
         append(&log, [6], now).await;
@@ -113,13 +113,13 @@ async fn ids_of_others_are_found_by_what_the_upstream_set() {
         (ours(1, Some("a")), "2,3"),
         (other.to_event_id().as_bytes().to_vec(), "2,3"),
     ] {
-        let (mut follower, joined) = log.follow(Start::After(id), now).await;
+        let (mut follower, joined) = log.follow(&Start::After(id), now);
         assert_eq!(joined.found, Found::All);
         assert_eq!(read(&mut follower), [expected]);
     }
     let long = vec![b'x'; 1_000_000];
     for id in [&b""[..], b"c", &ours(4, None), b"ts", &long] {
-        let (mut follower, joined) = log.follow(Start::After(id.to_vec()), now).await;
+        let (mut follower, joined) = log.follow(&Start::After(id.to_vec()), now);
         let Found::Unknown(gap) = joined.found else {
             panic!("{joined:?}");
         };
@@ -136,11 +136,11 @@ async fn what_is_not_kept_is_a_gap_with_its_number() {
     let now = Instant::now();
     let history = MemoryHistory::new().with_events(3);
     let log = open(&history);
-    let (mut slow, _) = log.follow(Start::Live, now).await;
+    let (mut slow, _) = log.follow(&Start::Live, now);
     append(&log, 1..=2, now).await;
     assert_eq!(read(&mut slow), ["1,2"]);
     append(&log, 3..=10, now).await;
-    let (mut follower, joined) = log.follow(Start::After(ours(2, None)), now).await;
+    let (mut follower, joined) = log.follow(&Start::After(ours(2, None)), now);
     let Found::Some(gap) = joined.found else {
         panic!("{joined:?}");
     };
@@ -171,9 +171,7 @@ async fn old_events_go_and_so_does_what_is_over_the_bytes() {
     append(&log, [2], start + Duration::from_secs(5)).await;
     let next = log.expire(start + Duration::from_secs(10));
     assert_eq!(next, Some(start + Duration::from_secs(15)));
-    let (mut follower, _) = log
-        .follow(Start::All, start + Duration::from_secs(11))
-        .await;
+    let (mut follower, _) = log.follow(&Start::All, start + Duration::from_secs(11));
     assert_eq!(read(&mut follower), ["2"]);
     assert_eq!(log.expire(start + Duration::from_secs(15)), None);
     assert_eq!(history.evictions().age, 2);
@@ -227,10 +225,10 @@ async fn one_event_is_shared_and_many_are_joined_once() {
             .with_events(10_000)
             .with_bytes(10_000_000),
     );
-    let (mut a, _) = log.follow(Start::Live, now).await;
-    let (mut b, _) = log.follow(Start::Live, now).await;
+    let (mut a, _) = log.follow(&Start::Live, now);
+    let (mut b, _) = log.follow(&Start::Live, now);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut next = |follower: &mut MemoryFollower| match follower.poll_read(&mut cx) {
+    let mut next = |follower: &mut Follower| match follower.poll_read(&mut cx) {
         Poll::Ready(Read::Events { bytes, .. }) => bytes,
         other => panic!("{other:?}"),
     };
@@ -257,7 +255,7 @@ async fn a_comment_is_for_those_who_are_there() {
         sets_id: false,
         keep_id: false,
     };
-    let (mut there, _) = log.follow(Start::Live, now).await;
+    let (mut there, _) = log.follow(&Start::Live, now);
     let events = vec![
         comment("x"),
         draft("1", None),
@@ -265,9 +263,9 @@ async fn a_comment_is_for_those_who_are_there() {
         draft("2", None),
     ];
     log.append(events, now).await;
-    let (mut late, _) = log.follow(Start::All, now).await;
+    let (mut late, _) = log.follow(&Start::All, now);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut text = |follower: &mut MemoryFollower| {
+    let mut text = |follower: &mut Follower| {
         let mut all = Vec::new();
         while let Poll::Ready(Read::Events { bytes, .. }) = follower.poll_read(&mut cx) {
             all.extend_from_slice(&bytes);
@@ -288,7 +286,7 @@ async fn a_closed_log_is_read_to_its_end_and_then_ends() {
     let log = open(&MemoryHistory::new());
     append(&log, 1..=2, now).await;
     log.close();
-    let (mut follower, joined) = log.follow(Start::All, now).await;
+    let (mut follower, joined) = log.follow(&Start::All, now);
     assert_eq!(joined.ahead, 2);
     assert_eq!(read(&mut follower), ["1,2", "(end)"]);
 }
@@ -302,7 +300,7 @@ async fn no_follower_ever_sees_a_gap_without_being_told() {
         let history = MemoryHistory::new().with_events(1 + random.below(20) as usize);
         let log = open(&history);
         let mut sent = 0_u64;
-        let mut followers: HashMap<u64, (MemoryFollower, u64)> = HashMap::new();
+        let mut followers: HashMap<u64, (Follower, u64)> = HashMap::new();
         for step in 0..200 {
             match random.below(4) {
                 0 | 1 => {
@@ -312,7 +310,7 @@ async fn no_follower_ever_sees_a_gap_without_being_told() {
                 }
                 2 => {
                     let after = random.below(sent + 1);
-                    let (follower, joined) = log.follow(Start::After(ours(after, None)), now).await;
+                    let (follower, joined) = log.follow(&Start::After(ours(after, None)), now);
                     let missed = match joined.found {
                         Found::All => 0,
                         Found::Some(gap) => gap.missed.unwrap(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
-use tower_sse::history::{History, MemoryHistory};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{CleanEnd, Hangup, Key, OnFull, OnLeave, RelayLayer, SlowClient};
 use tower_sse::wire::Event;
 
@@ -16,11 +16,11 @@ use crate::upstream::{Stream, upstream};
 const MOMENT: Duration = Duration::from_millis(50);
 
 fn resumable(events: usize) -> RelayLayer {
-    RelayLayer::resumable().with_history(MemoryHistory::new().with_events(events))
+    RelayLayer::resumable_in(MemoryHistory::new().with_events(events))
 }
 
 fn shared(events: usize) -> RelayLayer {
-    RelayLayer::shared(Key::default()).with_history(MemoryHistory::new().with_events(events))
+    RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(events))
 }
 
 /// These events in one piece.
@@ -280,7 +280,7 @@ async fn many_who_never_read_cost_no_more_than_their_histories() {
 async fn what_is_waited_for_grows_no_older() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_events(100);
-    let layer = RelayLayer::resumable().with_history(history.with_age(Duration::from_secs(5)));
+    let layer = RelayLayer::resumable_in(history.with_age(Duration::from_secs(5)));
     let app = app(&layer, &fake);
     let waiting = send(&app, http::Request::post("/"), "");
     let stream = calls.recv().await.unwrap().open();
@@ -299,8 +299,7 @@ async fn what_is_waited_for_grows_no_older() {
 async fn a_budget_that_is_used_up_slows_down_and_loses_nothing() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_budget(1 << 20);
-    let layer =
-        RelayLayer::resumable().with_history(history.with_events(usize::MAX).with_bytes(64 << 20));
+    let layer = RelayLayer::resumable_in(history.with_events(usize::MAX).with_bytes(64 << 20));
     let app = app(&layer, &fake);
     let mut open = Vec::new();
     for _ in 0..20 {

@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_sse::history::{History, MemoryHistory};
+use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{Key, RelayLayer, SlowClient};
 
 use crate::client::{app, get, numbers, send};
@@ -30,9 +30,8 @@ async fn a_client_that_does_not_read_is_dealt_with_and_the_others_do_not_wait() 
         ),
     ] {
         let (fake, mut calls) = upstream();
-        let layer = RelayLayer::shared(Key::default())
-            .with_slow_client(policy)
-            .with_history(MemoryHistory::new().with_events(10));
+        let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(10))
+            .with_slow_client(policy);
         let app = app(&layer, &fake);
         let waiting = send(&app, get("/"), "");
         let stream = calls.recv().await.unwrap().open();
@@ -182,9 +181,8 @@ fn replays_and_slow_clients_are_counted() {
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
             let (fake, mut calls) = upstream();
-            let layer = RelayLayer::shared(Key::default())
-                .with_metrics("/r")
-                .with_history(MemoryHistory::new().with_events(5));
+            let layer = RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(5))
+                .with_metrics("/r");
             let app = app(&layer, &fake);
             let waiting = send(&app, get("/"), "");
             let stream = calls.recv().await.unwrap().open();
@@ -288,7 +286,7 @@ async fn a_thousand_full_relays_stay_within_the_budget_and_give_all_back() {
     const BUDGET: usize = 4 * 1024 * 1024;
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_budget(BUDGET);
-    let layer = RelayLayer::shared(Key::default()).with_history(history.clone());
+    let layer = RelayLayer::shared_in(Key::default(), history.clone());
     let app = app(&layer, &fake);
     let mut open = Vec::new();
     for number in 0..1000 {

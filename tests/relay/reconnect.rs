@@ -124,7 +124,7 @@ async fn what_has_no_id_is_known_behind_the_one_that_was_asked_for() {
 async fn what_has_no_id_and_is_not_kept_any_more_is_told_when_it_comes_again() {
     for from in [2, 7] {
         let history = MemoryHistory::new().with_events(3);
-        let layer = RelayLayer::shared(Key::default()).with_history(history);
+        let layer = RelayLayer::shared_in(Key::default(), history);
         let (_app, mut calls, stream, mut client) = opened(&layer).await;
         stream.events([1], true).await;
         stream.events(2..=6, false).await;
@@ -151,7 +151,7 @@ async fn what_has_no_id_and_is_not_kept_any_more_is_told_when_it_comes_again() {
 #[tokio::test(start_paused = true)]
 async fn what_follows_in_a_new_count_is_none_of_the_old_one() {
     let history = MemoryHistory::new().with_events(4);
-    let layer = RelayLayer::shared(Key::default()).with_history(history);
+    let layer = RelayLayer::shared_in(Key::default(), history);
     let (_app, mut calls, stream, mut client) = opened(&layer).await;
     stream.events(1..=6, true).await;
     assert_eq!(client.texts(6).await, numbers(1..=6));
@@ -484,7 +484,7 @@ async fn ids_that_begin_anew_are_a_gap_that_is_told() {
             false => MemoryHistory::new(),
             true => MemoryHistory::new().with_events(2),
         };
-        let layer = RelayLayer::shared(Key::default()).with_history(history);
+        let layer = RelayLayer::shared_in(Key::default(), history);
         let (_app, mut calls, stream, mut client) = opened(&layer).await;
         for number in 1..=5 {
             stream.events([number], true).await;

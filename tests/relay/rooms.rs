@@ -142,7 +142,7 @@ async fn a_client_with_a_foreign_id_is_caught_up_once_and_in_order() {
 async fn what_relays_hold_counts_against_the_budget_and_is_given_back() {
     let (fake, mut calls) = upstream();
     let history = MemoryHistory::new().with_budget(64 * 1024);
-    let layer = RelayLayer::shared("default, body".parse().unwrap()).with_history(history.clone());
+    let layer = RelayLayer::shared_in("default, body".parse().unwrap(), history.clone());
     let app = app(&layer, &fake);
     let mut open = Vec::new();
     for number in 0..40 {

@@ -276,8 +276,7 @@ fn layer(random: &mut Random, kind: Kind) -> RelayLayer {
         _ => [3, 10, 1000][random.below(3) as usize],
     };
     let slow = [SlowClient::Disconnect, SlowClient::Skip, SlowClient::Latest];
-    RelayLayer::shared(Key::default())
-        .with_history(MemoryHistory::new().with_events(events))
+    RelayLayer::shared_in(Key::default(), MemoryHistory::new().with_events(events))
         .with_slow_client(slow[random.below(3) as usize])
 }
 

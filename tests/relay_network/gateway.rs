@@ -91,8 +91,8 @@ fn app(world: &Arc<World>, place: usize, role: Role, history: &Recorded) -> App 
         world: world.clone(),
         place,
     };
-    let relay = |layer: RelayLayer| {
-        let layer = with_settings(layer, plan, place).with_history(history.clone());
+    let relay = |layer: RelayLayer<Recorded>| {
+        let layer = with_settings(layer, plan, place);
         let heartbeat = EventLayer::new(Heartbeat::every(HEARTBEAT));
         boxed(heartbeat.layer(layer.layer(next.clone())))
     };
@@ -103,8 +103,8 @@ fn app(world: &Arc<World>, place: usize, role: Role, history: &Recorded) -> App 
         boxed(stages.layer(next.clone()))
     };
     match role {
-        Role::Share => relay(RelayLayer::shared(Key::default())),
-        Role::Resume => relay(RelayLayer::resumable()),
+        Role::Share => relay(RelayLayer::shared_in(Key::default(), history.clone())),
+        Role::Resume => relay(RelayLayer::resumable_in(history.clone())),
         Role::Fill => ids(Some(EventIds::sequential())),
         Role::Replace => ids(Some(EventIds::sequential().replacing())),
         Role::Off => ids(None),
@@ -126,7 +126,11 @@ fn secret(place: usize) -> Secret {
     Secret::new([place as u8; 32]).expect("long enough")
 }
 
-fn with_settings(layer: RelayLayer, plan: &GatewayPlan, place: usize) -> RelayLayer {
+fn with_settings(
+    layer: RelayLayer<Recorded>,
+    plan: &GatewayPlan,
+    place: usize,
+) -> RelayLayer<Recorded> {
     let layer = match plan.on_full {
         Some(on_full) => layer.with_on_full(on_full),
         None => layer,

@@ -10,10 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::task::Id;
 use tokio::time::Instant;
-use tower_sse::history::{
-    Appended, Draft, Evictions, History, Hold, Joined, Keep, Log, MemoryFollower, MemoryHistory,
-    MemoryLog, Reserved, Seal, Start, Stats,
-};
+use tower_sse::history::seam::{Appended, Draft, Keep, Log, Logs, MemoryLog, Reserved, Seal};
+use tower_sse::history::{History, MemoryHistory};
 use tower_sse::wire::Epoch;
 
 use crate::world::World;
@@ -121,7 +119,9 @@ impl Recorded {
     }
 }
 
-impl History for Recorded {
+impl History for Recorded {}
+
+impl Logs for Recorded {
     type Log = RecordedLog;
 
     fn reserve(&self, bytes: usize) -> Option<Reserved> {
@@ -142,10 +142,6 @@ impl History for Recorded {
             epoch: name,
             world: self.world.clone(),
         }
-    }
-
-    fn evictions(&self) -> Evictions {
-        self.inner.evictions()
     }
 }
 
@@ -184,7 +180,9 @@ impl RecordedLog {
 }
 
 impl Log for RecordedLog {
-    type Follower = MemoryFollower;
+    fn replica(&self) -> &MemoryLog {
+        &self.inner
+    }
 
     async fn append(&self, events: Vec<Draft>, now: Instant) -> Appended {
         self.write_down(&events, self.count_evicted());
@@ -207,36 +205,8 @@ impl Log for RecordedLog {
         appended
     }
 
-    fn poll_hold(&self, cx: &mut Context<'_>, known: Hold) -> Poll<Hold> {
-        self.inner.poll_hold(cx, known)
-    }
-
-    fn pass_over(&self) -> Hold {
-        self.inner.pass_over()
-    }
-
-    async fn follow(&self, start: Start, now: Instant) -> (MemoryFollower, Joined) {
-        self.inner.follow(start, now).await
-    }
-
-    async fn find_same(&self, draft: &Draft) -> Option<u64> {
-        self.inner.find_same(draft).await
-    }
-
-    async fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
-        self.inner.find_next_same(from, draft).await
-    }
-
     fn close(&self) {
         self.inner.close();
-    }
-
-    fn expire(&self, now: Instant) -> Option<Instant> {
-        self.inner.expire(now)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }
 

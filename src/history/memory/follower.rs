@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 
 use super::log::{Inner, State};
-use super::ring::{Entry, Place, Ring};
-use crate::history::{Follow, Gap, Read, Skip};
+use super::ring::{Entry, Resume, Ring};
+use crate::history::{Gap, Read, Skip};
 
-/// A place in a [`MemoryLog`](super::MemoryLog), and nothing else: no event is queued for it.
-pub struct MemoryFollower {
+/// Reads a [`MemoryLog`](super::MemoryLog) from some position on. No event is queued for it.
+pub struct Follower {
     log: Arc<Inner>,
     /// Where it is, as its log knows.
     slot: usize,
@@ -25,19 +25,18 @@ pub struct MemoryFollower {
 /// As many bytes are joined into one read for those who are behind.
 const JOIN_UP_TO: usize = 64 * 1024;
 
-impl MemoryFollower {
+impl Follower {
     pub(super) fn new(log: Arc<Inner>, slot: usize, live: u64, read_up_to: u64) -> Self {
-        MemoryFollower {
+        Follower {
             log,
             slot,
             live,
             read_up_to,
         }
     }
-}
 
-impl Follow for MemoryFollower {
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+    /// The next events, joined up to 64 KiB; a single one is shared, not copied.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let log = &*self.log;
         let mut state = log.lock();
         let before = state.readers.position(self.slot);
@@ -81,9 +80,11 @@ impl Follow for MemoryFollower {
         Poll::Ready(Read::Events { bytes, replayed })
     }
 
-    fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap> {
+    /// Waits for the event with this last event ID, and goes on behind it. Gives what a client is to be told that may have
+    /// had some of what follows.
+    pub fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap> {
         let mut state = self.log.lock();
-        let Ok(Place::At(position)) = state.ring.position_after(id) else {
+        let Ok(Resume::At(position)) = state.ring.position_after(id) else {
             state.readers.wait(self.slot, cx.waker());
             state.readers.seek(self.slot);
             return Poll::Pending;
@@ -94,7 +95,9 @@ impl Follow for MemoryFollower {
         Poll::Ready(gap)
     }
 
-    fn seek_past(&mut self, upstream: &[u8]) -> Option<Gap> {
+    /// Goes on at the first event that the upstream gave an id that is seen to come behind this one of it, if there is one:
+    /// `row-8` comes behind `row-7`. Not every id tells.
+    pub fn seek_past(&mut self, upstream: &[u8]) -> Option<Gap> {
         let state = self.log.lock();
         let position = state.ring.position_past(upstream)?;
         let gap = state.ring.gap(None, position);
@@ -103,11 +106,14 @@ impl Follow for MemoryFollower {
         Some(gap)
     }
 
-    fn read_up_to(&self) -> u64 {
+    /// The number of the last event with data that was read, or in front of the position where it began. `u64::MAX` when that
+    /// is not known.
+    pub fn read_up_to(&self) -> u64 {
         self.read_up_to
     }
 
-    fn skip(&mut self, to: Skip) -> Gap {
+    /// After [`Read::Lost`]: goes on at the oldest event that is kept, or behind the newest.
+    pub fn skip(&mut self, to: Skip) -> Gap {
         let state = self.log.lock();
         let ring = &state.ring;
         let position = match to {
@@ -170,7 +176,7 @@ fn joined(log: &Inner, state: &mut State, begin: u64, end: u64, len: usize) -> B
     joined
 }
 
-impl Drop for MemoryFollower {
+impl Drop for Follower {
     fn drop(&mut self) {
         let mut state = self.log.lock();
         let had_joined = state.joined.is_some();
@@ -186,9 +192,9 @@ impl Drop for MemoryFollower {
     }
 }
 
-impl fmt::Debug for MemoryFollower {
+impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryFollower")
+        f.debug_struct("Follower")
             .field("read_up_to", &self.read_up_to)
             .finish_non_exhaustive()
     }

@@ -11,14 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::follower::MemoryFollower;
+use super::follower::Follower;
 use super::readers::Readers;
-use super::ring::{Place, Ring};
+use super::ring::{Resume, Ring};
 use super::{Cause, Evictions, Limits, Spare, Store};
 use crate::history::{Appended, Draft, Found, Hold, Joined, Keep, Log, Seal, Start, Stats};
 use crate::wire::Epoch;
 
-/// A log of a [`MemoryHistory`](super::MemoryHistory).
+/// A log of a [`MemoryHistory`](super::MemoryHistory). Clones are the same log.
+#[derive(Clone)]
 pub struct MemoryLog {
     inner: Arc<Inner>,
 }
@@ -50,49 +51,16 @@ impl MemoryLog {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         MemoryLog { inner }
     }
-}
 
-impl Log for MemoryLog {
-    type Follower = MemoryFollower;
-
-    fn append(&self, events: Vec<Draft>, now: Instant) -> impl Future<Output = Appended> + Send {
-        ready(self.write(&mut events.into(), Keep::Nothing, now))
-    }
-
-    fn append_within(
-        &self,
-        events: &mut VecDeque<Draft>,
-        keep: Keep,
-        now: Instant,
-    ) -> impl Future<Output = Appended> + Send {
-        ready(self.write(events, keep, now))
-    }
-
-    fn poll_hold(&self, cx: &mut Context<'_>, known: Hold) -> Poll<Hold> {
-        let mut state = self.inner.lock();
-        let hold = state.hold(&self.inner);
-        state.readers.poll_hold(cx, known, hold)
-    }
-
-    fn pass_over(&self) -> Hold {
-        let mut state = self.inner.lock();
-        let hold = state.hold(&self.inner);
-        state.readers.pass_over(hold);
-        state.hold(&self.inner)
-    }
-
-    fn follow(
-        &self,
-        start: Start,
-        now: Instant,
-    ) -> impl Future<Output = (MemoryFollower, Joined)> + Send {
+    /// Begins to read. What is appended afterwards is never missed.
+    pub fn follow(&self, start: &Start, now: Instant) -> (Follower, Joined) {
         let (slot, joined, live, read_up_to) = self.inner.change(|state, inner| {
             state.expire(inner, now);
             let ring = &state.ring;
-            let (position, found) = match &start {
+            let (position, found) = match start {
                 Start::After(id) => match ring.position_after(id) {
-                    Ok(Place::At(position)) => (position, Found::All),
-                    Ok(Place::Evicted(sequence)) => {
+                    Ok(Resume::At(position)) => (position, Found::All),
+                    Ok(Resume::Evicted(sequence)) => {
                         let missed = ring.sequence_before(ring.base()) - sequence;
                         (
                             ring.base(),
@@ -115,16 +83,77 @@ impl Log for MemoryLog {
             (slot, joined, live, read_up_to)
         });
         self.inner.wake_writer();
-        let follower = MemoryFollower::new(self.inner.clone(), slot, live, read_up_to);
-        ready((follower, joined))
+        let follower = Follower::new(self.inner.clone(), slot, live, read_up_to);
+        (follower, joined)
     }
 
-    fn find_same(&self, draft: &Draft) -> impl Future<Output = Option<u64>> + Send {
-        ready(self.inner.lock().ring.find_same(draft))
+    /// Whether this event, sent again by the upstream, is the one appended last under its id, and
+    /// where that stands. It is if a client dispatches the same.
+    pub fn find_same(&self, draft: &Draft) -> Option<u64> {
+        self.inner.lock().ring.find_same(draft)
     }
 
-    fn find_next_same(&self, from: u64, draft: &Draft) -> impl Future<Output = Option<u64>> + Send {
-        ready(self.inner.lock().ring.find_next_same(from, draft))
+    /// Whether the next event with data from this position on is the same as this one, which has no id of its own either,
+    /// and where that stands.
+    pub fn find_next_same(&self, from: u64, draft: &Draft) -> Option<u64> {
+        self.inner.lock().ring.find_next_same(from, draft)
+    }
+
+    /// Waits until the log is full for another reason than this one, or has room.
+    pub fn poll_hold(&self, cx: &mut Context<'_>, known: Hold) -> Poll<Hold> {
+        let mut state = self.inner.lock();
+        let hold = state.hold(&self.inner);
+        state.readers.poll_hold(cx, known, hold)
+    }
+
+    /// Gives up waiting: for readers that have not read since they were found to hold the log, until they do; or, where
+    /// there are none, for one to come, until one has. Says what holds the log then.
+    pub fn pass_over(&self) -> Hold {
+        let mut state = self.inner.lock();
+        let hold = state.hold(&self.inner);
+        state.readers.pass_over(hold);
+        state.hold(&self.inner)
+    }
+
+    /// Drops what is too old, and tells when it should be asked again.
+    pub fn expire(&self, now: Instant) -> Option<Instant> {
+        self.inner.change(|state, inner| {
+            state.expire(inner, now);
+            let until = state.ring.oldest_until(inner.limits.age)?;
+            until.checked_add(state.held_for)
+        })
+    }
+
+    /// What is in it.
+    pub fn stats(&self) -> Stats {
+        let state = self.inner.lock();
+        Stats {
+            events: state.ring.len(),
+            bytes: state.ring.cost(),
+            last_id: state.ring.last_id(),
+            evictions: state.evicted,
+            dropped_up_to: state.ring.sequence_before(state.ring.base()),
+            appended: state.ring.next(),
+        }
+    }
+}
+
+impl Log for MemoryLog {
+    fn replica(&self) -> &MemoryLog {
+        self
+    }
+
+    fn append(&self, events: Vec<Draft>, now: Instant) -> impl Future<Output = Appended> + Send {
+        ready(self.write(&mut events.into(), Keep::Nothing, now))
+    }
+
+    fn append_within(
+        &self,
+        events: &mut VecDeque<Draft>,
+        keep: Keep,
+        now: Instant,
+    ) -> impl Future<Output = Appended> + Send {
+        ready(self.write(events, keep, now))
     }
 
     fn close(&self) {
@@ -135,26 +164,6 @@ impl Log for MemoryLog {
         };
         for waker in wakers {
             waker.wake();
-        }
-    }
-
-    fn expire(&self, now: Instant) -> Option<Instant> {
-        self.inner.change(|state, inner| {
-            state.expire(inner, now);
-            let until = state.ring.oldest_until(inner.limits.age)?;
-            until.checked_add(state.held_for)
-        })
-    }
-
-    fn stats(&self) -> Stats {
-        let state = self.inner.lock();
-        Stats {
-            events: state.ring.len(),
-            bytes: state.ring.cost(),
-            last_id: state.ring.last_id(),
-            evictions: state.evicted,
-            dropped_up_to: state.ring.sequence_before(state.ring.base()),
-            appended: state.ring.next(),
         }
     }
 }

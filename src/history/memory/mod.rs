@@ -15,10 +15,10 @@ use bytes::Bytes;
 
 use log::Inner;
 
-use super::{History, Reserved, Seal};
+use super::{History, Logs, Reserved, Seal};
 use crate::wire::Epoch;
 
-pub use follower::MemoryFollower;
+pub use follower::Follower;
 pub use log::MemoryLog;
 pub(crate) use ring::MAX_UPSTREAM_ID;
 
@@ -34,7 +34,7 @@ pub struct MemoryHistory {
 }
 
 /// Events that were dropped, by what made them be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Evictions {
     /// The log had too many events.
@@ -156,6 +156,18 @@ impl MemoryHistory {
     pub fn logs(&self) -> usize {
         self.store.lock().len()
     }
+
+    /// Events that were dropped so far to stay within the bounds.
+    pub fn evictions(&self) -> Evictions {
+        let [events, bytes, age, budget] =
+            [0, 1, 2, 3].map(|cause: usize| self.store.evictions[cause].load(Ordering::Relaxed));
+        Evictions {
+            events,
+            bytes,
+            age,
+            budget,
+        }
+    }
 }
 
 impl Default for MemoryHistory {
@@ -164,7 +176,9 @@ impl Default for MemoryHistory {
     }
 }
 
-impl History for MemoryHistory {
+impl History for MemoryHistory {}
+
+impl Logs for MemoryHistory {
     type Log = MemoryLog;
 
     fn open(&self, epoch: Epoch, seal: Seal, behind: Option<Bytes>) -> MemoryLog {
@@ -195,17 +209,6 @@ impl History for MemoryHistory {
             self.store.enforce_budget();
         }
         Some(reserved)
-    }
-
-    fn evictions(&self) -> Evictions {
-        let [events, bytes, age, budget] =
-            [0, 1, 2, 3].map(|cause: usize| self.store.evictions[cause].load(Ordering::Relaxed));
-        Evictions {
-            events,
-            bytes,
-            age,
-            budget,
-        }
     }
 }
 
@@ -306,9 +309,9 @@ impl Store {
 /// How many of the largest must be made how small, so that all together are smaller by this. The sizes fall.
 fn level(sizes: &[usize], over: usize) -> (usize, usize) {
     let mut sum = 0_usize;
-    for (place, size) in sizes.iter().enumerate() {
+    for (index, size) in sizes.iter().enumerate() {
         sum = sum.saturating_add(*size);
-        let count = place + 1;
+        let count = index + 1;
         let next = sizes.get(count).copied().unwrap_or(0);
         if sum.saturating_sub(next.saturating_mul(count)) >= over {
             return (count, sum.saturating_sub(over) / count);

@@ -3,15 +3,15 @@
 use std::task::{Context, Poll, Waker};
 
 use crate::history::{Hold, Keep};
+use crate::slots::{self, Slots};
 
 /// The followers of one log, by slot, and its one writer.
 #[derive(Default)]
 pub(super) struct Readers {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
+    slots: Slots<Slot>,
     /// Whether any of what is below says something.
     is_watched: bool,
-    /// What is said of each slot; empty until somebody was waited for, or looked for its place.
+    /// What is said of each slot; empty until somebody was waited for, or looked for its position.
     marks: Vec<Mark>,
     /// Of a log that is full.
     writer: Option<Waker>,
@@ -28,9 +28,18 @@ struct Slot {
 
 const FREE: u64 = u64::MAX;
 
+impl Default for Slot {
+    fn default() -> Self {
+        Slot {
+            position: FREE,
+            waker: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Mark {
-    /// It looks for its place, and is waited for only where nobody reads.
+    /// It looks for its position, and is waited for only where nobody reads.
     seeks: bool,
     /// It has not moved since it was last looked at.
     is_suspect: bool,
@@ -40,37 +49,26 @@ struct Mark {
 
 impl Readers {
     pub(super) fn enter(&mut self, position: u64) -> usize {
-        let entered = Slot {
+        let slot = self.slots.enter(Slot {
             position,
             waker: None,
-        };
-        if let Some(slot) = self.free.pop() {
-            self.slots[slot] = entered;
-            return slot;
-        }
-        self.slots.push(entered);
-        if !self.marks.is_empty() {
+        });
+        if !self.marks.is_empty() && slot == self.marks.len() {
             self.marks.push(Mark::default());
         }
-        self.slots.len() - 1
+        slot
     }
 
     pub(super) fn leave(&mut self, slot: usize) {
-        self.slots[slot] = Slot {
-            position: FREE,
-            waker: None,
-        };
-        self.free.push(slot);
+        self.slots.leave(slot);
         self.unmark(slot);
-        if self.free.len() == self.slots.len() {
-            self.free = Vec::new();
-            self.slots = Vec::new();
+        if self.slots.is_empty() {
             self.marks = Vec::new();
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len()
     }
 
     pub(super) fn position(&self, slot: usize) -> u64 {
@@ -96,21 +94,18 @@ impl Readers {
 
     /// A follower waits for more.
     pub(super) fn wait(&mut self, slot: usize, waker: &Waker) {
-        match &mut self.slots[slot].waker {
-            Some(known) => known.clone_from(waker),
-            empty => *empty = Some(waker.clone()),
-        }
+        slots::wait(&mut self.slots[slot].waker, waker);
     }
 
-    /// A follower looks for its place, and does not read yet.
+    /// A follower looks for its position, and does not read yet.
     pub(super) fn seek(&mut self, slot: usize) {
         self.begin_to_mark();
         self.marks[slot].seeks = true;
     }
 
     pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
-        let wakers = self.slots.iter_mut().filter_map(|slot| slot.waker.take());
-        wakers.collect()
+        let wakers = self.slots.all_mut().iter_mut();
+        wakers.filter_map(|slot| slot.waker.take()).collect()
     }
 
     /// The writer, to be woken.
@@ -162,12 +157,12 @@ impl Readers {
         hold
     }
 
-    /// Where those are who are waited for. Who is behind the oldest entry has lost its place already.
+    /// Where those are who are waited for. Who is behind the oldest entry has lost its position already.
     fn readers(&self, oldest: u64) -> impl Iterator<Item = u64> {
         let reads = |mark: &Mark| !mark.seeks && !mark.is_stalled;
         let seeks = |mark: &Mark| mark.seeks && !mark.is_stalled;
         let of = move |which: fn(&Mark) -> bool| {
-            let slots = self.slots.iter().enumerate();
+            let slots = self.slots.all().iter().enumerate();
             slots.filter_map(move |(slot, one)| {
                 let mark = self.marks.get(slot).copied().unwrap_or_default();
                 let is_there = one.position != FREE && one.position >= oldest;
@@ -222,7 +217,8 @@ impl Readers {
 
     fn begin_to_mark(&mut self) {
         self.is_watched = true;
-        self.marks.resize_with(self.slots.len(), Mark::default);
+        self.marks
+            .resize_with(self.slots.all().len(), Mark::default);
     }
 
     fn unmark(&mut self, slot: usize) {

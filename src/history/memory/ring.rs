@@ -50,7 +50,7 @@ pub(super) struct Ring {
     last_id: Option<EventId>,
 }
 
-/// What an entry takes beside its bytes: itself, its place in the index, and two allocations.
+/// What an entry takes beside its bytes: itself, its entry in the index, and two allocations.
 const OVERHEAD: usize = 192;
 
 /// A longer id of the upstream is not carried behind the dot: it would come back in a header.
@@ -101,8 +101,8 @@ impl Ring {
     }
 
     pub(super) fn entry(&self, position: u64) -> Option<&Entry> {
-        let place = position.checked_sub(self.base)?;
-        self.entries.get(usize::try_from(place).ok()?)
+        let index = position.checked_sub(self.base)?;
+        self.entries.get(usize::try_from(index).ok()?)
     }
 
     pub(super) fn push(&mut self, draft: Draft, now: Instant) {
@@ -217,19 +217,19 @@ impl Ring {
     /// # Errors
     ///
     /// When it is not known; with how many were missed, where that is.
-    pub(super) fn position_after(&self, id: &[u8]) -> Result<Place, ()> {
+    pub(super) fn position_after(&self, id: &[u8]) -> Result<Resume, ()> {
         let ours = SequentialId::parse(id);
         if let Some(ours) = ours.filter(|id| id.epoch == self.epoch) {
             return if ours.sequence > self.sequence() {
                 Err(())
             } else if ours.sequence < self.base_sequence {
-                Ok(Place::Evicted(ours.sequence))
+                Ok(Resume::Evicted(ours.sequence))
             } else {
                 // The first that a client with this number has not had, comments behind it left out.
                 let seen = self
                     .entries
                     .partition_point(|e| e.sequence <= ours.sequence);
-                Ok(Place::At(self.base + seen as u64))
+                Ok(Resume::At(self.base + seen as u64))
             };
         }
         if id.is_empty() {
@@ -240,16 +240,16 @@ impl Ring {
             self.index.get(upstream)
         });
         if let Some(position) = found {
-            return Ok(Place::At(position + 1));
+            return Ok(Resume::At(position + 1));
         }
         let behind = self.behind.as_deref().ok_or(())?;
         if id != behind && ours.and_then(|id| id.upstream) != Some(behind) {
             return Err(());
         }
         Ok(if self.base_sequence == 0 {
-            Place::At(self.base)
+            Resume::At(self.base)
         } else {
-            Place::Evicted(0)
+            Resume::Evicted(0)
         })
     }
 
@@ -259,8 +259,8 @@ impl Ring {
             let id = entry.upstream.as_deref().filter(|_| entry.sets_id);
             id.and_then(|id| order(id, upstream)) == Some(Ordering::Greater)
         };
-        let place = self.entries.iter().position(is_past)?;
-        Some(self.base + place as u64)
+        let index = self.entries.iter().position(is_past)?;
+        Some(self.base + index as u64)
     }
 
     pub(super) fn position_of(&self, start: &Start) -> u64 {
@@ -325,9 +325,9 @@ impl Ring {
     }
 }
 
-/// Where a client goes on.
+/// Where a client goes on that comes with an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Resume {
     At(u64),
     /// It has had the event with this number, and some behind it are not kept.
     Evicted(u64),

@@ -22,7 +22,7 @@ use super::super::vary::Vary;
 use super::Behind;
 use super::group::{End, Group};
 use super::window::Step;
-use crate::history::{Draft, Log, MAX_UPSTREAM_ID, Start};
+use crate::history::{Draft, MAX_UPSTREAM_ID, Start};
 use crate::stage;
 use crate::wire::{Decoded, Decoder, Epoch, Event, LargeEvent, SequentialId};
 
@@ -36,7 +36,7 @@ const TURN: Duration = Duration::from_secs(10);
 /// So long what a group was given is kept when it has met the relay: after a restart clients come back one after another,
 /// within their reconnection time.
 const KEPT: Duration = Duration::from_secs(10);
-/// When no event came for so long, neither here nor to the relay, both are at the same place.
+/// When no event came for so long, neither here nor to the relay, both are at the same position.
 const QUIET: Duration = Duration::from_secs(5);
 /// So many steps of a connected relay, and in all, the first event is waited for in its log.
 const SOON: u32 = 20;
@@ -44,8 +44,8 @@ const PATIENCE: u32 = 200;
 const STEP: Duration = Duration::from_millis(25);
 
 /// Asks the upstream for what is behind an id of it, for a group.
-pub(super) async fn ask<S, B, R, L>(
-    relay: Arc<Relay<L>>,
+pub(super) async fn ask<S, B, R>(
+    relay: Arc<Relay>,
     group: Arc<Group>,
     behind: Behind,
     service: S,
@@ -54,7 +54,6 @@ pub(super) async fn ask<S, B, R, L>(
 ) where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body,
-    L: Log,
 {
     let ending = Ending(Arc::clone(&group));
     let asking = async move {
@@ -89,15 +88,15 @@ impl Drop for Ending {
     }
 }
 
-struct Asking<L> {
-    relay: Arc<Relay<L>>,
+struct Asking {
+    relay: Arc<Relay>,
     group: Arc<Group>,
     behind: Behind,
     events: u64,
     bytes: usize,
 }
 
-impl<L: Log> Asking<L> {
+impl Asking {
     /// Gives the group what comes until it meets the relay. When it fails, something may be missing.
     async fn run<S, B, R>(mut self, mut service: S, request: Request<B>) -> End
     where
@@ -135,11 +134,11 @@ impl<L: Log> Asking<L> {
                 if self.behind.is_known && self.events == 0 {
                     return End::Failed;
                 }
-                let place = self.group.place();
+                let position = self.group.position();
                 // One that is not connected is yet to be given what it lacks.
                 let is_silent = self.relay.state() == UpstreamState::Connected
-                    && self.ahead(Start::At(place)).await == 0;
-                if is_silent && self.group.close_at(place) {
+                    && self.ahead(Start::At(position)) == 0;
+                if is_silent && self.group.close_at(position) {
                     return End::Nothing;
                 }
                 quiet = Instant::now() + QUIET;
@@ -185,17 +184,17 @@ impl<L: Log> Asking<L> {
                 }
                 if draft.sets_id && draft.upstream.is_some() {
                     let is_first = !std::mem::replace(&mut has_met_first, true) && self.events == 0;
-                    let place = match is_first {
+                    let position = match is_first {
                         true => self.find_soon(&draft).await,
-                        false => self.relay.log.find_same(&draft).await,
+                        false => self.relay.log.find_same(&draft),
                     };
-                    if let Some(place) = place.filter(|_| is_first) {
+                    if let Some(position) = position.filter(|_| is_first) {
                         // Either nothing was missed, or the upstream has taken no notice of the id.
-                        if self.behind.is_known || !self.is_oldest(place).await {
+                        if self.behind.is_known || !self.is_oldest(position) {
                             return End::Failed;
                         }
                     }
-                    met = place.is_some();
+                    met = position.is_some();
                 }
                 if draft.event.has_data() || draft.sets_id {
                     is_exact = draft.sets_id;
@@ -231,13 +230,13 @@ impl<L: Log> Asking<L> {
     }
 
     /// Whether nothing that has data is kept in front of this position.
-    async fn is_oldest(&self, place: u64) -> bool {
-        self.ahead(Start::At(place)).await == self.ahead(Start::All).await
+    fn is_oldest(&self, position: u64) -> bool {
+        self.ahead(Start::At(position)) == self.ahead(Start::All)
     }
 
     /// How many events with data the log has from here on.
-    async fn ahead(&self, start: Start) -> u64 {
-        let (_, joined) = self.relay.log.follow(start, Instant::now()).await;
+    fn ahead(&self, start: Start) -> u64 {
+        let (_, joined) = self.relay.log.follow(&start, Instant::now());
         joined.ahead
     }
 
@@ -246,9 +245,9 @@ impl<L: Log> Asking<L> {
     async fn find_soon(&self, draft: &Draft) -> Option<u64> {
         let mut left = SOON;
         for _ in 0..PATIENCE {
-            let place = self.relay.log.find_same(draft).await;
-            if place.is_some() || left == 0 {
-                return place;
+            let position = self.relay.log.find_same(draft);
+            if position.is_some() || left == 0 {
+                return position;
             }
             sleep(STEP).await;
             left -= u32::from(self.relay.state() == UpstreamState::Connected);

@@ -16,7 +16,7 @@ use super::super::upstream::{Template, header_value};
 use super::asking::ask;
 use super::group::{End, Group, Member, Next};
 use super::{Behind, Bounds, Came, groups};
-use crate::history::{Follow, Gap, Log, Skip, order};
+use crate::history::{Follower, Gap, Skip, order};
 use crate::wire::SequentialId;
 
 /// A client that is not yet where the relay is.
@@ -72,21 +72,15 @@ const ANEW: u32 = 3;
 
 impl Asks {
     /// A member of the group that asks for this, or of one of its own.
-    fn enter<L: Log>(
-        &mut self,
-        relay: &Relay<L>,
-        behind: Behind,
-        place: u64,
-        is_alone: bool,
-    ) -> Member {
+    fn enter(&mut self, relay: &Relay, behind: Behind, position: u64, is_alone: bool) -> Member {
         let (member, begun) = match is_alone {
             true => {
-                let (member, group) = groups::begin(&self.template, place, &self.bounds);
+                let (member, group) = groups::begin(&self.template, position, &self.bounds);
                 (member, Some(group))
             }
             false => relay
                 .catch_ups
-                .enter(&behind, &self.template, place, &self.bounds),
+                .enter(&behind, &self.template, position, &self.bounds),
         };
         if let Some(group) = begun {
             let begin = self.begin.get_mut();
@@ -98,8 +92,8 @@ impl Asks {
 
 impl CatchUp {
     /// Has the upstream asked for what is behind an id of it.
-    pub(in super::super) fn begin<S, B, R, L>(
-        relay: Arc<Relay<L>>,
+    pub(in super::super) fn begin<S, B, R>(
+        relay: Arc<Relay>,
         came: Came,
         service: S,
         template: Template,
@@ -109,7 +103,6 @@ impl CatchUp {
         S: Inside<B, R>,
         B: From<Bytes> + Send + 'static,
         R: Body + Send + 'static,
-        L: Log,
     {
         let template = Arc::new(template);
         let mut asks = Asks {
@@ -129,7 +122,7 @@ impl CatchUp {
             id: came.upstream.clone(),
             is_known: came.missed.is_some(),
         };
-        let member = asks.enter(&relay, behind, came.place, false);
+        let member = asks.enter(&relay, behind, came.position, false);
         CatchUp {
             member,
             asks,
@@ -144,11 +137,11 @@ impl CatchUp {
         }
     }
 
-    pub(in super::super) fn poll<L: Log>(
+    pub(in super::super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        relay: &Relay<L>,
-        follower: &mut impl Follow,
+        relay: &Relay,
+        follower: &mut Follower,
     ) -> Poll<Caught> {
         // Either the client was served by somebody who was ahead, and the relay has come to where that was, or it was given
         // the last that the relay has. Its own stream may be ahead at each event, and would never meet the relay's.
@@ -215,7 +208,7 @@ impl CatchUp {
     }
 
     /// Asks for what is behind all that it has had, if that can be said.
-    fn goes_anew<L: Log>(&mut self, relay: &Relay<L>) -> bool {
+    fn goes_anew(&mut self, relay: &Relay) -> bool {
         let id = self.exactly.clone();
         let id = id.filter(|id| self.anew_left > 0 && header_value(Some(id)).is_some());
         let Some(id) = id else { return false };
@@ -225,7 +218,7 @@ impl CatchUp {
             id,
             is_known: self.came.missed.is_some() && !self.has_given,
         };
-        self.member = self.asks.enter(relay, behind, self.came.place, is_alone);
+        self.member = self.asks.enter(relay, behind, self.came.position, is_alone);
         true
     }
 
@@ -238,7 +231,7 @@ impl CatchUp {
     }
 
     /// It goes on with what is kept, as it would have without an attempt. More may have gone meanwhile.
-    fn given_up(&mut self, follower: &mut impl Follow) -> Caught {
+    fn given_up(&mut self, follower: &mut Follower) -> Caught {
         let Some(before) = self.came.missed.take() else {
             return Caught::Not;
         };
@@ -251,11 +244,11 @@ impl CatchUp {
     }
 
     /// Waits for the relay to come to what the client was given last.
-    fn poll_over<L: Log>(
+    fn poll_over(
         &mut self,
         cx: &mut Context<'_>,
-        relay: &Relay<L>,
-        follower: &mut impl Follow,
+        relay: &Relay,
+        follower: &mut Follower,
     ) -> Poll<Caught> {
         let (Some(given), Some(sleep)) = (&self.given, &mut self.over) else {
             return Poll::Ready(Caught::Not);
@@ -284,13 +277,13 @@ impl CatchUp {
 }
 
 /// Whether the last event of a relay is seen to come before the one with this id of the upstream, or is yet to come.
-fn is_behind<L: Log>(relay: &Relay<L>, given: &[u8]) -> bool {
+fn is_behind(relay: &Relay, given: &[u8]) -> bool {
     let is_yet_to_come = relay.log.stats().last_id.is_none() && order(given, given).is_some();
     is_yet_to_come || is_seen_behind(relay, given)
 }
 
 /// Whether the last event of a relay is there, and comes before the one with this id of the upstream.
-fn is_seen_behind<L: Log>(relay: &Relay<L>, given: &[u8]) -> bool {
+fn is_seen_behind(relay: &Relay, given: &[u8]) -> bool {
     let Some(last) = relay.log.stats().last_id else {
         return false;
     };

@@ -3,7 +3,6 @@
 //! The upstream is read as fast as the member that is furthest ahead reads. What the others have yet to read is kept as far
 //! as there is room; whoever falls behind that is told so, and does not hold the others up.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -11,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::super::upstream::Template;
 use super::window::{Step, Window};
+use crate::slots::{self, Slots};
 
 pub(super) struct Group {
     /// What its request is made of.
@@ -32,11 +32,11 @@ struct State {
     /// Whether it is for its first member alone.
     is_own: bool,
     /// Where the first of its members would go on in the relay's log.
-    place: u64,
-    /// By their numbers, with the waker of each that waits.
-    members: HashMap<u64, Option<Waker>>,
-    /// The number of the next member.
-    number: u64,
+    position: u64,
+    /// With the waker of each that waits.
+    members: Slots<Option<Waker>>,
+    /// Whether one has joined already.
+    had_one: bool,
 }
 
 /// How a catch-up ended.
@@ -64,7 +64,9 @@ pub(super) enum Next {
 
 pub(super) struct Member {
     group: Arc<Group>,
-    number: u64,
+    slot: usize,
+    /// Whether the request was made for it.
+    is_first: bool,
     /// The step that it reads next.
     next: u64,
 }
@@ -79,9 +81,9 @@ impl Group {
                 end: None,
                 is_open: true,
                 is_own: false,
-                place: u64::MAX,
-                members: HashMap::new(),
-                number: 0,
+                position: u64::MAX,
+                members: Slots::default(),
+                had_one: false,
             }),
             taken: Notify::new(),
             left: Notify::new(),
@@ -89,7 +91,7 @@ impl Group {
     }
 
     /// A client that would make this request joins, if it can be given all from the beginning on.
-    pub(super) fn join(self: &Arc<Self>, template: &Template, place: u64) -> Option<Member> {
+    pub(super) fn join(self: &Arc<Self>, template: &Template, position: u64) -> Option<Member> {
         if !self.template.is_same(template) {
             return None;
         }
@@ -97,14 +99,14 @@ impl Group {
         if !state.is_open || !state.window.is_whole() {
             return None;
         }
-        state.place = state.place.min(place);
-        let number = state.number;
-        state.number += 1;
-        state.members.insert(number, None);
+        state.position = state.position.min(position);
+        let is_first = !std::mem::replace(&mut state.had_one, true);
+        let slot = state.members.enter(None);
         drop(state);
         Some(Member {
             group: Arc::clone(self),
-            number,
+            slot,
+            is_first,
             next: 0,
         })
     }
@@ -115,15 +117,15 @@ impl Group {
     }
 
     /// Where the first of its members would go on in the relay's log.
-    pub(super) fn place(&self) -> u64 {
-        self.lock().place
+    pub(super) fn position(&self) -> u64 {
+        self.lock().position
     }
 
-    /// Lets nobody in any more, unless somebody has come who would go on before this place.
-    pub(super) fn close_at(&self, place: u64) -> bool {
+    /// Lets nobody in any more, unless somebody has come who would go on before this position.
+    pub(super) fn close_at(&self, position: u64) -> bool {
         let mut state = self.lock();
-        state.is_open &= state.place < place;
-        state.place >= place
+        state.is_open &= state.position < position;
+        state.position >= position
     }
 
     /// Leaves it to its first member. Before anything was given.
@@ -176,7 +178,8 @@ impl Group {
 fn wake(mut state: MutexGuard<'_, State>) {
     let waiting: Vec<Waker> = state
         .members
-        .values_mut()
+        .all_mut()
+        .iter_mut()
         .filter_map(Option::take)
         .collect();
     drop(state);
@@ -186,7 +189,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 impl Member {
     /// Whether the request was made for it.
     pub(super) fn is_first(&self) -> bool {
-        self.number == 0
+        self.is_first
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -213,12 +216,7 @@ impl Member {
         if let Some(end) = state.end {
             return Poll::Ready(Next::End(end));
         }
-        if let Some(waker) = state.members.get_mut(&self.number) {
-            match waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *waker = Some(cx.waker().clone()),
-            }
-        }
+        slots::wait(&mut state.members[self.slot], cx.waker());
         Poll::Pending
     }
 }
@@ -226,7 +224,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut state = self.group.lock();
-        state.members.remove(&self.number);
+        state.members.leave(self.slot);
         if state.members.is_empty() && state.end.is_none() {
             state.is_open = false;
             self.group.left.notify_one();
@@ -319,7 +317,7 @@ mod tests {
 
         let (group, template) = self::group();
         let _members = [group.join(&template, 7), group.join(&template, 5)];
-        assert!(!group.close_at(7), "somebody came before that place");
+        assert!(!group.close_at(7), "somebody came before that position");
         assert!(group.close_at(5));
         assert!(group.join(&template, 7).is_none());
 

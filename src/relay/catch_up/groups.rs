@@ -7,7 +7,7 @@ use super::super::upstream::Template;
 use super::group::{Group, Member};
 use super::{Behind, Bounds};
 
-/// The newest group for each place.
+/// The newest group for each id that is asked behind.
 #[derive(Default)]
 pub(in super::super) struct Groups {
     open: Mutex<HashMap<Behind, Weak<Group>>>,
@@ -19,15 +19,15 @@ impl Groups {
         &self,
         behind: &Behind,
         template: &Arc<Template>,
-        place: u64,
+        position: u64,
         bounds: &Bounds,
     ) -> (Member, Option<Arc<Group>>) {
         let mut open = self.lock();
         let found = open.get(behind).and_then(Weak::upgrade);
-        if let Some(member) = found.and_then(|group| group.join(template, place)) {
+        if let Some(member) = found.and_then(|group| group.join(template, position)) {
             return (member, None);
         }
-        let (member, group) = begin(template, place, bounds);
+        let (member, group) = begin(template, position, bounds);
         if open.len() == open.capacity() {
             // Rather than to grow for those that have gone.
             open.retain(|_, group| group.strong_count() > 0);
@@ -50,8 +50,12 @@ impl Groups {
 }
 
 /// A group with one member, which is to be begun, and nobody else finds.
-pub(super) fn begin(template: &Arc<Template>, place: u64, bounds: &Bounds) -> (Member, Arc<Group>) {
+pub(super) fn begin(
+    template: &Arc<Template>,
+    position: u64,
+    bounds: &Bounds,
+) -> (Member, Arc<Group>) {
     let group = Arc::new(Group::new(Arc::clone(template), bounds.room.clone()));
-    let member = group.join(template, place);
+    let member = group.join(template, position);
     (member.expect("it is open, and for this request"), group)
 }

@@ -31,7 +31,7 @@ pub(super) struct Came {
     /// What of it is the upstream's.
     pub(super) upstream: Bytes,
     /// Where it would go on in the relay's log.
-    pub(super) place: u64,
+    pub(super) position: u64,
     /// What it misses there, if its id is known.
     pub(super) missed: Option<Gap>,
 }

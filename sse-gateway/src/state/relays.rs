@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{Gauge, describe_gauge, gauge};
 use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
-use tower_sse::relay::{RelayInfo, RelayLayer, Secret, UpstreamState};
+use tower_sse::relay::{RelayInfo, RelayLayer, Secret};
 use tower_sse::stage::BrokenEnds;
 
-use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, Relayed, Route};
+use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, Relayed, Route, RouteSettings};
 
 pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
 
@@ -39,56 +39,31 @@ impl Relays {
 
     /// The layer of a route, if it is to have one.
     pub(crate) fn layer(&self, route: &Route) -> Option<Layer> {
-        let layer = match &route.relayed {
-            Relayed::No => return None,
-            Relayed::Shared(key) => RelayLayer::shared(key.clone()),
-            Relayed::Resumable(cookies) => {
-                RelayLayer::resumable().with_bound_cookies(cookies.iter().cloned())
-            }
-        };
-        let layer = self
-            .set(layer.with_broken_ends(), route)
-            .with_hold_without_upstream(route.settings.no_answer == NoAnswer::Hold)
-            .with_upstream_ids(route.settings.ids == Ids::Keep)
-            .with_comment_blocks(route.settings.heartbeat_frame == HeartbeatFrame::Block)
-            .with_tag(route.id_tag())
-            .with_max_event_bytes(route.settings.max_event_bytes)
-            .with_request_timeout(route.settings.head_timeout)
-            .with_secret(self.secret.for_name(&route.name))
-            .with_metrics(route.name.clone());
-        self.layers().push((route.name.clone(), layer.clone()));
-        Some(layer)
-    }
-
-    fn set(&self, layer: Layer, route: &Route) -> Layer {
         let (settings, kept) = (&route.settings, route.kept());
         let history = self.history.clone();
         let history = history
             .with_events(kept.events)
             .with_bytes(kept.bytes)
             .with_age(settings.history_age);
-        let layer = match &settings.gap_event {
-            GapEvent::Auto => layer,
-            GapEvent::Off => layer.with_gap_event(None),
-            GapEvent::Named(name) => layer.with_gap_event(Some(name)),
+        let layer = match &route.relayed {
+            Relayed::No => return None,
+            Relayed::Shared(key) => RelayLayer::shared_in(key.clone(), history),
+            Relayed::Resumable(cookies) => {
+                RelayLayer::resumable_in(history).with_bound_cookies(cookies.iter().cloned())
+            }
         };
-        layer
-            .with_history(history)
-            .with_gap_data(settings.gap_data.clone())
-            .with_after_end(settings.after_end)
-            .with_insistence(settings.share_private)
-            .with_max_relays(settings.max_relays)
-            .with_max_idle(settings.max_idle_relays)
-            .with_max_idle_for_client(settings.max_idle_relays_per_client)
-            .with_start(settings.start)
-            .with_slow_client(settings.slow_client)
-            .with_client_stall_timeout(settings.client_stall_timeout)
+        let layer = set(layer.with_broken_ends(), settings)
             .with_on_full(kept.on_full)
-            .with_on_leave(settings.on_leave)
-            .with_hold(settings.hold)
-            .with_open_after(settings.open_after)
-            .with_give_up(settings.give_up)
-            .with_keep_finished(settings.keep_finished)
+            .with_hold_without_upstream(settings.no_answer == NoAnswer::Hold)
+            .with_upstream_ids(settings.ids == Ids::Keep)
+            .with_comment_blocks(settings.heartbeat_frame == HeartbeatFrame::Block)
+            .with_tag(route.id_tag())
+            .with_max_event_bytes(settings.max_event_bytes)
+            .with_request_timeout(settings.head_timeout)
+            .with_secret(self.secret.for_name(&route.name))
+            .with_metrics(route.name.clone());
+        self.layers().push((route.name.clone(), layer.clone()));
+        Some(layer)
     }
 
     fn layers(&self) -> MutexGuard<'_, Vec<(String, Layer)>> {
@@ -115,24 +90,41 @@ impl Relays {
     }
 }
 
-fn to_json(route: &str, relay: &RelayInfo) -> Value {
-    let upstream = match relay.upstream {
-        UpstreamState::Connecting => "connecting",
-        UpstreamState::Connected => "connected",
-        UpstreamState::Waiting => "waiting",
-        UpstreamState::Ended => "ended",
-        _ => "unknown",
+/// What of the settings is the same for all kinds of layers.
+fn set(layer: Layer, settings: &RouteSettings) -> Layer {
+    let layer = match &settings.gap_event {
+        GapEvent::Auto => layer,
+        GapEvent::Off => layer.with_gap_event(None),
+        GapEvent::Named(name) => layer.with_gap_event(Some(name)),
     };
+    layer
+        .with_gap_data(settings.gap_data.clone())
+        .with_after_end(settings.after_end)
+        .with_insistence(settings.share_private)
+        .with_max_relays(settings.max_relays)
+        .with_max_idle(settings.max_idle_relays)
+        .with_max_idle_for_client(settings.max_idle_relays_per_client)
+        .with_start(settings.start)
+        .with_slow_client(settings.slow_client)
+        .with_client_stall_timeout(settings.client_stall_timeout)
+        .with_on_leave(settings.on_leave)
+        .with_hold(settings.hold)
+        .with_open_after(settings.open_after)
+        .with_give_up(settings.give_up)
+        .with_keep_finished(settings.keep_finished)
+}
+
+fn to_json(route: &str, relay: &RelayInfo) -> Value {
     let last_id = relay.last_id.as_ref();
     let apart_by = relay.apart_by.as_ref();
     json!({
         "route": route,
         "key": relay.key,
         "clients": relay.clients,
-        "upstream": upstream,
+        "upstream": relay.upstream.as_str(),
         "events": relay.events,
         "bytes": relay.bytes,
         "not_shared_because_of": apart_by.map(|name| name.as_str()),
-        "last_id": last_id.map(|id| String::from_utf8_lossy(id.as_bytes())),
+        "last_id": last_id.map(ToString::to_string),
     })
 }

@@ -1,0 +1,134 @@
+//! The clients of a relay: they come, the last one leaves, and the relay goes or stays.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{Of, Relay};
+use crate::relay::OnLeave;
+
+/// A client of a relay, from its request to the end of its body.
+pub(in super::super) struct Client {
+    relay: Arc<Relay>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    clients: usize,
+    had_one: bool,
+    /// Whether there was ever a second one.
+    was_shared: bool,
+    closed: bool,
+    /// Told to make room for others.
+    evicted: bool,
+}
+
+impl Relay {
+    /// Ends it, unless it has a client.
+    pub(in super::super) fn evict(&self) -> bool {
+        self.presence.send_if_modified(|presence| {
+            let goes = presence.clients == 0;
+            presence.evicted |= goes;
+            presence.closed |= goes;
+            goes
+        })
+    }
+
+    /// Waits until it is to make room for others.
+    pub(in super::super) async fn evicted(&self) {
+        let mut presence = self.presence.subscribe();
+        // The sender is in `self`.
+        let _ = presence.wait_for(|presence| presence.evicted).await;
+    }
+
+    /// A client comes, unless the relay is about to go.
+    pub(in super::super) fn join(self: &Arc<Self>) -> Option<Client> {
+        let mut is_first = false;
+        let joined = self.presence.send_if_modified(|presence| {
+            presence.clients += usize::from(!presence.closed);
+            is_first = presence.clients == 1;
+            presence.was_shared |= presence.had_one;
+            presence.had_one |= !presence.closed;
+            !presence.closed
+        });
+        joined.then(|| {
+            if is_first {
+                self.idle.leave(&self.epoch);
+            }
+            self.config.metrics.clients(1.0);
+            Client {
+                relay: self.clone(),
+            }
+        })
+    }
+
+    /// Whether the client that opened it was the only one so far.
+    pub(in super::super) fn had_one_client(&self) -> bool {
+        !self.presence.borrow().was_shared
+    }
+
+    pub(in super::super) fn clients(&self) -> usize {
+        self.presence.borrow().clients
+    }
+
+    /// Lets nobody in any more.
+    pub(in super::super) fn close(&self) {
+        self.presence.send_modify(|presence| presence.closed = true);
+    }
+
+    /// Waits until the last client has left, and left for good. Nobody is let in then.
+    pub(in super::super) async fn abandoned(&self) {
+        let linger = match self.config.on_leave {
+            OnLeave::Finish => return self.evicted().await,
+            OnLeave::Cancel => Duration::ZERO,
+            OnLeave::Linger(time) => time,
+        };
+        let mut presence = self.presence.subscribe();
+        loop {
+            let empty = presence.wait_for(|presence| presence.clients == 0).await;
+            drop(empty);
+            // Who was given no id cannot find it again.
+            let is_lost =
+                matches!(self.of, Of::Client(_)) && !self.has_given.load(Ordering::Relaxed);
+            let linger = if is_lost { Duration::ZERO } else { linger };
+            let change = presence.wait_for(|presence| presence.clients > 0 || presence.evicted);
+            let _ = timeout(linger, change).await;
+            let closed = self.presence.send_if_modified(|presence| {
+                presence.closed |= presence.clients == 0;
+                presence.closed
+            });
+            if closed {
+                return;
+            }
+        }
+    }
+
+    /// Waits while it can be replayed.
+    pub(in super::super) async fn kept(&self, time: Duration) {
+        let _ = timeout(time, self.evicted()).await;
+    }
+}
+
+impl std::ops::Deref for Client {
+    type Target = Arc<Relay>;
+
+    fn deref(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.relay.config.metrics.clients(-1.0);
+        let mut is_last = false;
+        self.relay.presence.send_modify(|presence| {
+            presence.clients -= 1;
+            is_last = presence.clients == 0 && !presence.closed;
+        });
+        if is_last {
+            self.relay.idle.enter(&self.relay);
+        }
+    }
+}
