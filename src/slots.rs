@@ -83,3 +83,21 @@ impl<T> IndexMut<usize> for Slots<T> {
         &mut self.all[slot]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_was_left_is_given_to_who_comes_next() {
+        let mut slots = Slots::default();
+        let (one, two) = (slots.enter(1), slots.enter(2));
+        slots.leave(one);
+        assert_eq!((slots.len(), slots.all()), (1, &[0, 2][..]));
+        assert_eq!(slots.enter(3), one);
+        assert_eq!((slots[one], slots[two]), (3, 2));
+        slots.leave(one);
+        slots.leave(two);
+        assert!(slots.is_empty() && slots.all().is_empty());
+    }
+}

@@ -9,10 +9,11 @@
 //!
 //! # A store outside of the process
 //!
-//! There is none yet, and none can be made outside of this crate: [`History`] can be named, and [`MemoryHistory`] be
-//! configured, but what a history does is not public. A store would be *below* what is here: each process has a whole
-//! copy of the log of each stream that has clients there, which is read without waiting, and only to append may wait.
-//! How an append fails, who may append, and how that changes hands is left open until a second history has shown it.
+//! There is none yet, and none is to be made outside of this crate: [`History`] can be named, and [`MemoryHistory`] be
+//! configured, but what a history does is hidden, and no part of the public API. A store would be *below* what is here: each
+//! process has a whole copy of the log of each stream that has clients there, which is read without waiting, and only to
+//! append may wait. How an append fails, who may append, and how that changes hands is left open until a second history
+//! has shown it.
 
 mod follow;
 mod log;
@@ -28,7 +29,8 @@ pub(crate) use seam::*;
 
 /// Where relays keep events: a [`MemoryHistory`].
 ///
-/// The trait is sealed: see the [module docs](self#a-store-outside-of-the-process).
+/// It is there to be named. What it takes to implement it is hidden and may change in any version: see the
+/// [module docs](self#a-store-outside-of-the-process).
 pub trait History: Logs {}
 
 /// What a history does. No part of the public API: it may change in any version, and is here for the tests of this crate.
