@@ -1,12 +1,14 @@
 //! What a client saw last, as its request says it.
 
+use std::cmp::Ordering;
+
 use http::{HeaderName, Uri, request, uri};
 
 use super::LastEventIdTaken;
 use super::asks::Asks;
 use super::keyed::value;
-use crate::history::Seal;
-use crate::wire::{Epoch, IdTag, SequentialId};
+use crate::history::{Seal, order};
+use crate::wire::{Epoch, EventId, IdTag, SequentialId};
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -64,10 +66,23 @@ impl LastEventId {
         self.upstream.clone().filter(|id| *id != self.id)
     }
 
+    /// Whether this id of ours is behind the same id of the upstream as the client, which is not known more exactly.
+    pub(super) fn is_nearest_of(&self, id: &EventId) -> bool {
+        let id = id.as_bytes();
+        let upstream = SequentialId::parse(id).map_or(Some(id), |ours| ours.upstream);
+        let nearest = self.nearest();
+        nearest.is_some_and(|nearest| upstream.is_none_or(|id| is_same(id, &nearest)))
+    }
+
     /// Where the count of the id began, if it is one of ours.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         SequentialId::parse(&self.id).map(|ours| ours.epoch)
     }
+}
+
+/// Whether two ids of an upstream say the same position: a gateway that counts anew gives another id to the same of its own.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one == other || order(one, other) == Some(Ordering::Equal)
 }
 
 /// Moves a last event ID from the query of a request to its header field `Last-Event-ID`. One that is there already stays,

@@ -1,6 +1,5 @@
 //! What a client of a relay reads: what goes in front, and then the history from its position on.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,9 +9,10 @@ use bytes::Bytes;
 use super::catch_up::{CatchUp, Caught};
 use super::config::Config;
 use super::hangup::Progress;
+use super::last_event_id::is_same;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
-use crate::history::{Follower, Gap, Read, Skip, order};
+use crate::history::{Follower, Gap, Read, Skip};
 use crate::stage::Reason;
 use crate::wire::{
     Decoded, Decoder, Kinds, LineEnding, SequentialId, first_block, millis, write_line,
@@ -245,8 +245,7 @@ impl Relayed {
         };
         let id = SequentialId::parse(first.id().unwrap_or_default());
         // Or the upstream has set none yet on this stream, or is a gateway that has counted anew behind the same of its own.
-        let is_there = |id: &[u8]| id == &**nearest || order(id, nearest) == Some(Ordering::Equal);
-        let id = id.filter(|id| id.upstream.is_none_or(is_there));
+        let id = id.filter(|id| id.upstream.is_none_or(|id| is_same(id, nearest)));
         self.nearest_id = None;
         let id = SequentialId {
             sequence: id?.sequence.saturating_sub(1),

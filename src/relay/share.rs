@@ -329,7 +329,12 @@ impl<H: History> Sharing<H> {
             }
             start => start,
         };
-        let (follower, joined) = client.log.follow(&start, Instant::now());
+        let (follower, mut joined) = client.log.follow(&start, Instant::now());
+        if let (Found::Some(gap), Some(last)) = (&mut joined.found, last) {
+            // Some of what is gone, and of what is kept, it may have had: from another, that counts for itself.
+            let may_be_had = last.epoch() != Some(client.epoch) && last.is_nearest_of(&gap.id);
+            gap.missed = gap.missed.filter(|_| !may_be_had);
+        }
         // Who comes with an unknown id goes on here, if at all.
         let position = client.log.stats().appended;
         let settled = client.settled().await;

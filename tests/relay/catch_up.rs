@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tower_sse::history::MemoryHistory;
-use tower_sse::relay::{Key, RelayLayer};
+use tower_sse::relay::{Key, RelayLayer, Secret};
 use tower_sse::wire::{Epoch, SequentialId};
 
 use crate::client::{App, Client, app, get, numbers, send};
-use crate::upstream::{Call, Stream, upstream};
+use crate::upstream::{Call, Fake, Stream, upstream};
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_catches_up_gets_all_once_and_in_order() {
@@ -341,6 +341,46 @@ async fn who_comes_from_elsewhere_is_told_before_what_it_may_have_had() {
         own.events([8], has_id).await;
         own.events([9], true).await;
         assert_eq!(client.texts(expected.len()).await, expected, "{came_with}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_many_of_those_gone_were_missed_is_not_known_of_who_may_have_had_some() {
+    let new_app = |fake: &Fake| {
+        let history = MemoryHistory::new().with_events(3);
+        let layer = RelayLayer::shared_in(Key::default(), history);
+        app(&layer.with_secret(Secret::new([7; 32]).unwrap()), fake)
+    };
+    for (third_has_id, gap) in [(false, "stream-gap:null"), (true, "stream-gap:3")] {
+        let (fake, mut calls) = upstream();
+        let before = send(&new_app(&fake), get("/events"), "");
+        let shared = calls.recv().await.unwrap().open();
+        let mut before = before.client().await;
+        shared.events([1], true).await;
+        shared.events([2], false).await;
+        assert_eq!(before.texts(2).await, numbers(1..=2));
+        let id = before.last_id.clone();
+
+        // Another relay goes on behind that, and some of it is not kept when the client comes.
+        let app = new_app(&fake);
+        let come = || send(&app, get("/events").header("last-event-id", &id), "");
+        let first = come();
+        let shared = calls.recv().await.unwrap();
+        assert_eq!(shared.last_event_id(), Some("1"));
+        let shared = shared.open();
+        let mut first = first.client().await;
+        shared.events([2], false).await;
+        assert_eq!(first.texts(2).await, ["stream-gap:null", "2"]);
+        for number in 3..=7 {
+            let has_id = number == 3 && third_has_id;
+            shared.events([number], has_id).await;
+            assert_eq!(first.text().await, number.to_string());
+        }
+        let mut back = come().client().await;
+        let own = calls.recv().await.unwrap();
+        assert_eq!(own.last_event_id(), Some("1"));
+        drop(own.answer(503, &[]));
+        assert_eq!(back.texts(4).await, [gap, "5", "6", "7"]);
     }
 }
 
