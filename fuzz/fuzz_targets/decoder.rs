@@ -33,6 +33,11 @@ fuzz_target!(|input: &[u8]| {
     let cut = decoding::check(stream, &chunks, limit);
     let whole = decoding::check(stream, &[stream], limit);
     // Whether a block is above the limit may depend on the cut by a byte or two, its bytes never do.
-    assert!(cut.blocks.iter().map(|block| &block.bytes).eq(whole.blocks.iter().map(|block| &block.bytes)));
+    assert!(
+        cut.blocks
+            .iter()
+            .map(|block| &block.bytes)
+            .eq(whole.blocks.iter().map(|block| &block.bytes))
+    );
     assert_eq!(cut.rest, whole.rest);
 });

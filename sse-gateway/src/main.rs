@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod descriptors;
 mod gateway;
+mod lean;
 mod listener;
 mod log;
 mod proxy;

@@ -105,6 +105,22 @@ impl Failure {
         Self::new(FailureKind::Reset, detail)
     }
 
+    pub(crate) fn large_head() -> Self {
+        Self::new(
+            FailureKind::LargeHead,
+            "the head of the response is too large",
+        )
+    }
+
+    /// From an error of a connection's socket.
+    pub(crate) fn broken(error: &io::Error) -> Self {
+        let kind = match is_end_of_connection(error) {
+            true => FailureKind::Reset,
+            false => FailureKind::Other,
+        };
+        Self::new(kind, &chain(error))
+    }
+
     pub(crate) fn client(detail: &str) -> Self {
         Self::new(FailureKind::Client, detail)
     }

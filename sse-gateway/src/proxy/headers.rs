@@ -49,7 +49,23 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, client_host: Option<&HeaderVa
 
 /// Makes an upstream's header one for the client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
+    settle_length(headers);
     remove_hop_by_hop(headers);
+}
+
+/// Leaves one length, said once, or none where the body did not go by it (RFC 9112, section 6.3).
+fn settle_length(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+        return;
+    }
+    let lengths: Vec<_> = tokens(headers, &CONTENT_LENGTH).collect();
+    if let [first, _, ..] = lengths[..] {
+        // All are the same: others were refused.
+        if let Ok(first) = HeaderValue::from_bytes(first) {
+            headers.insert(CONTENT_LENGTH, first);
+        }
+    }
 }
 
 /// Whether one of the comma-separated tokens of a field is this one, in any case.

@@ -119,8 +119,12 @@ async fn the_upstream_decides_when_an_expected_body_comes() {
             .await;
         client.until("\r\n\r\nok").await;
         // The connection is as good as before.
-        client.send("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        server.until("GET /2 HTTP/1.1\r\n").await;
+        client
+            .send(
+                "POST /2 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+            )
+            .await;
+        server.until("POST /2 HTTP/1.1\r\n").await;
         if fast {
             break;
         }

@@ -14,6 +14,7 @@ mod descriptors;
 mod ends;
 mod failures;
 mod first_bytes;
+mod framing;
 mod hold;
 mod hops;
 mod lines;

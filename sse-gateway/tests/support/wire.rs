@@ -31,6 +31,31 @@ impl Wire {
         self.stream.write_all(text.as_ref()).await.expect("writes");
     }
 
+    /// The same to a side that may have closed.
+    pub(crate) async fn send_if_open(&mut self, text: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(text.as_ref()).await;
+    }
+
+    /// Sends nothing more, and can still read.
+    pub(crate) async fn end(&mut self) {
+        self.stream.shutdown().await.expect("ends");
+    }
+
+    /// Ends as who has crashed does.
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().expect("linger");
+    }
+
+    /// Two for one connection: one to read, one to write.
+    pub(crate) fn split(self) -> (Self, Self) {
+        let reader = self.stream.into_std().expect("a socket");
+        let writer = reader.try_clone().expect("a descriptor");
+        let [mut reader, writer] =
+            [reader, writer].map(|one| Self::from(TcpStream::from_std(one).expect("a socket")));
+        reader.seen = self.seen;
+        (reader, writer)
+    }
+
     /// Reads up to and with `needle`, and returns that.
     pub(crate) async fn until(&mut self, needle: &str) -> String {
         loop {
@@ -66,6 +91,11 @@ impl Wire {
     pub(crate) async fn rest(&mut self) -> String {
         while self.read().await.is_ok_and(|read| read > 0) {}
         String::from_utf8_lossy(&std::mem::take(&mut self.seen)).into_owned()
+    }
+
+    /// Reads what comes next, and says how much that was; an error counts as an end.
+    pub(crate) async fn read_some(&mut self) -> usize {
+        self.read().await.unwrap_or_default()
     }
 
     async fn read(&mut self) -> io::Result<usize> {

@@ -1,16 +1,23 @@
 //! The body of an upstream's response, and the connection it came on.
 
+use std::error::Error;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Either;
 use hyper::body::Incoming;
 
+use super::connect::Io;
+use super::idle::Idle;
+use super::raw_body::RawBody;
 use super::{UpstreamClient, http1, http2};
 use crate::log::limiter;
 use crate::proxy::expect::Gate;
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What a response holds on to until its body ends.
 pub(super) enum Lease {
@@ -18,6 +25,8 @@ pub(super) enum Lease {
     Http1(http1::Lease),
     /// A place among the streams of a shared connection.
     Http2(#[expect(dead_code, reason = "counts down when it is dropped")] http2::Stream),
+    /// The body has the connection, and this is where it goes.
+    Raw(Weak<Idle<Io>>),
 }
 
 /// The body of an upstream's response.
@@ -25,7 +34,7 @@ pub(super) enum Lease {
 /// Dropping it before its end cancels the request: the HTTP/1.1 connection is closed, the HTTP/2 stream is reset. An upstream
 /// that fails in the middle fails this body, so that the client never takes a part for the whole.
 pub(crate) struct UpstreamBody {
-    incoming: Incoming,
+    body: Either<Incoming, RawBody>,
     lease: Option<Lease>,
     /// Whose it is, once it goes on to a client.
     client: Option<UpstreamClient>,
@@ -35,8 +44,16 @@ pub(crate) struct UpstreamBody {
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
+        Self::of(Either::Left(incoming), lease)
+    }
+
+    pub(super) fn raw(body: RawBody, idle: Weak<Idle<Io>>) -> Self {
+        Self::of(Either::Right(body), Lease::Raw(idle))
+    }
+
+    fn of(body: Either<Incoming, RawBody>, lease: Lease) -> Self {
         let mut body = Self {
-            incoming,
+            body,
             lease: Some(lease),
             client: None,
             gate: None,
@@ -53,7 +70,7 @@ impl UpstreamBody {
         self
     }
 
-    fn failed(&mut self, error: &hyper::Error) {
+    fn failed(&mut self, error: &BoxError) {
         self.lease = None;
         let Some(client) = &self.client else { return };
         if let Some(suppressed) = client.warnings().pass("failed in the middle") {
@@ -63,14 +80,20 @@ impl UpstreamBody {
     }
 
     fn release_if_ended(&mut self) {
-        if self.incoming.is_end_stream() {
+        if self.body.is_end_stream() {
             self.release();
         }
     }
 
     fn release(&mut self) {
-        if let Some(Lease::Http1(lease)) = self.lease.take() {
-            lease.release();
+        match (self.lease.take(), &mut self.body) {
+            (Some(Lease::Http1(lease)), _) => lease.release(),
+            (Some(Lease::Raw(idle)), Either::Right(body)) => {
+                if let Some(kept) = body.take_kept() {
+                    http1::keep(&idle, kept);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -85,14 +108,14 @@ impl Drop for UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(_))) => this.release_if_ended(),
             Poll::Ready(Some(Err(error))) => this.failed(error),
@@ -103,10 +126,10 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.body.size_hint()
     }
 }

@@ -1,5 +1,6 @@
 //! Opens connections: TCP, TLS over it, Unix sockets.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -98,6 +99,26 @@ impl Connector {
             Kind::Unix(path) => Ok(Box::new(TokioIo::new(UnixStream::connect(path).await?))),
         }
     }
+}
+
+impl Io {
+    /// Reads what there is, up to 64 KiB, into a buffer of the thread: who waits has none. None at the end.
+    pub(super) fn poll_read_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<Option<T>>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, buffer.unfilled()))?;
+            let read = buffer.filled();
+            Poll::Ready(Ok((!read.is_empty()).then(|| take(read))))
+        })
+    }
+}
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into());
 }
 
 impl Read for Io {

@@ -3,26 +3,31 @@
 //! A connection carries one request at a time. It comes back when its response has ended and hyper says that it can
 //! carry another; what is not used for a while is closed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
 
 use http::{Request, Response};
 use hyper::client::conn::http1::{Builder, SendRequest};
-use tokio::time::Instant;
 
 use crate::descriptors::Expected;
 use crate::proxy::failure::Failure;
 use crate::proxy::request_body::RequestBody;
 
 use super::body::{Lease as BodyLease, UpstreamBody};
-use super::connect::Connector;
-use super::copy_if_safe;
+use super::connect::{Connector, Io};
+use super::exchange::{self, Upload};
+use super::idle::Idle;
+use super::response_head::MAX_LINES;
+use super::{copy_if_safe, raw_body::Kept};
 
 type Sender = SendRequest<RequestBody>;
 
 pub(super) struct Pool {
     connector: Connector,
-    idle: Arc<Idle>,
+    /// Of those that are driven by hyper.
+    idle: Arc<Idle<Sender>>,
+    /// Of those that are not.
+    raw: Arc<Idle<Io>>,
 }
 
 impl Pool {
@@ -30,6 +35,7 @@ impl Pool {
         Self {
             connector,
             idle: Arc::default(),
+            raw: Arc::default(),
         }
     }
 
@@ -43,6 +49,9 @@ impl Pool {
     ) -> Result<Response<UpstreamBody>, Failure> {
         let expected: Option<Arc<Expected>> = request.extensions_mut().remove();
         let expected = expected.as_deref();
+        if exchange::takes(&request) {
+            return self.exchange(request, expected).await;
+        }
         while let Some(sender) = self.idle.take() {
             if let Some(expected) = expected {
                 expected.came();
@@ -66,6 +75,29 @@ impl Pool {
             Err(Attempt::Failed(failure)) => Err(failure),
             Err(Attempt::Unsent(_)) => Err(Failure::reset("closed before the request was sent")),
         }
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<RequestBody>,
+        expected: Option<&Expected>,
+    ) -> Result<Response<UpstreamBody>, Failure> {
+        let raw = |response: Response<_>| {
+            response.map(|body| UpstreamBody::raw(body, Arc::downgrade(&self.raw)))
+        };
+        if let Some(io) = self.raw.take() {
+            if let Some(expected) = expected {
+                expected.came();
+            }
+            let copy = copy_if_safe(&request);
+            match (exchange::send(io, Upload::of(request)).await, copy) {
+                (Ok(response), _) => return Ok(raw(response)),
+                (Err(failure), Some(copy)) if failure.is_reset() => request = copy,
+                (Err(failure), _) => return Err(failure),
+            }
+        }
+        let io = self.connector.connect(expected).await?;
+        exchange::send(io, Upload::of(request)).await.map(raw)
     }
 
     async fn connect(&self, expected: Option<&Expected>) -> Result<Sender, Failure> {
@@ -113,7 +145,7 @@ enum Attempt {
 /// A connection that is in use.
 pub(super) struct Lease {
     sender: Sender,
-    idle: Weak<Idle>,
+    idle: Weak<Idle<Sender>>,
 }
 
 impl Lease {
@@ -133,67 +165,18 @@ impl Lease {
     }
 }
 
-#[derive(Default)]
-struct Idle(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    /// The one used last is at the end and is taken first, so that the others can grow old.
-    connections: Vec<(Sender, Instant)>,
-    /// Whether a task looks after old connections. There is none while there are no connections.
-    swept: bool,
-}
-
-impl Idle {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Option<Sender> {
-        let mut state = self.lock();
-        while let Some((sender, since)) = state.connections.pop() {
-            if sender.is_ready() && since.elapsed() < MAX_IDLE_TIME {
-                return Some(sender);
-            }
+/// Keeps a connection on which nobody waits any more, once all of the request is sent.
+pub(super) fn keep(idle: &Weak<Idle<Io>>, (mut io, upload): Kept) {
+    let Some(mut upload) = upload else {
+        return Idle::put(idle, io);
+    };
+    let idle = idle.clone();
+    tokio::spawn(async move {
+        if poll_fn(|cx| upload.poll(&mut io, cx)).await.is_ok() {
+            Idle::put(&idle, io);
         }
-        None
-    }
-
-    fn put(idle: &Weak<Self>, sender: Sender) {
-        let Some(this) = idle.upgrade() else { return };
-        let mut state = this.lock();
-        if state.connections.len() >= MAX_IDLE {
-            return;
-        }
-        state.connections.push((sender, Instant::now()));
-        if !state.swept {
-            state.swept = true;
-            tokio::spawn(Self::sweep(idle.clone()));
-        }
-    }
-
-    async fn sweep(idle: Weak<Self>) {
-        loop {
-            tokio::time::sleep(MAX_IDLE_TIME / 4).await;
-            let Some(this) = idle.upgrade() else { return };
-            let mut state = this.lock();
-            state
-                .connections
-                .retain(|(sender, since)| sender.is_ready() && since.elapsed() < MAX_IDLE_TIME);
-            if state.connections.is_empty() {
-                state.connections = Vec::new();
-                state.swept = false;
-                return;
-            }
-        }
-    }
+    });
 }
 
 /// Bounds a response head, and what is read ahead of a slow client.
 const MAX_BUFFER: usize = 64 * 1024;
-/// Of a response head.
-/// Not 256: hyper reads the lines into memory that it gives back, and a block of it as large as a read buffer would become one,
-/// with all of its pages in use: 4 KiB a connection.
-const MAX_LINES: usize = 320;
-const MAX_IDLE: usize = 256;
-const MAX_IDLE_TIME: Duration = Duration::from_secs(30);

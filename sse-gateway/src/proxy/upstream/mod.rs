@@ -8,13 +8,20 @@
 //! - `connect`: TCP, TLS and Unix sockets.
 //! - `tcp`: to one of a name's addresses.
 //! - `http1`: a pool of HTTP/1.1 connections, one request on each at a time.
+//! - `exchange`, `response_head`, `raw_body`, `chunked`: a request of which a stream may come, without hyper.
+//! - `idle`: the connections of a pool that wait.
 //! - `http2`: few HTTP/2 connections, shared by all requests.
 //! - `body`: the response body, which gives its connection back when it ends.
 
 mod body;
+mod chunked;
 mod connect;
+mod exchange;
 mod http1;
 mod http2;
+mod idle;
+mod raw_body;
+mod response_head;
 pub(crate) mod tcp;
 
 use std::sync::Arc;
