@@ -42,14 +42,20 @@ use crate::slots::{self, Slots};
 #[derive(Debug)]
 pub struct Drain {
     handle: DrainHandle,
-    window: Duration,
-    deadline: Duration,
-    farewell: Arc<Farewell>,
+    settings: Arc<Settings>,
     /// The answer to something else than a GET.
     finite: bool,
     /// Where in the window it is this stream's turn, from 0 to 1.
     turn: f64,
     slot: Option<usize>,
+}
+
+/// Shared, since each stream has its copy of the stage.
+#[derive(Clone, Debug)]
+struct Settings {
+    window: Duration,
+    deadline: Duration,
+    farewell: Farewell,
 }
 
 /// Starts a [`Drain`], and tells how far it is. Clones are the same handle.
@@ -82,9 +88,11 @@ impl Drain {
     pub fn on(handle: &DrainHandle) -> Self {
         Drain {
             handle: handle.clone(),
-            window: Duration::from_secs(10),
-            deadline: Duration::from_secs(30),
-            farewell: Arc::default(),
+            settings: Arc::new(Settings {
+                window: Duration::from_secs(10),
+                deadline: Duration::from_secs(30),
+                farewell: Farewell::default(),
+            }),
             finite: false,
             turn: 0.0,
             slot: None,
@@ -94,22 +102,26 @@ impl Drain {
     /// Sets the time over which the ends are spread. Default: 10 s.
     #[must_use]
     pub fn with_window(mut self, window: Duration) -> Self {
-        self.window = window;
+        self.set().window = window;
         self
     }
 
     /// Sets how long after the start a finite stream is ended too. Default: 30 s.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.set().deadline = deadline;
         self
     }
 
     /// Sets the last words to the client.
     #[must_use]
     pub fn with_farewell(mut self, farewell: Farewell) -> Self {
-        self.farewell = Arc::new(farewell);
+        self.set().farewell = farewell;
         self
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 }
 
@@ -118,7 +130,7 @@ impl Clone for Drain {
     fn clone(&self) -> Self {
         Drain {
             handle: self.handle.clone(),
-            farewell: self.farewell.clone(),
+            settings: self.settings.clone(),
             slot: None,
             ..*self
         }
@@ -138,16 +150,17 @@ impl Stage for Drain {
     fn deadline(&self, _: &Times) -> Option<Instant> {
         let started = self.handle.shared.started()?;
         let after = if self.finite {
-            self.deadline
+            self.settings.deadline
         } else {
-            self.window.mul_f64(self.turn).min(self.deadline)
+            let settings = &self.settings;
+            settings.window.mul_f64(self.turn).min(settings.deadline)
         };
         self.handle.shared.hurried().or(started.checked_add(after))
     }
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
         if self.deadline(times).is_some_and(|due| due <= times.now) {
-            self.farewell.write(Reason::DRAIN, out);
+            self.settings.farewell.write(Reason::DRAIN, out);
         }
     }
 

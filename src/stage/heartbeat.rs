@@ -23,6 +23,7 @@
 //! # let _ = layer.clone();
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::response;
@@ -34,12 +35,18 @@ use crate::wire::{EventBuilder, InvalidEventType};
 /// Sends a comment when nothing was sent for a while. See the [module docs](self).
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
+    settings: Arc<Settings>,
+    /// The interval of this stream.
+    spread: Duration,
+}
+
+/// Shared, since each stream has its copy of the stage.
+#[derive(Clone, Debug)]
+struct Settings {
     interval: Duration,
     frame: HeartbeatFrame,
     at_open: bool,
     jitter: f64,
-    /// The interval of this stream.
-    spread: Duration,
 }
 
 /// What a heartbeat looks like in the stream.
@@ -96,10 +103,12 @@ impl Heartbeat {
             "a heartbeat needs an interval above zero"
         );
         Heartbeat {
-            interval,
-            frame: HeartbeatFrame::default(),
-            at_open: false,
-            jitter: 0.0,
+            settings: Arc::new(Settings {
+                interval,
+                frame: HeartbeatFrame::default(),
+                at_open: false,
+                jitter: 0.0,
+            }),
             spread: interval,
         }
     }
@@ -107,7 +116,7 @@ impl Heartbeat {
     /// Sets what a heartbeat looks like. Default: [`HeartbeatFrame::CommentLine`].
     #[must_use]
     pub fn with_frame(mut self, frame: HeartbeatFrame) -> Self {
-        self.frame = frame;
+        self.set().frame = frame;
         self
     }
 
@@ -126,7 +135,7 @@ impl Heartbeat {
     /// ```
     #[must_use]
     pub fn with_jitter(mut self, jitter: f64) -> Self {
-        self.jitter = jitter::checked(jitter);
+        self.set().jitter = jitter::checked(jitter);
         self
     }
 
@@ -134,12 +143,16 @@ impl Heartbeat {
     /// until its first bytes let it go.
     #[must_use]
     pub fn at_open(mut self) -> Self {
-        self.at_open = true;
+        self.set().at_open = true;
         self
     }
 
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+
     fn write(&self, out: &mut Outbox) {
-        match &self.frame {
+        match &self.settings.frame {
             HeartbeatFrame::CommentLine => out.comment(""),
             HeartbeatFrame::CommentBlock => out.event(&EventBuilder::new().comment("")),
             HeartbeatFrame::Event(event) => out.event(event),
@@ -151,11 +164,12 @@ impl Heartbeat {
 
 impl Stage for Heartbeat {
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, out: &mut Outbox) {
-        self.spread = jitter::spread(self.interval, self.jitter);
-        if matches!(self.frame, HeartbeatFrame::CommentBlock) {
+        let settings = &self.settings;
+        self.spread = jitter::spread(settings.interval, settings.jitter);
+        if matches!(settings.frame, HeartbeatFrame::CommentBlock) {
             out.keep_comment_blocks();
         }
-        if self.at_open {
+        if settings.at_open {
             self.write(out);
         }
     }

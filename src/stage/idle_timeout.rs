@@ -33,12 +33,17 @@ use crate::wire::Event;
 pub struct IdleTimeout {
     timeout: Duration,
     events_only: bool,
-    /// Shared, since each stream has its copy of the stage.
-    ignored: Arc<[Box<[u8]>]>,
-    farewell: Arc<Farewell>,
+    settings: Arc<Settings>,
     last_event: Option<Instant>,
     /// How many events that were too large to be seen are accounted for in `last_event`.
     oversize_events: u64,
+}
+
+/// Shared, since each stream has its copy of the stage.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    ignored: Vec<Box<[u8]>>,
+    farewell: Farewell,
 }
 
 impl IdleTimeout {
@@ -47,8 +52,7 @@ impl IdleTimeout {
         IdleTimeout {
             timeout,
             events_only: false,
-            ignored: Arc::new([]),
-            farewell: Arc::default(),
+            settings: Arc::default(),
             last_event: None,
             oversize_events: 0,
         }
@@ -65,20 +69,19 @@ impl IdleTimeout {
     /// Counts only events with data, and none of this type. May be called for several types.
     #[must_use]
     pub fn ignoring(mut self, event_type: impl AsRef<[u8]>) -> Self {
-        self.ignored = self
-            .ignored
-            .iter()
-            .cloned()
-            .chain([event_type.as_ref().into()])
-            .collect();
+        self.set().ignored.push(event_type.as_ref().into());
         self.events_only()
     }
 
     /// Sets the last words to the client.
     #[must_use]
     pub fn with_farewell(mut self, farewell: Farewell) -> Self {
-        self.farewell = Arc::new(farewell);
+        self.set().farewell = farewell;
         self
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 
     fn last(&self, times: &Times) -> Instant {
@@ -97,12 +100,9 @@ impl Stage for IdleTimeout {
 
     #[inline]
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
+        let ignored = &self.settings.ignored;
         let counts = event.has_data()
-            && (self.ignored.is_empty()
-                || !self
-                    .ignored
-                    .iter()
-                    .any(|name| **name == *event.event_type()));
+            && (ignored.is_empty() || !ignored.iter().any(|name| **name == *event.event_type()));
         if counts {
             self.last_event = Some(times.now);
         }
@@ -125,7 +125,7 @@ impl Stage for IdleTimeout {
             } else {
                 Reason::IDLE
             };
-            self.farewell.write(reason, out);
+            self.settings.farewell.write(reason, out);
         }
     }
 }

@@ -25,10 +25,16 @@ use super::{Farewell, Outbox, Reason, Stage, Times, jitter};
 /// Ends a stream that is old enough. See the [module docs](self).
 #[derive(Clone, Debug)]
 pub struct Lifetime {
+    settings: Arc<Settings>,
+    end: Option<Instant>,
+}
+
+/// Shared, since each stream has its copy of the stage.
+#[derive(Clone, Debug)]
+struct Settings {
     time: Duration,
     jitter: f64,
-    farewell: Arc<Farewell>,
-    end: Option<Instant>,
+    farewell: Farewell,
 }
 
 const DEFAULT_JITTER: f64 = 0.1;
@@ -37,9 +43,11 @@ impl Lifetime {
     /// Ends streams at about this age, 10 % more or less unless set otherwise.
     pub fn at_most(time: Duration) -> Self {
         Lifetime {
-            time,
-            jitter: DEFAULT_JITTER,
-            farewell: Arc::default(),
+            settings: Arc::new(Settings {
+                time,
+                jitter: DEFAULT_JITTER,
+                farewell: Farewell::default(),
+            }),
             end: None,
         }
     }
@@ -58,23 +66,26 @@ impl Lifetime {
     /// ```
     #[must_use]
     pub fn with_jitter(mut self, jitter: f64) -> Self {
-        self.jitter = jitter::checked(jitter);
+        self.set().jitter = jitter::checked(jitter);
         self
     }
 
     /// Sets the last words to the client.
     #[must_use]
     pub fn with_farewell(mut self, farewell: Farewell) -> Self {
-        self.farewell = Arc::new(farewell);
+        self.set().farewell = farewell;
         self
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 }
 
 impl Stage for Lifetime {
     fn on_response(&mut self, _: &mut response::Parts, times: &Times, _: &mut Outbox) {
-        self.end = times
-            .opened
-            .checked_add(jitter::spread(self.time, self.jitter));
+        let age = jitter::spread(self.settings.time, self.settings.jitter);
+        self.end = times.opened.checked_add(age);
     }
 
     fn deadline(&self, _: &Times) -> Option<Instant> {
@@ -83,7 +94,7 @@ impl Stage for Lifetime {
 
     fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
         if self.end.is_some_and(|end| end <= times.now) {
-            self.farewell.write(Reason::LIFETIME, out);
+            self.settings.farewell.write(Reason::LIFETIME, out);
         }
     }
 }

@@ -34,9 +34,9 @@ struct Entry {
 }
 
 /// Who asked for a stream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Client {
-    route: Arc<str>,
+    of: Arc<OfRoute>,
     address: Option<ClientAddress>,
     method: Method,
     path: Option<ShownPath>,
@@ -48,15 +48,25 @@ impl Client {
     }
 }
 
+/// What the streams of a route have in common.
+#[derive(Debug)]
+struct OfRoute {
+    streams: Streams,
+    route: Box<str>,
+    /// That an encoded stream passed; it is told once a route.
+    has_told: AtomicBool,
+}
+
 impl Streams {
     /// The stage that enters the streams of a route.
     pub(crate) fn stage(&self, route: &str) -> StreamLog {
         StreamLog {
-            streams: self.clone(),
-            route: route.into(),
-            has_told: Arc::default(),
-            client: None,
-            open: None,
+            of: Arc::new(OfRoute {
+                streams: self.clone(),
+                route: route.into(),
+                has_told: AtomicBool::new(false),
+            }),
+            stream: Stream::None,
         }
     }
 
@@ -88,7 +98,7 @@ impl Entry {
         let age = now.duration_since(self.opened).unwrap_or_default();
         json!({
             "number": number,
-            "route": &*self.client.route,
+            "route": &*self.client.of.route,
             "client": self.client.address.map(|address| address.to_string()),
             "method": self.client.method.as_str(),
             "path": self.client.path(),
@@ -103,78 +113,76 @@ impl Entry {
 /// A stage that enters its stream in [`Streams`] and in the log.
 #[derive(Debug)]
 pub(crate) struct StreamLog {
-    streams: Streams,
-    route: Arc<str>,
-    /// That an encoded stream passed; it is told once a route.
-    has_told: Arc<AtomicBool>,
-    client: Option<Client>,
-    open: Option<(u64, Arc<Entry>)>,
+    of: Arc<OfRoute>,
+    stream: Stream,
+}
+
+/// Boxed and shared: each stream has one for as long as it is open.
+#[derive(Debug)]
+enum Stream {
+    None,
+    Asked(Box<Client>),
+    Open(u64, Arc<Entry>),
 }
 
 impl Clone for StreamLog {
     /// For another stream of the route.
     fn clone(&self) -> Self {
         StreamLog {
-            streams: self.streams.clone(),
-            route: self.route.clone(),
-            has_told: self.has_told.clone(),
-            client: None,
-            open: None,
+            of: self.of.clone(),
+            stream: Stream::None,
         }
     }
 }
 
 impl Stage for StreamLog {
     fn on_request(&mut self, request: &request::Parts, _: &Times) {
-        self.client = Some(Client {
-            route: self.route.clone(),
+        self.stream = Stream::Asked(Box::new(Client {
+            of: self.of.clone(),
             address: request.extensions.get().copied(),
             method: request.method.clone(),
             path: request.extensions.get().cloned(),
-        });
+        }));
     }
 
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
-        let Some(client) = self.client.take() else {
+        let Stream::Asked(client) = std::mem::replace(&mut self.stream, Stream::None) else {
             return;
         };
+        let client = *client;
         tracing::info!(
-            route = &*client.route,
+            route = &*client.of.route,
             client = client.address.map(tracing::field::display),
             method = %client.method,
             path = client.path(),
             "stream opened"
         );
-        let number = self
-            .streams
-            .shared
-            .last_number
-            .fetch_add(1, Ordering::Relaxed)
-            + 1;
+        let streams = &self.of.streams;
+        let number = streams.shared.last_number.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry {
             client,
             opened: SystemTime::now(),
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
-        self.streams.open().insert(number, entry.clone());
-        self.open = Some((number, entry));
+        streams.open().insert(number, entry.clone());
+        self.stream = Stream::Open(number, entry);
     }
 
     fn on_bypass(&mut self, response: &response::Parts, why: Bypass, _: &Times) {
-        if why != Bypass::Encoded || self.has_told.swap(true, Ordering::Relaxed) {
+        if why != Bypass::Encoded || self.of.has_told.swap(true, Ordering::Relaxed) {
             return;
         }
         let coding = response.headers.get(header::CONTENT_ENCODING);
         tracing::warn!(
-            route = &*self.route,
+            route = &*self.of.route,
             coding = coding.and_then(|value| value.to_str().ok()),
             "event streams pass untouched: the upstream encodes them, though it was not asked to"
         );
     }
 
     fn on_sent(&mut self, times: &Times) {
-        if let Some((_, entry)) = &self.open {
+        if let Stream::Open(_, entry) = &self.stream {
             entry.events.store(times.counts.events, Ordering::Relaxed);
             entry
                 .bytes
@@ -183,18 +191,18 @@ impl Stage for StreamLog {
     }
 
     fn on_end(&mut self, end: End, times: &Times) {
-        let Some((number, entry)) = self.open.take() else {
+        let Stream::Open(number, entry) = std::mem::replace(&mut self.stream, Stream::None) else {
             return;
         };
         {
-            let mut open = self.streams.open();
+            let mut open = self.of.streams.open();
             open.remove(&number);
             if open.is_empty() {
                 open.shrink_to_fit();
             }
         }
         tracing::info!(
-            route = &*entry.client.route,
+            route = &*entry.client.of.route,
             client = entry.client.address.map(tracing::field::display),
             duration = time_value(times.now.max(times.opened) - times.opened),
             events = times.counts.events,
