@@ -1,10 +1,12 @@
 //! Clients that have fallen behind what is kept while nobody polls their bodies: their server is asked to let them go.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::{Notify, SetOnce};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::history::MemoryLog;
@@ -18,7 +20,13 @@ use crate::history::MemoryLog;
 /// those of HTTP/1.1 do.
 #[derive(Clone, Debug, Default)]
 pub struct Hangup {
-    asked: Arc<SetOnce<()>>,
+    asked: Arc<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    is_asked: AtomicBool,
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Hangup {
@@ -29,7 +37,46 @@ impl Hangup {
 
     /// Waits until the connection is to be closed.
     pub async fn asked(&self) {
-        self.asked.wait().await;
+        poll_fn(|cx| self.poll_asked(cx)).await;
+    }
+
+    /// The same for who polls. The task of the last poll is woken.
+    pub fn poll_asked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_asked() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting();
+        if !waiting
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waiting = Some(cx.waker().clone());
+        }
+        drop(waiting);
+        // It may have been asked before the waker was there.
+        match self.is_asked() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    fn ask(&self) {
+        self.asked.is_asked.store(true, Ordering::SeqCst);
+        let waiting = self.waiting().take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.is_asked.load(Ordering::SeqCst)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.asked
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,12 +97,12 @@ impl Progress {
     }
 
     fn hang_up(&self) {
-        let _ = self.hangup.asked.set(());
+        self.hangup.ask();
     }
 
     /// Whether its server was asked to let it go.
     pub(super) fn is_hung_up(&self) -> bool {
-        self.hangup.asked.initialized()
+        self.hangup.is_asked()
     }
 }
 

@@ -1,8 +1,10 @@
 //! How the gateway is told to stop, and how it is known that it has.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
+use slab::Slab;
 use tokio::sync::watch;
 
 /// Tells all parts of the gateway to stop, in two steps. Clones are one and the same.
@@ -17,6 +19,8 @@ struct Inner {
     /// Connections and upgrades together, to wait for.
     open: watch::Sender<usize>,
     upgrades: AtomicUsize,
+    /// Who is woken in the end.
+    woken: Mutex<Slab<Waker>>,
 }
 
 /// How far the gateway is on its way to the end.
@@ -37,6 +41,7 @@ impl Shutdown {
                 phase: watch::Sender::new(Phase::Serving),
                 open: watch::Sender::new(0),
                 upgrades: AtomicUsize::new(0),
+                woken: Mutex::default(),
             }),
         }
     }
@@ -49,6 +54,30 @@ impl Shutdown {
     /// Drops what still runs.
     pub(crate) fn now(&self) {
         self.advance(Phase::Now);
+        self.wake();
+    }
+
+    /// Has a task woken at [`Phase::Now`], for as long as this is held. It costs less than [`Shutdown::reached`].
+    pub(crate) fn wake_at_end(&self, waker: Waker) -> Woken {
+        let key = self.inner.woken().insert(waker);
+        // Who comes too late to be in the list is woken at once.
+        if self.phase() == Phase::Now {
+            self.wake();
+        }
+        Woken {
+            inner: self.inner.clone(),
+            key,
+        }
+    }
+
+    fn wake(&self) {
+        let all: Vec<_> = self
+            .inner
+            .woken()
+            .iter()
+            .map(|(_, waker)| waker.clone())
+            .collect();
+        all.into_iter().for_each(Waker::wake);
     }
 
     fn advance(&self, to: Phase) {
@@ -110,6 +139,25 @@ impl Shutdown {
     }
 }
 
+impl Inner {
+    fn woken(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task in the list of those that are woken in the end.
+#[derive(Debug)]
+pub(crate) struct Woken {
+    inner: Arc<Inner>,
+    key: usize,
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.inner.woken().remove(self.key);
+    }
+}
+
 /// Something that is open and counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -137,6 +185,32 @@ mod tests {
         shutdown.graceful();
         assert_eq!(shutdown.phase(), Phase::Now);
         shutdown.reached(Phase::Graceful).await;
+    }
+
+    #[tokio::test]
+    async fn who_is_to_be_woken_in_the_end_is_also_when_it_comes_too_late() {
+        use std::future::poll_fn;
+        use std::task::Poll;
+        for is_late in [false, true] {
+            let shutdown = Shutdown::new();
+            if is_late {
+                shutdown.now();
+            }
+            let mut woken = None;
+            let waiting = poll_fn(|cx| {
+                if woken.is_none() {
+                    woken = Some(shutdown.wake_at_end(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+                match shutdown.phase() {
+                    Phase::Now => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            });
+            tokio::join!(waiting, async { shutdown.now() });
+            drop(woken);
+            assert!(shutdown.inner.woken().is_empty());
+        }
     }
 
     #[tokio::test]

@@ -58,10 +58,7 @@ where
                 let open = shutdown.connection();
                 let service = Connected::new(make(), info, whose);
                 let shutdown = shutdown.clone();
-                tokio::spawn(async move {
-                    connection::serve(io, descriptor, service, shutdown).await;
-                    drop(open);
-                });
+                tokio::spawn(connection::serve(io, descriptor, service, shutdown, open));
             }
             // The client left before it was accepted.
             Err(error) if is_of_one_connection(&error) => {}

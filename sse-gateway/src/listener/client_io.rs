@@ -2,8 +2,11 @@
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::descriptors::Descriptor;
@@ -14,6 +17,10 @@ use crate::listener::first_bytes::FirstBytes;
 pub(crate) struct ClientIo<I> {
     stream: I,
     first: FirstBytes,
+    /// What was read before, and is to be read again.
+    early: Bytes,
+    /// Whether the last write had to wait.
+    is_blocked: Arc<AtomicBool>,
     _descriptor: Descriptor,
 }
 
@@ -25,8 +32,26 @@ impl<I> ClientIo<I> {
         ClientIo {
             stream,
             first,
+            early: Bytes::new(),
+            is_blocked: Arc::default(),
             _descriptor: descriptor,
         }
+    }
+
+    /// Has these bytes read in front of all else.
+    pub(crate) fn read_first(&mut self, early: Vec<u8>) {
+        self.early = early.into();
+    }
+
+    /// Whether the last write had to wait, at any time.
+    pub(crate) fn is_blocked(&self) -> Arc<AtomicBool> {
+        self.is_blocked.clone()
+    }
+
+    fn wrote(&self, polled: Poll<Result<usize>>) -> Poll<Result<usize>> {
+        self.is_blocked
+            .store(polled.is_pending(), Ordering::Relaxed);
+        polled
     }
 }
 
@@ -36,6 +61,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for ClientIo<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        if !self.early.is_empty() {
+            let given = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(given));
+            return Poll::Ready(Ok(()));
+        }
         if self.first.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
@@ -54,7 +84,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for ClientIo<I> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -66,12 +97,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for ClientIo<I> {
         let mut len = 0;
         for slice in slices {
             let Some(room) = joined.get_mut(len..len + slice.len()) else {
-                return Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+                let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+                return self.wrote(polled);
             };
             room.copy_from_slice(slice);
             len += slice.len();
         }
-        Pin::new(&mut self.stream).poll_write(cx, &joined[..len])
+        let polled = Pin::new(&mut self.stream).poll_write(cx, &joined[..len]);
+        self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

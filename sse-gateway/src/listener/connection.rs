@@ -15,10 +15,11 @@ use tower_sse::relay::Hangup;
 
 use super::client_io::ClientIo;
 use super::first_bytes::FirstBytes;
+use super::lean::{Ask, Slot, Stream};
 use super::unless::unless;
-use super::{Answers, Connection};
+use super::{Answers, BoxError, Connection};
 use crate::descriptors::{Descriptor, Expected, For};
-use crate::shutdown::{Phase, Shutdown};
+use crate::shutdown::{Open, Phase, Shutdown};
 
 /// For the first bytes, for each request head, and for the first request of HTTP/2.
 pub(super) const FIRST_BYTES: Duration = Duration::from_secs(30);
@@ -39,8 +40,9 @@ const MAX_STREAMS: u32 = 256;
 pub(super) async fn serve<I, S>(
     mut io: I,
     descriptor: Descriptor,
-    mut service: Connected<S>,
+    service: Connected<S>,
     shutdown: Shutdown,
+    open: Open,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
@@ -51,59 +53,88 @@ pub(super) async fn serve<I, S>(
     };
     let Ok(Ok(first)) = first else { return };
     let is_http2 = first.is_http2();
-    let io = TokioIo::new(ClientIo::new(io, first, descriptor));
-    let served = if is_http2 {
+    let io = ClientIo::new(io, first, descriptor);
+    if is_http2 {
         // Boxed, so that connections of HTTP/1.1 have no room for it.
-        Box::pin(serve_http2(io, service, &shutdown)).await
+        told(Box::pin(serve_http2(TokioIo::new(io), service, &shutdown)).await);
     } else {
-        let hangup = Hangup::new();
-        service.hangup = Some(hangup.clone());
-        let served = pin!(serve_http1(io, service, &shutdown));
-        // hyper does not end what waits for a client to read.
-        unless(served, pin!(hangup.asked()))
-            .await
-            .unwrap_or_else(|()| {
-                tracing::debug!("closed the connection of a client that does not read");
-                Ok(())
-            })
-    };
+        serve_http1(io, service, shutdown, open).await;
+    }
+}
+
+fn told(served: hyper::Result<()>) {
     if let Err(error) = served {
         tracing::debug!(%error, "client connection closed");
     }
 }
 
-/// Serves one connection, told of the shutdown as `$connection.graceful_shutdown()`.
-macro_rules! until_shutdown {
-    ($connection:ident, $shutdown:ident) => {{
-        let mut connection = pin!($connection);
-        let begins = pin!($shutdown.reached(Phase::Graceful));
-        if let Ok(result) = unless(connection.as_mut(), begins).await {
-            return result;
-        }
-        connection.as_mut().graceful_shutdown();
-        let is_over = pin!($shutdown.reached(Phase::Now));
-        unless(connection, is_over).await.unwrap_or(Ok(()))
-    }};
-}
-
+/// Serves HTTP/1.1, and leaves a stream that is taken over to a task of its own.
 async fn serve_http1<I, S>(
-    io: TokioIo<ClientIo<I>>,
-    service: Connected<S>,
-    shutdown: &Shutdown,
-) -> hyper::Result<()>
-where
+    io: ClientIo<I>,
+    mut service: Connected<S>,
+    shutdown: Shutdown,
+    open: Open,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
 {
-    let connection = http1::Builder::new()
+    let hangup = Hangup::new();
+    let slot = Slot::new(io.is_blocked());
+    service.hangup = Some(hangup.clone());
+    service.slot = Some(slot.clone());
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(FIRST_BYTES)
         .half_close(false)
         .max_buf_size(MAX_BUFFER)
         .max_headers(MAX_LINES)
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    until_shutdown!(connection, shutdown)
+    let served = async {
+        let begins = pin!(shutdown.reached(Phase::Graceful));
+        if let Ok(result) = unless(Pin::new(&mut connection), begins).await {
+            return result;
+        }
+        Pin::new(&mut connection).graceful_shutdown();
+        let is_over = pin!(shutdown.reached(Phase::Now));
+        unless(Pin::new(&mut connection), is_over)
+            .await
+            .unwrap_or(Ok(()))
+    };
+    // hyper does not end what waits for a client to read.
+    let Ok(served) = unless(pin!(served), pin!(hangup.asked())).await else {
+        tracing::debug!("closed the connection of a client that does not read");
+        return;
+    };
+    let taken = slot.taken();
+    let parts = taken.and_then(|taken| Some((taken, connection.into_parts()?)));
+    let Some((taken, parts)) = parts else {
+        return told(served);
+    };
+    let mut service = parts.service;
+    service.slot = None;
+    service.hangup = None;
+    let (io, early) = (parts.io.into_inner(), parts.read_buf);
+    let stream = Stream::new(io, &early, taken, hangup, shutdown.clone());
+    tokio::spawn(async move {
+        if let Some(io) = stream.await {
+            again(io, service, shutdown, open).await;
+        }
+    });
+}
+
+/// The requests behind a stream. Boxed, so that the stream has no room for it.
+fn again<I, S>(
+    io: ClientIo<I>,
+    service: Connected<S>,
+    shutdown: Shutdown,
+    open: Open,
+) -> Pin<Box<dyn Future<Output = ()> + Send>>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
+{
+    Box::pin(serve_http1(io, service, shutdown, open))
 }
 
 /// A connection on which nothing is asked is closed, as one of HTTP/1.1 is: hyper waits for ever for its beginning.
@@ -134,28 +165,40 @@ where
         .max_header_list_size(MAX_HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
         .serve_connection(io, service);
-    let served = pin!(async { until_shutdown!(connection, shutdown) });
+    let served = pin!(async {
+        let mut connection = pin!(connection);
+        let begins = pin!(shutdown.reached(Phase::Graceful));
+        if let Ok(result) = unless(connection.as_mut(), begins).await {
+            return result;
+        }
+        connection.as_mut().graceful_shutdown();
+        let is_over = pin!(shutdown.reached(Phase::Now));
+        unless(connection, is_over).await.unwrap_or(Ok(()))
+    });
     unless(served, pin!(is_unused)).await.unwrap_or(Ok(()))
 }
 
 /// A `tower` service as hyper calls it, with what is known of the connection.
-pub(super) struct Connected<S> {
+pub(super) struct Connected<S: Answers> {
     service: S,
     info: Connection,
     /// None for HTTP/2, which has other streams on the connection.
     hangup: Option<Hangup>,
+    /// None for HTTP/2: where streams are put that are not for hyper to write.
+    slot: Option<Arc<Slot<S::Body>>>,
     /// Of HTTP/2: whether anything was asked yet.
     is_used: Option<Arc<AtomicBool>>,
     /// None for the admin listener, which needs no upstream.
     expected: Mutex<Option<Arc<Expected>>>,
 }
 
-impl<S> Connected<S> {
+impl<S: Answers> Connected<S> {
     pub(super) fn new(service: S, info: Connection, whose: For) -> Self {
         Connected {
             service,
             info,
             hangup: None,
+            slot: None,
             is_used: None,
             expected: Mutex::new((whose == For::Clients).then(Expected::new).map(Arc::new)),
         }
@@ -164,9 +207,9 @@ impl<S> Connected<S> {
 
 impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
     type Response = Response<S::Body>;
-    type Error = S::Error;
+    type Error = BoxError;
     // Boxed: hyper keeps room for the future as long as the connection lives, and it is needed until the head alone.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<S::Body>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<S::Body>, BoxError>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.info);
@@ -185,10 +228,20 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
         if let Some(is_used) = &self.is_used {
             is_used.store(true, Ordering::Relaxed);
         }
+        let slot = self.slot.clone();
+        let slot = slot.and_then(|slot| Some((slot, Ask::of(&mut request)?)));
         let mut service = self.service.clone();
         Box::pin(async move {
-            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
+            let ready = std::future::poll_fn(|cx| service.poll_ready(cx));
+            ready.await.map_err(Into::into)?;
+            let response = service.call(request).await.map_err(Into::into)?;
+            match slot {
+                None => Ok(response),
+                Some((slot, ask)) => match slot.take(&ask, response) {
+                    Ok(()) => Err("it is written elsewhere".into()),
+                    Err(response) => Ok(response),
+                },
+            }
         })
     }
 }

@@ -7,6 +7,7 @@ mod accept;
 mod client_io;
 mod connection;
 mod first_bytes;
+mod lean;
 mod tcp;
 mod unless;
 
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -22,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 pub(crate) use accept::{ACCEPT_PAUSES, run};
+pub(crate) use lean::WholeBody;
 pub(crate) use tcp::Tcp;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -49,7 +52,7 @@ pub(crate) trait Answers:
     + Send
     + 'static
 {
-    type Body: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 }
 
 impl<S, B> Answers for S
@@ -57,8 +60,7 @@ where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Body = B;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
+use crate::listener::WholeBody;
 use crate::proxy::expect::Waiting;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -23,6 +24,8 @@ pub(crate) struct RequestBody {
     body: Either<Incoming, Full<Bytes>>,
     /// None when the proxy has not got it yet, and when there is nothing more.
     sending: Option<Box<Sending>>,
+    /// Told when all is read.
+    whole: Option<WholeBody>,
 }
 
 struct Sending {
@@ -30,25 +33,26 @@ struct Sending {
     upload: Arc<Upload>,
 }
 
-impl From<Incoming> for RequestBody {
-    fn from(body: Incoming) -> Self {
-        RequestBody {
-            body: Either::Left(body),
-            sending: None,
-        }
-    }
-}
-
 impl From<Bytes> for RequestBody {
     fn from(all: Bytes) -> Self {
         RequestBody {
             body: Either::Right(Full::new(all)),
             sending: None,
+            whole: None,
         }
     }
 }
 
 impl RequestBody {
+    /// That of a client. `whole` is told when all is read.
+    pub(crate) fn coming(body: Incoming, whole: Option<WholeBody>) -> Self {
+        RequestBody {
+            body: Either::Left(body),
+            sending: None,
+            whole,
+        }
+    }
+
     pub(crate) fn empty() -> Self {
         Bytes::new().into()
     }
@@ -96,6 +100,14 @@ impl Body for RequestBody {
         if let Some(sending) = &mut this.sending {
             sending.waiting = None;
             sending.upload.saw(polled.is_pending());
+        }
+        let is_read = match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => this.body.is_end_stream(),
+            _ => false,
+        };
+        if let Some(whole) = this.whole.take_if(|_| is_read) {
+            whole.set();
         }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             this.take();

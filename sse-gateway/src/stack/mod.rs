@@ -100,7 +100,8 @@ where
 fn asked(request: Request<Incoming>) -> Request<RequestBody> {
     let (mut head, body) = request.into_parts();
     move_last_event_id_to_header(&mut head);
-    Request::from_parts(head, body.into())
+    let whole = head.extensions.remove();
+    Request::from_parts(head, RequestBody::coming(body, whole))
 }
 
 fn hold(stream: &RouteSettings) -> Hold {

@@ -23,6 +23,7 @@ mod messages;
 mod no_answer;
 mod secrets;
 mod shutdown;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod targets;

@@ -1,0 +1,131 @@
+//! What is taken over, and when.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+
+/// Between a connection and its service: where a response is put that is not for hyper to write.
+pub(in crate::listener) struct Slot<B> {
+    taken: Mutex<Option<Taken<B>>>,
+    /// Whether hyper has bytes that the client does not take. They would be lost.
+    is_blocked: Arc<AtomicBool>,
+}
+
+/// A response to be written.
+pub(in crate::listener) struct Taken<B> {
+    pub(super) response: Response<B>,
+    pub(super) closes: bool,
+}
+
+/// What of a request decides whether its response can be taken.
+pub(in crate::listener) struct Ask {
+    closes: bool,
+    /// None when there is no body.
+    body: Option<WholeBody>,
+}
+
+/// Whether hyper has read all of a request's body. Requests that have one carry it as an extension, for who reads it.
+///
+/// Behind a stream that was taken over, what is left of it would be read as the next request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WholeBody(Arc<AtomicBool>);
+
+impl WholeBody {
+    /// All is read.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Ask {
+    /// None when it cannot be.
+    pub(in crate::listener) fn of<B: Body>(request: &mut Request<B>) -> Option<Self> {
+        let is_plain = crate::lean::is_on()
+            && request.version() == Version::HTTP_11
+            && ![Method::HEAD, Method::CONNECT].contains(request.method())
+            && !request.headers().contains_key(UPGRADE);
+        if !is_plain {
+            return None;
+        }
+        let values = request.headers().get_all(CONNECTION).iter();
+        let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let closes = tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+        let body = (!request.body().is_end_stream()).then(WholeBody::default);
+        if let Some(body) = &body {
+            request.extensions_mut().insert(body.clone());
+        }
+        // Whatever is behind a body is never read as a request.
+        let closes = closes || body.is_some();
+        Some(Ask { closes, body })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(WholeBody::is_set)
+    }
+}
+
+impl<B: Body> Slot<B> {
+    pub(in crate::listener) fn new(is_blocked: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Slot {
+            taken: Mutex::new(None),
+            is_blocked,
+        })
+    }
+
+    /// Takes an event stream.
+    ///
+    /// # Errors
+    ///
+    /// Gives back what is for hyper to write.
+    pub(in crate::listener) fn take(
+        &self,
+        ask: &Ask,
+        mut response: Response<B>,
+    ) -> Result<(), Response<B>> {
+        if self.is_blocked.load(Ordering::Relaxed) || !ask.is_whole() || !is_stream(&response) {
+            return Err(response);
+        }
+        if ask.closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        *self.lock() = Some(Taken {
+            response,
+            closes: ask.closes,
+        });
+        Ok(())
+    }
+
+    /// What was taken, once.
+    pub(in crate::listener) fn taken(&self) -> Option<Taken<B>> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Taken<B>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether it is a stream of events that has no length, and no trailers that were announced.
+fn is_stream<B: Body>(response: &Response<B>) -> bool {
+    let headers = response.headers();
+    let of_hyper = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, CONNECTION];
+    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    response.status() == StatusCode::OK
+        && essence.is_some_and(|essence| {
+            essence
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"text/event-stream")
+        })
+        && !of_hyper.iter().any(|name| headers.contains_key(name))
+        && !response.body().is_end_stream()
+        && response.body().size_hint().exact().is_none()
+}

@@ -1,0 +1,259 @@
+//! Writes one stream to its socket, and holds nothing while there is nothing to write.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tower_sse::relay::Hangup;
+
+use super::{Taken, head};
+use crate::listener::client_io::ClientIo;
+use crate::shutdown::{Phase, Shutdown, Woken};
+
+/// A stream that is written until it ends. Gives its socket back, or nothing when that is of no use any more.
+pub(in crate::listener) struct Stream<I, B> {
+    /// None once it was given back.
+    io: Option<ClientIo<I>>,
+    body: Pin<Box<B>>,
+    /// What the client has not taken yet.
+    rest: Bytes,
+    /// And behind that an event that is too large to be copied, with the end of its chunk.
+    large: Option<Box<Large>>,
+    /// What it sends meanwhile: the requests behind this one.
+    early: Vec<u8>,
+    hangup: Hangup,
+    shutdown: Shutdown,
+    /// None before the first poll.
+    woken: Option<Woken>,
+    end: End,
+}
+
+struct Large {
+    data: Bytes,
+    end: &'static [u8],
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// The stream is under way.
+    NotYet { closes: bool },
+    /// Its last chunk is being written.
+    Written { closes: bool },
+}
+
+impl<I, B> Stream<I, B>
+where
+    B: Body<Data = Bytes>,
+{
+    /// `early` is what was read of the socket and belongs behind this stream.
+    pub(in crate::listener) fn new(
+        io: ClientIo<I>,
+        early: &[u8],
+        taken: Taken<B>,
+        hangup: Hangup,
+        shutdown: Shutdown,
+    ) -> Self {
+        let Taken { response, closes } = taken;
+        let (parts, body) = response.into_parts();
+        Stream {
+            io: Some(io),
+            body: Box::pin(body),
+            rest: head::written(&parts).into(),
+            large: None,
+            early: early.to_vec(),
+            hangup,
+            shutdown,
+            woken: None,
+            end: End::NotYet { closes },
+        }
+    }
+}
+
+/// What a stream leaves.
+pub(in crate::listener) type Left<I> = Option<ClientIo<I>>;
+
+impl<I, B> Future for Stream<I, B>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes>,
+{
+    type Output = Left<I>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Left<I>> {
+        let this = self.get_mut();
+        if this.woken.is_none() {
+            this.woken = Some(this.shutdown.wake_at_end(cx.waker().clone()));
+        }
+        if this.shutdown.phase() == Phase::Now {
+            return Poll::Ready(None);
+        }
+        if this.hangup.poll_asked(cx).is_ready() {
+            tracing::debug!("closed the connection of a client that does not read");
+            return Poll::Ready(None);
+        }
+        match this.poll_write_all(cx) {
+            Poll::Ready(Ok(closes)) => {
+                let Some(mut io) = this.io.take() else {
+                    return Poll::Ready(None);
+                };
+                let goes_on = !closes && this.shutdown.phase() == Phase::Serving;
+                if goes_on {
+                    io.read_first(std::mem::take(&mut this.early));
+                }
+                Poll::Ready(goes_on.then_some(io))
+            }
+            Poll::Ready(Err(Failed)) => Poll::Ready(None),
+            Poll::Pending => match this.poll_read_ahead(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<I, B> Stream<I, B>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes>,
+{
+    /// Writes until the end, and says whether the socket is to be closed.
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failed>> {
+        loop {
+            ready!(self.poll_write_rest(cx))?;
+            if let End::Written { closes } = self.end {
+                return Poll::Ready(Ok(closes));
+            }
+            let filled = BUFFER.with_borrow_mut(|buffer| {
+                buffer.clear();
+                let filled = self.poll_fill(buffer, cx);
+                // What there is goes out, whatever comes behind it.
+                self.write(buffer, cx)?;
+                filled
+            });
+            if self.rest.is_empty() && self.large.is_none() {
+                ready!(filled)?;
+            }
+        }
+    }
+
+    /// Puts as many chunks as there are into the buffer, up to some.
+    fn poll_fill(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failed>> {
+        for _ in 0..MOST_CHUNKS {
+            if buffer.len() >= ENOUGH {
+                break;
+            }
+            let frame = match ready!(self.body.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Poll::Ready(Err(Failed)),
+                None => {
+                    buffer.extend_from_slice(b"0\r\n\r\n");
+                    if let End::NotYet { closes } = self.end {
+                        self.end = End::Written { closes };
+                    }
+                    break;
+                }
+            };
+            // Trailers were not announced, or hyper would have had the stream.
+            let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) else {
+                continue;
+            };
+            // Writing to memory does not fail.
+            let _ = write!(buffer, "{:X}\r\n", data.len());
+            if data.len() > LARGE {
+                let end = b"\r\n";
+                self.large = Some(Box::new(Large { data, end }));
+                break;
+            }
+            buffer.extend_from_slice(&data);
+            buffer.extend_from_slice(b"\r\n");
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes as much of it as the client takes, and keeps the rest.
+    fn write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), Failed> {
+        let Some(io) = self.io.as_mut().filter(|_| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        let written = match Pin::new(io).poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(_)) => return Err(Failed),
+            Poll::Pending => 0,
+        };
+        if written < bytes.len() {
+            self.rest = Bytes::copy_from_slice(&bytes[written..]);
+        }
+        Ok(())
+    }
+
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        let Some(io) = self.io.as_mut() else {
+            return Poll::Ready(Err(Failed));
+        };
+        let mut io = Pin::new(io);
+        ready!(poll_write_bytes(io.as_mut(), &mut self.rest, cx))?;
+        if let Some(large) = &mut self.large {
+            ready!(poll_write_bytes(io.as_mut(), &mut large.data, cx))?;
+            ready!(poll_write_bytes(io.as_mut(), &mut large.end, cx))?;
+            self.large = None;
+        }
+        io.poll_flush(cx).map_err(|_| Failed)
+    }
+
+    /// Reads what the client sends meanwhile, up to a bound. Ready when it has left.
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(io) = self.io.as_mut() else {
+            return Poll::Ready(());
+        };
+        while self.early.len() < MOST_EARLY {
+            let mut bytes = [0; 512];
+            let mut bytes = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut *io).poll_read(cx, &mut bytes));
+            if read.is_err() || bytes.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            self.early.extend_from_slice(bytes.filled());
+        }
+        Poll::Pending
+    }
+}
+
+/// The body or the socket: the client sees that the stream is cut.
+struct Failed;
+
+fn poll_write_bytes(
+    mut io: Pin<&mut impl AsyncWrite>,
+    bytes: &mut impl Buf,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Failed>> {
+    while bytes.has_remaining() {
+        match ready!(io.as_mut().poll_write(cx, bytes.chunk())) {
+            Ok(written) if written > 0 => bytes.advance(written),
+            _ => return Poll::Ready(Err(Failed)),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// As many chunks are written at once, if there are so many,
+const MOST_CHUNKS: usize = 64;
+/// and so many bytes.
+const ENOUGH: usize = 64 * 1024;
+/// What is larger is not copied.
+const LARGE: usize = 16 * 1024;
+/// Of requests behind a stream; what is more the client is left with.
+const MOST_EARLY: usize = 16 * 1024;
+
+thread_local! {
+    /// Of all streams that a thread writes: nothing stays in it.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
