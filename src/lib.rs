@@ -216,6 +216,8 @@ pub mod layer;
 pub mod relay;
 mod slots;
 pub mod stage;
+#[cfg(feature = "relay")]
+mod whole;
 pub mod wire;
 
 pub use layer::{EventBody, EventFuture, EventLayer, EventService};

@@ -60,6 +60,10 @@ pub enum Read {
     Events {
         /// The bytes, never empty.
         bytes: Bytes,
+        /// How many they are.
+        events: u64,
+        /// How many of them have data.
+        with_data: u64,
         /// How many of them were there before the follower.
         replayed: u64,
     },

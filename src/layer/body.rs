@@ -109,6 +109,8 @@ where
             }
             let inner = this.inner.as_mut().as_pin_mut();
             let inner = inner.expect("a stream that has not ended has its body");
+            #[cfg(feature = "relay")]
+            crate::whole::ask();
             match inner.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => driver.push(whole(data)),

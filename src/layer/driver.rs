@@ -17,6 +17,8 @@ pub(super) struct Driver<St: Stage, E> {
     /// Made at the first wait, since it needs a runtime. Moved when it fires, or for an earlier deadline.
     sleep: Option<Pin<Box<Sleep>>>,
     waker: Option<Waker>,
+    /// The timer was polled with this waker, and has not been moved since.
+    is_armed: bool,
     /// Chunks that came since the upstream last had none ready.
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event. Boxed, since hardly any has some.
@@ -36,6 +38,7 @@ impl<St: Stage, E> Driver<St, E> {
             pipeline,
             sleep: None,
             waker: None,
+            is_armed: false,
             ready: 0,
             trailers: None,
             failed: None,
@@ -58,7 +61,12 @@ impl<St: Stage, E> Driver<St, E> {
     #[inline]
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.ready += 1;
-        self.pipeline.push(chunk, Instant::now());
+        let now = Instant::now();
+        #[cfg(feature = "relay")]
+        if let Some(events) = crate::whole::said(&chunk) {
+            return self.pipeline.push_whole(chunk, events, now);
+        }
+        self.pipeline.push(chunk, now);
     }
 
     /// The upstream has failed.
@@ -103,6 +111,7 @@ impl<St: Stage, E> Driver<St, E> {
         {
             self.pipeline.on_wait(cx.waker());
             self.waker = Some(cx.waker().clone());
+            self.is_armed = false;
         }
         let Some(deadline) = self.pipeline.deadline() else {
             return Poll::Pending;
@@ -112,6 +121,8 @@ impl<St: Stage, E> Driver<St, E> {
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if deadline < sleep.deadline() {
             sleep.as_mut().reset(deadline);
+        } else if self.is_armed && !sleep.is_elapsed() {
+            return Poll::Pending;
         }
         while sleep.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
@@ -129,6 +140,7 @@ impl<St: Stage, E> Driver<St, E> {
                 }
             }
         }
+        self.is_armed = self.sleep.is_some();
         Poll::Pending
     }
 }

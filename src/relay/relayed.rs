@@ -14,6 +14,7 @@ use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
 use crate::history::{Follower, Gap, Read, Skip};
 use crate::stage::Reason;
+use crate::whole;
 use crate::wire::{
     Decoded, Decoder, Kinds, LineEnding, SequentialId, first_block, millis, write_line,
 };
@@ -136,10 +137,19 @@ impl Relayed {
                 return Poll::Ready(retry.map(|time| retry_line(time, LineEnding::Lf).into()));
             };
             let to = match ready!(follower.poll_read(cx)) {
-                Read::Events { bytes, replayed } => {
+                Read::Events {
+                    bytes,
+                    events,
+                    with_data,
+                    replayed,
+                } => {
                     client.config.metrics.replayed(replayed);
                     if let Some(progress) = &self.progress {
                         progress.set(follower.read_up_to());
+                    }
+                    // Where something goes in front of them they are other bytes.
+                    if events == with_data {
+                        whole::say(&bytes, events);
                     }
                     return Poll::Ready(Some(self.given(bytes)));
                 }

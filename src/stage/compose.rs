@@ -77,6 +77,18 @@ impl<S: Stage> Stage for Option<S> {
     }
 
     #[inline]
+    fn passes(&self) -> bool {
+        self.as_ref().is_none_or(Stage::passes)
+    }
+
+    #[inline]
+    fn on_passed(&mut self, events: u64, times: &Times) {
+        if let Some(stage) = self {
+            stage.on_passed(events, times);
+        }
+    }
+
+    #[inline]
     fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
         if let Some(stage) = self {
             stage.on_large_event(event, times);
@@ -140,6 +152,16 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
     }
 
     #[inline]
+    fn passes(&self) -> bool {
+        (**self).passes()
+    }
+
+    #[inline]
+    fn on_passed(&mut self, events: u64, times: &Times) {
+        (**self).on_passed(events, times);
+    }
+
+    #[inline]
     fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
         (**self).on_large_event(event, times);
     }
@@ -197,6 +219,16 @@ macro_rules! tuple {
             }
 
             #[inline]
+            fn passes(&self) -> bool {
+                $(self.$index.passes())&&+
+            }
+
+            #[inline]
+            fn on_passed(&mut self, events: u64, times: &Times) {
+                $(self.$index.on_passed(events, times);)+
+            }
+
+            #[inline]
             fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
                 $(self.$index.on_large_event(event, times);)+
             }
@@ -245,7 +277,12 @@ tuple!(S0 0, S1 1, S2 2, S3 3, S4 4, S5 5, S6 6, S7 7, S8 8, S9 9, S10 10);
 tuple!(S0 0, S1 1, S2 2, S3 3, S4 4, S5 5, S6 6, S7 7, S8 8, S9 9, S10 10, S11 11);
 
 /// No stages at all.
-impl Stage for () {}
+impl Stage for () {
+    #[inline]
+    fn passes(&self) -> bool {
+        true
+    }
+}
 
 #[inline]
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

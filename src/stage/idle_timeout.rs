@@ -109,6 +109,17 @@ impl Stage for IdleTimeout {
         Some(event)
     }
 
+    /// Only where it need not know of which type they are.
+    #[inline]
+    fn passes(&self) -> bool {
+        self.settings.ignored.is_empty()
+    }
+
+    #[inline]
+    fn on_passed(&mut self, _: u64, times: &Times) {
+        self.last_event = Some(times.now);
+    }
+
     fn deadline(&self, times: &Times) -> Option<Instant> {
         self.last(times).checked_add(self.timeout)
     }

@@ -116,25 +116,16 @@ impl Metrics {
     fn count(&mut self, times: &Times) {
         let (now, before) = (times.counts, self.counted);
         self.counted = now;
-        for (counter, now, before) in [
-            (&self.handles.events, now.events, before.events),
-            (
-                &self.handles.event_bytes,
-                now.event_bytes,
-                before.event_bytes,
-            ),
-            (&self.handles.heartbeats, now.heartbeats, before.heartbeats),
-            (&self.handles.ids_added, now.ids_added, before.ids_added),
-            (
-                &self.handles.oversize_events,
-                now.oversize_events,
-                before.oversize_events,
-            ),
-        ] {
-            if now != before {
-                counter.increment(now - before);
-            }
-        }
+        let handles = &*self.handles;
+        add(&handles.events, now.events, before.events);
+        add(&handles.event_bytes, now.event_bytes, before.event_bytes);
+        add(&handles.heartbeats, now.heartbeats, before.heartbeats);
+        add(&handles.ids_added, now.ids_added, before.ids_added);
+        add(
+            &handles.oversize_events,
+            now.oversize_events,
+            before.oversize_events,
+        );
     }
 }
 
@@ -161,6 +152,17 @@ impl Stage for Metrics {
         Some(event)
     }
 
+    #[inline]
+    fn passes(&self) -> bool {
+        true
+    }
+
+    /// They came in one moment, so there are no gaps between them.
+    #[inline]
+    fn on_passed(&mut self, _: u64, times: &Times) {
+        self.record_gap(times);
+    }
+
     fn on_sent(&mut self, times: &Times) {
         self.count(times);
     }
@@ -182,6 +184,13 @@ impl std::fmt::Debug for Metrics {
         f.debug_struct("Metrics")
             .field("route", &self.handles.route)
             .finish_non_exhaustive()
+    }
+}
+
+#[inline]
+fn add(counter: &Counter, now: u64, before: u64) {
+    if now != before {
+        counter.increment(now - before);
     }
 }
 

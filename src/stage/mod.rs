@@ -118,7 +118,8 @@ pub use times::{Counts, Times};
 /// 1. [`on_request`](Self::on_request), once.
 /// 2. [`on_response`](Self::on_response), once, if the response is an event stream. If it is none,
 ///    [`on_bypass`](Self::on_bypass) instead, and no other method after it. If no response comes, nothing.
-/// 3. [`on_event`](Self::on_event) for each event, [`on_large_event`](Self::on_large_event) for one that was too large
+/// 3. [`on_event`](Self::on_event) for each event, or [`on_passed`](Self::on_passed) for several where all stages
+///    [pass](Self::passes) them, [`on_large_event`](Self::on_large_event) for one that was too large
 ///    to be held back, [`on_deadline`](Self::on_deadline) at deadlines and
 ///    [`on_sent`](Self::on_sent) when something went out, in the order in which they happen.
 /// 4. [`on_end`](Self::on_end), exactly once if there was an `on_response`, however the stream ends,
@@ -154,6 +155,22 @@ pub trait Stage {
     fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
         let _ = times;
         Some(event)
+    }
+
+    /// Whether events may pass this stage unseen when it is known that they are whole and have data: it would have looked at
+    /// them and changed none, and it is enough that [`on_passed`](Self::on_passed) tells how many there were.
+    ///
+    /// Behind a [relay](crate::relay) events are not taken apart again for each client if all stages of a stream say so.
+    /// Not all come that way, so `on_event` has to be there all the same. It is asked anew each time, so it should be no
+    /// more than a look at a field.
+    fn passes(&self) -> bool {
+        false
+    }
+
+    /// So many events with data have passed unseen, none of them too large; [`Times::counts`] has them already. Called in
+    /// place of `on_event`, and only if all stages [pass](Self::passes) them.
+    fn on_passed(&mut self, events: u64, times: &Times) {
+        let _ = (events, times);
     }
 
     /// An event has passed that was too large to be seen; this is what is known of it.

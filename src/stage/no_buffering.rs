@@ -32,6 +32,11 @@ impl Stage for NoBuffering {
         headers.insert(header::CACHE_CONTROL, value);
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     }
+
+    #[inline]
+    fn passes(&self) -> bool {
+        true
+    }
 }
 
 fn cache_control(headers: &HeaderMap) -> HeaderValue {

@@ -15,6 +15,8 @@ mod events;
 mod opening;
 mod output;
 mod passing;
+#[cfg(feature = "relay")]
+mod unseen;
 
 /// A stage at work on one stream: chunks in, chunks out, with the time as an argument.
 ///

@@ -58,4 +58,9 @@ impl Stage for Retry {
     fn on_response(&mut self, _: &mut response::Parts, _: &Times, out: &mut Outbox) {
         out.retry(jitter::spread(self.time, self.jitter));
     }
+
+    #[inline]
+    fn passes(&self) -> bool {
+        true
+    }
 }

@@ -181,6 +181,24 @@ impl Decoder {
         decoded
     }
 
+    /// Leaves out a chunk that is known to be whole events with data, and small ones, as if it had been read. False when
+    /// it has to be read: what came before is not through, or what comes next may belong to it.
+    #[cfg(feature = "relay")]
+    #[inline]
+    pub(crate) fn skip(&mut self, chunk: &[u8]) -> bool {
+        let is_between = !self.in_block
+            && !self.after_cr
+            && self.byte_order_mark.is_none()
+            && self.is_drained()
+            && chunk.len() <= self.max_event_bytes;
+        match chunk {
+            [.., b'\r', b'\n'] if is_between => self.ending = Some(LineEnding::CrLf),
+            [.., b'\n'] if is_between => self.ending = Some(LineEnding::Lf),
+            _ => return false,
+        }
+        true
+    }
+
     /// The next event, if it is a block like most and all of it stands in the chunk, and where it starts
     /// in the chunk if it is a slice of it.
     ///

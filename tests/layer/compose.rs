@@ -28,6 +28,8 @@ fn every_hook(mut stage: impl Stage) {
     let event = tower_sse::wire::Event::builder().data("a").build();
     let event = stage.on_event(event, &times).expect("a probe keeps it");
     assert_eq!(event.to_bytes(), "data: a\n\n");
+    assert!(stage.passes(), "all of them pass what is whole");
+    stage.on_passed(2, &times);
     stage.on_large_event(&LargeEvent::default(), &times);
     assert_eq!(
         stage.deadline(&times),
@@ -47,6 +49,8 @@ fn expected(names: &[&str]) -> Vec<String> {
         "on_response 200 OK",
         "on_bypass NotAnEventStream",
         "on_event data: a\\n\\n",
+        "passes",
+        "on_passed 2",
         "on_large_event none",
         "deadline",
         "on_deadline 0",

@@ -80,6 +80,15 @@ impl Stage for Probe {
         Some(event)
     }
 
+    fn passes(&self) -> bool {
+        self.log("passes");
+        true
+    }
+
+    fn on_passed(&mut self, events: u64, _: &Times) {
+        self.log(&format!("on_passed {events}"));
+    }
+
     fn on_large_event(&mut self, event: &LargeEvent, _: &Times) {
         let id = event.id().unwrap_or(b"none").escape_ascii().to_string();
         self.log(&format!("on_large_event {id}"));

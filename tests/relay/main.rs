@@ -19,6 +19,7 @@ mod resumable;
 mod rooms;
 mod schedules;
 mod shared;
+mod unseen;
 mod upstream;
 mod upstream_stages;
 mod which;

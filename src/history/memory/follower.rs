@@ -62,6 +62,7 @@ impl Follower {
             }
             return Poll::Pending;
         };
+        let sequence_before = first.sequence - u64::from(first.has_data);
         let (bytes, end) = if let Some(bytes) = state.joined_from(begin, self.live) {
             self.read_up_to = state.ring.sequence();
             (bytes, state.ring.next())
@@ -76,8 +77,13 @@ impl Follower {
             }
         };
         move_to(state, self.slot, end);
-        let replayed = if begin < self.live { end - begin } else { 0 };
-        Poll::Ready(Read::Events { bytes, replayed })
+        let events = end - begin;
+        Poll::Ready(Read::Events {
+            bytes,
+            events,
+            with_data: self.read_up_to - sequence_before,
+            replayed: if begin < self.live { events } else { 0 },
+        })
     }
 
     /// Waits for the event with this last event ID, and goes on behind it. Gives what a client is to be told that may have

@@ -1,0 +1,329 @@
+//! Chunks that are known to be whole events, which need not be taken apart again.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Pipeline;
+use crate::stage::Stage;
+
+impl<S: Stage> Pipeline<S> {
+    /// Takes a chunk that is known to be so many events, all of them whole and with data. It goes out as it is, unread, if
+    /// the stages pass it; what is sent, counted and timed is the same as with [`push`](Self::push).
+    #[inline]
+    pub(crate) fn push_whole(&mut self, chunk: Bytes, events: u64, now: Instant) {
+        // What goes out first may need something in front of it.
+        let is_free = !self.begins && !self.has_output() && !self.is_ended();
+        if !(is_free && self.stage.passes() && self.decoder.skip(&chunk)) {
+            return self.push(chunk, now);
+        }
+        self.times.now = now;
+        self.times.received = now;
+        self.times.counts.events += events;
+        self.times.counts.event_bytes += chunk.len() as u64;
+        self.stage.on_passed(events, &self.times);
+        self.queued = Some(chunk);
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    //! The same reads through the same stages, once unread and once taken apart: nobody can tell them from each other.
+
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use http::{Response, request, response};
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::stage::{
+        Bypass, End, Heartbeat, HeartbeatFrame, IdleTimeout, Lifetime, Metrics, NoBuffering,
+        Outbox, Retry, Times,
+    };
+    use crate::wire::{Event, LargeEvent};
+
+    /// What comes, and what is done.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Events with data, as a follower of a history reads them.
+        Whole(Vec<String>),
+        /// Anything else: comments, blocks without data, parts of events.
+        Other(&'static str),
+        Wait(u64),
+    }
+
+    #[derive(Clone, Debug)]
+    struct Plan {
+        steps: Vec<Step>,
+        end: Option<bool>,
+        limit: usize,
+        retry: bool,
+        frame: usize,
+        at_open: bool,
+        events_only: bool,
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+        #[test]
+        fn both_roads_are_one(plan in plans()) {
+            let start = Instant::now();
+            let (unread, _) = run(&plan, start, |stage| stage);
+            let (read, none) = run(&plan, start, TakenApart);
+            prop_assert_eq!(unread, read);
+            prop_assert_eq!(none, 0);
+        }
+    }
+
+    #[test]
+    fn all_but_the_first_pass_unread() {
+        let whole =
+            |events: &[&str]| Step::Whole(events.iter().map(|event| (*event).to_owned()).collect());
+        let mut plan = Plan {
+            steps: vec![
+                whole(&["data: a\n\n"]),
+                whole(&["data: b\n\n", ": c\ndata: d\r\n\r\n"]),
+                Step::Wait(5),
+                whole(&["data: e\n\n"]),
+                Step::Other("data: half"),
+                // It may belong to what came before, and what is behind it may not.
+                whole(&["data: f\n\n"]),
+                whole(&["data: g\n\n"]),
+            ],
+            end: Some(true),
+            limit: 1 << 20,
+            retry: true,
+            frame: 0,
+            at_open: false,
+            events_only: true,
+        };
+        assert_eq!(run(&plan, Instant::now(), |stage| stage).1, 3);
+        plan.limit = 3;
+        assert_eq!(run(&plan, Instant::now(), |stage| stage).1, 0, "too large");
+    }
+
+    /// Everything that can be seen, in order, and how many chunks passed unread.
+    fn run<S: Stage>(plan: &Plan, start: Instant, wrap: fn(Stages) -> S) -> (Vec<String>, usize) {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let (mut seen, passed) =
+            metrics::with_local_recorder(&recorder, || drive(plan, start, wrap(stages(plan))));
+        let mut metrics: Vec<String> = snapshotter
+            .snapshot()
+            .into_vec()
+            .into_iter()
+            .map(|(key, _, _, value)| {
+                let value = match value {
+                    DebugValue::Histogram(values) => format!("{values:?}"),
+                    other => format!("{other:?}"),
+                };
+                format!("{:?} {value}", key.key())
+            })
+            .collect();
+        metrics.sort();
+        seen.extend(metrics);
+        (seen, passed)
+    }
+
+    fn drive(plan: &Plan, start: Instant, stage: impl Stage) -> (Vec<String>, usize) {
+        let (mut head, ()) = Response::new(()).into_parts();
+        let mut pipeline =
+            Pipeline::open(stage, &mut head, Times::at(start)).with_max_event_bytes(plan.limit);
+        let mut now = start;
+        let mut seen = Vec::new();
+        let mut passed = 0;
+        take(&mut pipeline, &mut seen);
+        for step in &plan.steps {
+            match step {
+                Step::Whole(events) => {
+                    pipeline.push_whole(events.concat().into(), events.len() as u64, now);
+                    passed += usize::from(pipeline.has_output());
+                }
+                Step::Other(bytes) => pipeline.push(Bytes::from_static(bytes.as_bytes()), now),
+                Step::Wait(seconds) => {
+                    let until = now + Duration::from_secs(*seconds);
+                    while let Some(due) = pipeline.deadline().filter(|due| *due <= until) {
+                        now = now.max(due);
+                        pipeline.tick(now);
+                        take(&mut pipeline, &mut seen);
+                    }
+                    now = until;
+                }
+            }
+            take(&mut pipeline, &mut seen);
+        }
+        match plan.end {
+            Some(true) => pipeline.finish(now),
+            Some(false) => pipeline.fail(now),
+            None => pipeline.abandon(now),
+        }
+        take(&mut pipeline, &mut seen);
+        (seen, passed)
+    }
+
+    fn take(pipeline: &mut Pipeline<impl Stage>, seen: &mut Vec<String>) {
+        while let Some(bytes) = pipeline.next() {
+            seen.push(format!("{}", bytes.escape_ascii()));
+        }
+        let times = pipeline.times();
+        let deadline = pipeline.deadline();
+        seen.push(format!("{times:?} {deadline:?} {:?}", pipeline.end()));
+    }
+
+    type Stages = (
+        Metrics,
+        NoBuffering,
+        Option<Retry>,
+        IdleTimeout,
+        Lifetime,
+        Heartbeat,
+    );
+
+    fn stages(plan: &Plan) -> Stages {
+        let idle = IdleTimeout::after(Duration::from_secs(13));
+        let heartbeat = Heartbeat::every(Duration::from_secs(3)).with_frame(match plan.frame {
+            0 => HeartbeatFrame::CommentLine,
+            1 => HeartbeatFrame::CommentBlock,
+            2 => HeartbeatFrame::Text("beat".into()),
+            _ => HeartbeatFrame::event("beat").expect("a valid type"),
+        });
+        (
+            Metrics::new("/"),
+            NoBuffering,
+            plan.retry.then(|| Retry::after(Duration::from_secs(3))),
+            match plan.events_only {
+                true => idle.events_only(),
+                false => idle,
+            },
+            Lifetime::at_most(Duration::from_secs(60)).with_jitter(0.0),
+            match plan.at_open {
+                true => heartbeat.at_open(),
+                false => heartbeat,
+            },
+        )
+    }
+
+    /// The same stage, which passes nothing unread.
+    struct TakenApart(Stages);
+
+    #[allow(clippy::missing_trait_methods)] // that is what it is for
+    impl Stage for TakenApart {
+        fn on_request(&mut self, request: &request::Parts, times: &Times) {
+            self.0.on_request(request, times);
+        }
+
+        fn on_response(&mut self, head: &mut response::Parts, times: &Times, out: &mut Outbox) {
+            self.0.on_response(head, times, out);
+        }
+
+        fn on_bypass(&mut self, head: &response::Parts, why: Bypass, times: &Times) {
+            self.0.on_bypass(head, why, times);
+        }
+
+        fn on_event(&mut self, event: Event, times: &Times) -> Option<Event> {
+            self.0.on_event(event, times)
+        }
+
+        fn on_large_event(&mut self, event: &LargeEvent, times: &Times) {
+            self.0.on_large_event(event, times);
+        }
+
+        fn deadline(&self, times: &Times) -> Option<Instant> {
+            self.0.deadline(times)
+        }
+
+        fn on_deadline(&mut self, times: &Times, out: &mut Outbox) {
+            self.0.on_deadline(times, out);
+        }
+
+        fn on_sent(&mut self, times: &Times) {
+            self.0.on_sent(times);
+        }
+
+        fn on_end(&mut self, end: End, times: &Times) {
+            self.0.on_end(end, times);
+        }
+
+        fn on_wait(&mut self, waker: &Waker) {
+            self.0.on_wait(waker);
+        }
+    }
+
+    fn plans() -> impl Strategy<Value = Plan> {
+        let step = prop_oneof![
+            5 => vec(event(), 1..5).prop_map(Step::Whole),
+            2 => select(OTHERS.to_vec()).prop_map(Step::Other),
+            2 => (0_u64..8).prop_map(Step::Wait),
+        ];
+        let settings = (any::<bool>(), 0_usize..4, any::<bool>(), any::<bool>());
+        let limit = select(vec![1 << 20, 1 << 20, 40, 8]);
+        let end = select(vec![Some(true), Some(false), None]);
+        (vec(step, 0..20), end, limit, settings).prop_map(
+            |(steps, end, limit, (retry, frame, at_open, events_only))| Plan {
+                steps,
+                end,
+                limit,
+                retry,
+                frame,
+                at_open,
+                events_only,
+            },
+        )
+    }
+
+    const OTHERS: [&str; 16] = [
+        ": c\n",
+        ": c\n\n",
+        ":\r\n\r\n",
+        "\n",
+        "id: 5\n\n",
+        "event: x\n\n",
+        "retry: 7\n",
+        "retry: 8\n\n",
+        "data: half",
+        "data: half\n",
+        " of it\n\n",
+        "data: a\r\r",
+        "data: b\r\n\r",
+        "\u{feff}data: c\n\n",
+        "foo: ignored\n\n",
+        "data: d\n\n: behind it\n",
+    ];
+
+    /// With data, and whole: comments and the like in front, and lines that end in any way.
+    fn event() -> impl Strategy<Value = String> {
+        let front = select(vec!["", "", "", ": c", "retry: 9", "id: 3", "event: add"]);
+        let data = select(vec![
+            "data: a",
+            "data",
+            "data:",
+            "data: \u{feff}",
+            "data: longer than most of what is sent by far",
+        ]);
+        let ending = select(vec!["\n", "\n", "\n", "\r\n", "\r\n", "\r"]);
+        (front, vec(data, 1..3), ending, ending_of_blank_line()).prop_map(
+            |(front, data, ending, blank)| {
+                let front = Some(front).filter(|front| !front.is_empty());
+                let lines: String = front
+                    .into_iter()
+                    .chain(data)
+                    .flat_map(|line| [line, ending])
+                    .collect();
+                // Behind a CR a LF would end the same line.
+                let blank = match (ending, blank) {
+                    ("\r", _) => "\r",
+                    (_, blank) => blank.unwrap_or(ending),
+                };
+                lines + blank
+            },
+        )
+    }
+
+    fn ending_of_blank_line() -> impl Strategy<Value = Option<&'static str>> {
+        select(vec![None, None, None, Some("\n"), Some("\r\n"), Some("\r")])
+    }
+}
