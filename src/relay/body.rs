@@ -42,6 +42,8 @@ pin_project! {
     }
 }
 
+type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
+
 /// A body of which some was read already.
 struct Begun<B> {
     before: Bytes,
@@ -130,6 +132,8 @@ impl<B: Body, X: Ends> Body for RelayBody<B, X> {
     type Data = Bytes;
     type Error = X::Error<B::Error>;
 
+    /// Inlined into the layer's poll, which is done for each event and client.
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -139,6 +143,45 @@ impl<B: Body, X: Ends> Body for RelayBody<B, X> {
             if let Some(bytes) = ready!(relayed.poll_read(cx)) {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+        }
+        content.poll_rest::<X>(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Untouched { inner } => inner.is_end_stream(),
+            Content::Begun { begun } => {
+                begun.before.is_empty()
+                    && begun.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+            }
+            Content::Relayed { .. } | Content::Breaking { .. } => false,
+            Content::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let nothing = SizeHint::with_exact(0);
+        match &self.content {
+            Content::Untouched { inner } => inner.size_hint(),
+            Content::Begun { begun } => {
+                let before = SizeHint::with_exact(begun.before.len() as u64);
+                before + begun.rest.as_ref().map_or(nothing, |rest| rest.size_hint())
+            }
+            Content::Relayed { .. } | Content::Breaking { .. } => SizeHint::default(),
+            Content::Ended => nothing,
+        }
+    }
+}
+
+impl<B: Body> Content<B> {
+    /// What is not read by a client of a relay, or is all read. Apart, so that what is done for each event is small.
+    #[inline(never)]
+    fn poll_rest<X: Ends>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Polled<X::Error<B::Error>> {
+        let mut content = self;
+        if let ContentProjection::Relayed { relayed } = content.as_mut().project() {
             let next = match relayed.broken() {
                 Some(reason) => Content::Breaking {
                     time: Box::pin(sleep(LAST_WORDS)),
@@ -176,31 +219,6 @@ impl<B: Body, X: Ends> Body for RelayBody<B, X> {
         }
         let whole = |mut data: B::Data| data.copy_to_bytes(data.remaining());
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(whole)).map_err(X::failed)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Untouched { inner } => inner.is_end_stream(),
-            Content::Begun { begun } => {
-                begun.before.is_empty()
-                    && begun.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
-            }
-            Content::Relayed { .. } | Content::Breaking { .. } => false,
-            Content::Ended => true,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let nothing = SizeHint::with_exact(0);
-        match &self.content {
-            Content::Untouched { inner } => inner.size_hint(),
-            Content::Begun { begun } => {
-                let before = SizeHint::with_exact(begun.before.len() as u64);
-                before + begun.rest.as_ref().map_or(nothing, |rest| rest.size_hint())
-            }
-            Content::Relayed { .. } | Content::Breaking { .. } => SizeHint::default(),
-            Content::Ended => nothing,
-        }
     }
 }
 

@@ -123,9 +123,18 @@ impl Relayed {
             .is_some_and(|ahead| ahead.catch_up.is_some())
     }
 
-    /// Inlined into the body's poll, which is another crate's: it is done for each event and client.
+    /// Inlined into the body's poll, which is another crate's, as far as it is to see that there is nothing yet: that is asked
+    /// behind each event.
     #[inline]
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match (&self.follower, &self.ahead) {
+            (Some((follower, _)), None) if follower.waits(cx.waker()) => Poll::Pending,
+            _ => self.poll_next(cx),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if self.ahead.is_some() {
                 if let Some(bytes) = ready!(self.poll_ahead(cx)) {
@@ -234,7 +243,7 @@ impl Relayed {
         Poll::Ready((!told.is_empty()).then(|| self.given(told.into())))
     }
 
-    #[inline]
+    #[inline(always)]
     fn given(&mut self, bytes: Bytes) -> Bytes {
         if self.has_given && self.nearest_id.is_none() {
             return bytes;

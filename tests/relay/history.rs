@@ -1,7 +1,9 @@
 //! The history in memory: what is kept, what is dropped, and what a follower sees of it.
 
 use std::collections::HashMap;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -243,6 +245,90 @@ async fn one_event_is_shared_and_many_are_joined_once() {
         sizes.iter().all(|len| (60_000..=64 * 1024).contains(len)),
         "{sizes:?}"
     );
+}
+
+/// A waker that counts.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn who_has_read_all_waits_without_asking_again() {
+    let now = Instant::now();
+    let history = MemoryHistory::new().with_events(10_000);
+    let log = open(&history.with_bytes(10_000_000));
+    let (mut follower, _) = log.follow(&Start::Live, now);
+    let wakes = [Arc::new(Wakes::default()), Arc::new(Wakes::default())];
+    let [one, other] = wakes.clone().map(Waker::from);
+    let woken = || {
+        wakes
+            .each_ref()
+            .map(|wakes| wakes.0.load(Ordering::Relaxed))
+    };
+    let reads = |follower: &mut Follower, waker: &Waker| {
+        matches!(
+            follower.poll_read(&mut Context::from_waker(waker)),
+            Poll::Ready(Read::Events { .. })
+        )
+    };
+    assert!(!follower.waits(&one), "nobody knows how to wake it");
+    assert!(!reads(&mut follower, &one));
+    assert!(follower.waits(&one) && !follower.waits(&other));
+
+    append(&log, [1], now).await;
+    assert_eq!(woken(), [1, 0]);
+    assert!(!follower.waits(&one), "there is something to read");
+    assert!(reads(&mut follower, &one));
+    assert!(follower.waits(&one), "there is no more");
+    append(&log, [2], now).await;
+    assert_eq!(woken(), [2, 0], "though it has only read, and not waited");
+
+    // More than is read at once.
+    append(&log, 0..5_000, now).await;
+    let (mut behind, _) = log.follow(&Start::All, now);
+    assert!(reads(&mut behind, &one));
+    assert!(!behind.waits(&one));
+
+    while reads(&mut follower, &other) {}
+    assert!(follower.waits(&other) && !follower.waits(&one));
+    follower.skip(Skip::ToOldest);
+    assert!(!follower.waits(&other), "it reads somewhere else");
+    while reads(&mut follower, &other) {}
+    log.close();
+    assert_eq!(woken(), [2, 1]);
+    assert!(!follower.waits(&other), "it has come to an end");
+    assert_eq!(read(&mut follower), ["(end)"]);
+}
+
+#[tokio::test]
+async fn a_follower_knows_how_many_events_it_reads() {
+    let now = Instant::now();
+    let log = open(&MemoryHistory::new());
+    let comment = Draft {
+        event: Event::builder().comment("x").build(),
+        ..draft("", None)
+    };
+    let (mut follower, _) = log.follow(&Start::Live, now);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut counts = async |drafts| {
+        log.append(drafts, now).await;
+        match follower.poll_read(&mut cx) {
+            Poll::Ready(Read::Events {
+                events, with_data, ..
+            }) => (events, with_data),
+            other => panic!("{other:?}"),
+        }
+    };
+    let event = || draft("1", None);
+    assert_eq!(counts(vec![event()]).await, (1, 1));
+    assert_eq!(counts(vec![comment.clone()]).await, (1, 0));
+    assert_eq!(counts(vec![event(), event()]).await, (2, 2));
+    assert_eq!(counts(vec![event(), comment, event()]).await, (3, 2));
 }
 
 #[tokio::test]

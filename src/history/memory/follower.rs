@@ -1,8 +1,10 @@
 //! Reads a log of a memory history.
 
 use std::fmt;
+use std::ptr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,6 +22,26 @@ pub struct Follower {
     /// The number of the last event with data that was read, or that the follower began behind. `u64::MAX` when it
     /// began at a position that was not kept any more, and nobody knows.
     read_up_to: u64,
+    /// It has read all that there was.
+    waits: Option<Waits>,
+}
+
+/// How a follower waits. As long as its log wakes nobody there is no news, and the log need not be locked to see that.
+struct Waits {
+    /// How often the log had woken those who wait.
+    woken: u64,
+    /// The waker that the log holds. Until it has woken it, no other can be in its place.
+    waker: usize,
+    vtable: &'static RawWakerVTable,
+}
+
+impl Waits {
+    #[inline]
+    fn are_kept(&self, log: &Inner, waker: &Waker) -> bool {
+        self.woken == log.woken.load(Ordering::Acquire)
+            && self.waker == waker.data().addr()
+            && ptr::eq(self.vtable, waker.vtable())
+    }
 }
 
 /// As many bytes are joined into one read for those who are behind.
@@ -32,11 +54,22 @@ impl Follower {
             slot,
             live,
             read_up_to,
+            waits: None,
         }
     }
 
+    /// Whether it has read all that there is, and its log is going to wake this waker when there is more. Then there is no need
+    /// for [`poll_read`](Self::poll_read), which locks the log.
+    #[inline]
+    pub fn waits(&self, waker: &Waker) -> bool {
+        let waits = self.waits.as_ref();
+        waits.is_some_and(|waits| waits.are_kept(&self.log, waker))
+    }
+
     /// The next events, joined up to 64 KiB; a single one is shared, not copied.
+    #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        self.waits = None;
         let log = &*self.log;
         let mut state = log.lock();
         let before = state.readers.position(self.slot);
@@ -56,16 +89,21 @@ impl Follower {
             if state.closed {
                 return Poll::Ready(Read::End);
             }
-            state.readers.wait(self.slot, cx.waker());
+            self.waits = Some(wait(log, &mut state, self.slot, cx.waker()));
             if begin != before {
                 move_to(state, self.slot, begin);
             }
             return Poll::Pending;
         };
         let sequence_before = first.sequence - u64::from(first.has_data);
-        let (bytes, end) = if let Some(bytes) = state.joined_from(begin, self.live) {
+        let next = state.ring.next();
+        let (bytes, end) = if begin + 1 == next {
+            // The newest, as for all who waited for it.
+            self.read_up_to = first.sequence;
+            (first.bytes.clone(), next)
+        } else if let Some(bytes) = state.joined_from(begin, self.live) {
             self.read_up_to = state.ring.sequence();
-            (bytes, state.ring.next())
+            (bytes, next)
         } else {
             let (end, len) = span(&state.ring, begin, self.live, first);
             if end - begin == 1 {
@@ -76,6 +114,10 @@ impl Follower {
                 (joined(log, &mut state, begin, end, len), end)
             }
         };
+        if end == next && !state.closed {
+            // Who reads asks once more, to be told to wait.
+            self.waits = Some(wait(log, &mut state, self.slot, cx.waker()));
+        }
         move_to(state, self.slot, end);
         let events = end - begin;
         Poll::Ready(Read::Events {
@@ -89,6 +131,7 @@ impl Follower {
     /// Waits for the event with this last event ID, and goes on behind it. Gives what a client is to be told that may have
     /// had some of what follows.
     pub fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap> {
+        self.waits = None;
         let mut state = self.log.lock();
         let Ok(Resume::At(position)) = state.ring.position_after(id) else {
             state.readers.wait(self.slot, cx.waker());
@@ -106,6 +149,7 @@ impl Follower {
     pub fn seek_past(&mut self, upstream: &[u8]) -> Option<Gap> {
         let state = self.log.lock();
         let position = state.ring.position_past(upstream)?;
+        self.waits = None;
         let gap = state.ring.gap(None, position);
         self.read_up_to = state.ring.sequence_before(position);
         move_to(state, self.slot, position);
@@ -120,6 +164,7 @@ impl Follower {
 
     /// After [`Read::Lost`]: goes on at the oldest event that is kept, or behind the newest.
     pub fn skip(&mut self, to: Skip) -> Gap {
+        self.waits = None;
         let state = self.log.lock();
         let ring = &state.ring;
         let position = match to {
@@ -134,8 +179,19 @@ impl Follower {
     }
 }
 
-/// Gives the log free, and wakes its writer if that waits.
+/// Has the log wake this waker when there is more.
 #[inline]
+fn wait(log: &Inner, state: &mut State, slot: usize, waker: &Waker) -> Waits {
+    state.readers.wait(slot, waker);
+    Waits {
+        woken: log.woken.load(Ordering::Relaxed),
+        waker: waker.data().addr(),
+        vtable: waker.vtable(),
+    }
+}
+
+/// Gives the log free, and wakes its writer if that waits.
+#[inline(always)]
 fn move_to(mut state: MutexGuard<'_, State>, slot: usize, position: u64) {
     let writer = state.readers.move_to(slot, position);
     drop(state);

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, ready};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub(super) struct Inner {
     number: u64,
     /// What the ring and the joined bytes cost, to be read without the lock.
     size: AtomicUsize,
+    /// How often those who wait were woken, to be read without the lock.
+    pub(super) woken: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -160,7 +162,7 @@ impl Log for MemoryLog {
         let wakers = {
             let mut state = self.inner.lock();
             state.closed = true;
-            state.readers.take_wakers()
+            self.inner.take_wakers(&mut state)
         };
         for waker in wakers {
             waker.wake();
@@ -201,7 +203,7 @@ impl MemoryLog {
                 last_id,
                 hold,
             };
-            (appended, state.readers.take_wakers())
+            (appended, inner.take_wakers(state))
         });
         if self.inner.store.is_over_budget() {
             self.inner.store.enforce_budget();
@@ -226,6 +228,7 @@ impl Inner {
             limits,
             number,
             size: AtomicUsize::new(0),
+            woken: AtomicU64::new(0),
             state: Mutex::new(State {
                 ring: Ring::new(epoch, seal, behind),
                 closed: false,
@@ -240,6 +243,12 @@ impl Inner {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All who wait, to be woken. The caller has the lock.
+    fn take_wakers(&self, state: &mut State) -> Vec<Waker> {
+        self.woken.fetch_add(1, Ordering::Release);
+        state.readers.take_wakers()
     }
 
     pub(super) fn size(&self) -> usize {

@@ -76,6 +76,7 @@ impl Readers {
     }
 
     /// A follower reads on at this position. The writer is to be woken, if it waits.
+    #[inline]
     pub(super) fn move_to(&mut self, slot: usize, position: u64) -> Option<Waker> {
         self.slots[slot].position = position;
         if !self.is_watched {
