@@ -113,7 +113,14 @@ where
             crate::whole::ask();
             match inner.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => driver.push(whole(data)),
+                    Ok(data) => {
+                        let chunk = whole(data);
+                        #[cfg(feature = "relay")]
+                        if driver.passes(&chunk) {
+                            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                        }
+                        driver.push(chunk);
+                    }
                     Err(frame) => match frame.into_trailers() {
                         Ok(trailers) => {
                             driver.trailers = Some(Box::new(trailers));

@@ -61,12 +61,18 @@ impl<St: Stage, E> Driver<St, E> {
     #[inline]
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.ready += 1;
-        let now = Instant::now();
-        #[cfg(feature = "relay")]
-        if let Some(events) = crate::whole::said(&chunk) {
-            return self.pipeline.push_whole(chunk, events, now);
-        }
-        self.pipeline.push(chunk, now);
+        self.pipeline.push(chunk, Instant::now());
+    }
+
+    /// Whether this chunk, which came just now, goes out as it is. If not, it is to be pushed.
+    #[cfg(feature = "relay")]
+    #[inline]
+    pub(super) fn passes(&mut self, chunk: &[u8]) -> bool {
+        let events = crate::whole::said(chunk);
+        let passes =
+            events.is_some_and(|events| self.pipeline.pass_whole(chunk, events, Instant::now()));
+        self.ready += u32::from(passes);
+        passes
     }
 
     /// The upstream has failed.

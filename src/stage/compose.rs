@@ -223,7 +223,7 @@ macro_rules! tuple {
                 $(self.$index.passes())&&+
             }
 
-            #[inline]
+            #[inline(always)]
             fn on_passed(&mut self, events: u64, times: &Times) {
                 $(self.$index.on_passed(events, times);)+
             }
@@ -245,7 +245,7 @@ macro_rules! tuple {
                 $(self.$index.on_deadline(times, out);)+
             }
 
-            #[inline]
+            #[inline(always)]
             fn on_sent(&mut self, times: &Times) {
                 $(self.$index.on_sent(times);)+
             }

@@ -102,10 +102,16 @@ impl Metrics {
     }
 
     /// Records how long the stream waited for an event with data.
+    #[inline(always)]
     fn record_gap(&mut self, times: &Times) {
         match self.last_event.replace(times.now) {
             None => self.handles.first_event.record(times.now - times.opened),
-            Some(last) if times.now - last >= GAP_FROM => {
+            // To add is less work than to subtract, and is done for each event.
+            Some(last)
+                if last
+                    .checked_add(GAP_FROM)
+                    .is_some_and(|gap| gap <= times.now) =>
+            {
                 self.handles.event_gap.record(times.now - last);
             }
             Some(_) => {}
@@ -113,12 +119,27 @@ impl Metrics {
     }
 
     /// Counts what has happened since the last time.
+    #[inline(always)]
     fn count(&mut self, times: &Times) {
-        let (now, before) = (times.counts, self.counted);
-        self.counted = now;
-        let handles = &*self.handles;
-        add(&handles.events, now.events, before.events);
-        add(&handles.event_bytes, now.event_bytes, before.event_bytes);
+        let (now, before) = (&times.counts, &self.counted);
+        add(&self.handles.events, now.events, before.events);
+        add(
+            &self.handles.event_bytes,
+            now.event_bytes,
+            before.event_bytes,
+        );
+        let others =
+            |counts: &Counts| (counts.heartbeats, counts.ids_added, counts.oversize_events);
+        if others(now) != others(before) {
+            self.count_others(now);
+        }
+        self.counted = *now;
+    }
+
+    /// Apart from what is counted each time.
+    #[inline(never)]
+    fn count_others(&self, now: &Counts) {
+        let (handles, before) = (&*self.handles, &self.counted);
         add(&handles.heartbeats, now.heartbeats, before.heartbeats);
         add(&handles.ids_added, now.ids_added, before.ids_added);
         add(
@@ -158,11 +179,12 @@ impl Stage for Metrics {
     }
 
     /// They came in one moment, so there are no gaps between them.
-    #[inline]
+    #[inline(always)]
     fn on_passed(&mut self, _: u64, times: &Times) {
         self.record_gap(times);
     }
 
+    #[inline(always)]
     fn on_sent(&mut self, times: &Times) {
         self.count(times);
     }

@@ -119,7 +119,7 @@ pub use times::{Counts, Times};
 /// 2. [`on_response`](Self::on_response), once, if the response is an event stream. If it is none,
 ///    [`on_bypass`](Self::on_bypass) instead, and no other method after it. If no response comes, nothing.
 /// 3. [`on_event`](Self::on_event) for each event, or [`on_passed`](Self::on_passed) for several where all stages
-///    [pass](Self::passes) them, [`on_large_event`](Self::on_large_event) for one that was too large
+///    [let them pass](Self::passes), [`on_large_event`](Self::on_large_event) for one that was too large
 ///    to be held back, [`on_deadline`](Self::on_deadline) at deadlines and
 ///    [`on_sent`](Self::on_sent) when something went out, in the order in which they happen.
 /// 4. [`on_end`](Self::on_end), exactly once if there was an `on_response`, however the stream ends,
@@ -157,18 +157,19 @@ pub trait Stage {
         Some(event)
     }
 
-    /// Whether events may pass this stage unseen when it is known that they are whole and have data: it would have looked at
-    /// them and changed none, and it is enough that [`on_passed`](Self::on_passed) tells how many there were.
+    /// Whether events that are known to be whole and to have data may pass this stage unseen. Default: false.
     ///
-    /// Behind a [relay](crate::relay) events are not taken apart again for each client if all stages of a stream say so.
-    /// Not all come that way, so `on_event` has to be there all the same. It is asked anew each time, so it should be no
+    /// Say so if `on_event` changes none of them, and needs to know no more than [`on_passed`](Self::on_passed) tells. If all
+    /// stages of a stream do, what a relay gives is not decoded again for each of its clients. Other events still come to
+    /// `on_event`, so it is to do the same for the stage as `on_passed`. This is asked for each chunk, so it should be no
     /// more than a look at a field.
     fn passes(&self) -> bool {
         false
     }
 
-    /// So many events with data have passed unseen, none of them too large; [`Times::counts`] has them already. Called in
-    /// place of `on_event`, and only if all stages [pass](Self::passes) them.
+    /// So many events with data have passed unseen, at least one and none of them too large. [`Times::counts`] has them already.
+    ///
+    /// Called in place of `on_event`, and only if all stages [let them pass](Self::passes).
     fn on_passed(&mut self, events: u64, times: &Times) {
         let _ = (events, times);
     }

@@ -175,12 +175,17 @@ impl<S: Stage> Pipeline<S> {
         } else {
             std::mem::take(&mut self.out.bytes).into()
         };
+        self.sent(bytes.len());
+        Some(bytes)
+    }
+
+    #[inline]
+    fn sent(&mut self, bytes: usize) {
         self.times.sent = self.times.now;
-        self.times.counts.sent_bytes += bytes.len() as u64;
+        self.times.counts.sent_bytes += bytes as u64;
         if !self.is_ended() {
             self.stage.on_sent(&self.times);
         }
-        Some(bytes)
     }
 
     /// When [`tick`](Self::tick) should be called, if nothing comes before.

@@ -186,16 +186,15 @@ impl Decoder {
     #[cfg(feature = "relay")]
     #[inline]
     pub(crate) fn skip(&mut self, chunk: &[u8]) -> bool {
-        let is_between = !self.in_block
-            && !self.after_cr
-            && self.byte_order_mark.is_none()
-            && self.is_drained()
-            && chunk.len() <= self.max_event_bytes;
-        match chunk {
-            [.., b'\r', b'\n'] if is_between => self.ending = Some(LineEnding::CrLf),
-            [.., b'\n'] if is_between => self.ending = Some(LineEnding::Lf),
-            _ => return false,
+        let is_between = !(self.in_block | self.after_cr) && self.byte_order_mark.is_none();
+        if !is_between || !self.is_drained() || chunk.len() > self.max_event_bytes {
+            return false;
         }
+        self.ending = match chunk {
+            [.., b'\r', b'\n'] => Some(LineEnding::CrLf),
+            [.., b'\n'] => Some(LineEnding::Lf),
+            _ => return false,
+        };
         true
     }
 
