@@ -13,19 +13,21 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `conductor` | which part is started when: paced streams in rounds, then idle ones side by side |
+//! | `conductor` | which row is measured when |
+//! | `rows` | what is measured, a file and a table for each |
 //! | `upstream` | writes all event streams |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
-//! | `targets` | how each proxy is started, and the configuration of nginx |
-//! | `options`, `report` | what the command line offers, and the table for `benches/README.md` |
+//! | `targets`, `haproxy` | how each proxy is started, and the configurations of nginx and HAProxy |
+//! | `options` | what the command line offers |
 //! | `parts` | what other benches have too: the clients, rounds, processes, tables |
 
 mod conductor;
+mod haproxy;
 mod options;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod plain_proxy;
-mod report;
+mod rows;
 mod targets;
 mod upstream;
 
