@@ -1,5 +1,6 @@
 //! What is measured, a file and a table for each.
 
+mod burst;
 mod memory;
 mod paced;
 
@@ -16,16 +17,18 @@ use crate::{
 pub(crate) enum Row {
     Paced,
     Memory,
+    Burst,
 }
 
 impl Row {
-    pub(crate) const ALL: &'static [Self] = &[Self::Paced, Self::Memory];
+    pub(crate) const ALL: &'static [Self] = &[Self::Paced, Self::Memory, Self::Burst];
 
     /// How the command line calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Paced => "paced",
             Self::Memory => "memory",
+            Self::Burst => "burst",
         }
     }
 
@@ -38,6 +41,7 @@ impl Row {
         match self {
             Self::Paced => paced::run(options),
             Self::Memory => memory::run(options),
+            Self::Burst => burst::run(options),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The path of a request says which stream is wanted. What ends by itself leaves its connection open for the next
 //! request.
 
+mod burst;
 mod paced;
 mod request;
 
@@ -19,7 +20,7 @@ use crate::{
     Error,
     parts::{
         event::{HEAD, Stamp, now, write_chunk},
-        process::end_with_the_conductor,
+        process::obey,
     },
 };
 
@@ -38,6 +39,15 @@ pub(crate) const FIRST: &str = "/first";
 /// A stream of [`ANSWER_EVENTS`], which ends.
 pub(crate) const ANSWER: &str = "/answer";
 
+/// With the size of an event behind it: a stream as fast as it is read.
+pub(crate) const BURST: &str = "/burst/";
+
+/// Ends all bursts.
+pub(crate) const STOP: &str = "stop";
+
+/// Asks how many bytes of events were written to bursts.
+pub(crate) const WRITTEN: &str = "written";
+
 pub(crate) const ANSWER_EVENTS: u64 = 5;
 
 /// Between two events of an answer.
@@ -47,7 +57,14 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run() -> Result<(), Error> {
-    end_with_the_conductor();
+    obey(|order| match order {
+        STOP => {
+            burst::stop();
+            println!("stopped");
+        }
+        WRITTEN => println!("{}", burst::written()),
+        _ => println!("what does {order:?} mean?"),
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let (opened, streams) = mpsc::channel(1_024);
@@ -66,6 +83,12 @@ async fn answer_all(mut stream: TcpStream, paced: mpsc::Sender<TcpStream>) -> io
     stream.set_nodelay(true)?;
     let mut read = Vec::new();
     while let Some(Request { path }) = read_request(&mut stream, &mut read).await? {
+        if let Some(size) = path.strip_prefix(BURST) {
+            stream.write_all(HEAD).await?;
+            let size = size.parse().map_err(io::Error::other)?;
+            burst::write(&mut stream, size).await?;
+            continue;
+        }
         match path.as_str() {
             PACED => {
                 stream.write_all(HEAD).await?;
