@@ -32,7 +32,8 @@ pub(crate) fn start(upstream: &str) -> Result<Server, Error> {
     Ok(Server::in_folder(process, address, folder))
 }
 
-/// One process; as many threads as the others have. Without a limit of its own it would prepare itself for as many
+/// One process; as many threads as the others have. Without `abortonclose`, a stream on which nothing happens would stay
+/// open behind a client that has left. Without a limit of its own it would prepare itself for as many
 /// descriptors as it may have, which can be a billion.
 fn configuration(upstream: &str, address: &str) -> String {
     let threads = nginx::workers();
@@ -46,6 +47,7 @@ defaults
     no option http-server-close
     no option http-buffer-request
     option http-no-delay
+    option abortonclose
     timeout connect 5s
     timeout client 1h
     timeout server 1h

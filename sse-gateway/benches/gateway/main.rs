@@ -16,6 +16,7 @@
 //! | `conductor` | which row is measured when |
 //! | `rows` | what is measured, a file and a table for each |
 //! | `upstream` | writes all event streams |
+//! | `visits` | the clients that come and go |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
 //! | `targets`, `haproxy` | how each proxy is started, and the configurations of nginx and HAProxy |
 //! | `options` | what the command line offers |
@@ -30,6 +31,7 @@ mod plain_proxy;
 mod rows;
 mod targets;
 mod upstream;
+mod visits;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["upstream"] => upstream::run(),
         ["plain-proxy", address] => plain_proxy::run(address),
         ["load", address] => client::run(address),
+        ["visits", address] => visits::run(address),
         _ => Options::parse(words)?.map_or(Ok(()), |options| conductor::run(&options)),
     })
 }

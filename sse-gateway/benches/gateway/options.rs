@@ -41,7 +41,10 @@ impl Default for Gateway {
 impl Offer for Gateway {
     const BENCH: &'static str = "gateway";
     const OPTIONS: &'static [(&'static str, &'static str)] = &[
-        ("--rows A,B", "of paced, memory and burst, only these"),
+        (
+            "--rows A,B",
+            "of paced, memory, burst and connects, only these",
+        ),
         (
             "--other NAME=PATH",
             "another program of the gateway, measured beside this one; may be repeated",

@@ -1,6 +1,7 @@
 //! What is measured, a file and a table for each.
 
 mod burst;
+mod connects;
 mod memory;
 mod paced;
 
@@ -18,10 +19,12 @@ pub(crate) enum Row {
     Paced,
     Memory,
     Burst,
+    Connects,
 }
 
 impl Row {
-    pub(crate) const ALL: &'static [Self] = &[Self::Paced, Self::Memory, Self::Burst];
+    pub(crate) const ALL: &'static [Self] =
+        &[Self::Paced, Self::Memory, Self::Burst, Self::Connects];
 
     /// How the command line calls it.
     pub(crate) fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Row {
             Self::Paced => "paced",
             Self::Memory => "memory",
             Self::Burst => "burst",
+            Self::Connects => "connects",
         }
     }
 
@@ -42,6 +46,7 @@ impl Row {
             Self::Paced => paced::run(options),
             Self::Memory => memory::run(options),
             Self::Burst => burst::run(options),
+            Self::Connects => connects::run(options),
         }
     }
 }
@@ -72,6 +77,11 @@ impl Setup {
 
     fn proxy(&self) -> Option<&Process> {
         self.proxy.as_ref().map(|proxy| &proxy.process)
+    }
+
+    /// 0 where there is no proxy.
+    fn proxy_cpu_seconds(&self) -> Result<f64, Error> {
+        self.proxy().map_or(Ok(0.0), Process::cpu_seconds)
     }
 }
 

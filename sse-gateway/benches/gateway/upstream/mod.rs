@@ -7,7 +7,11 @@ mod burst;
 mod paced;
 mod request;
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,12 +52,17 @@ pub(crate) const STOP: &str = "stop";
 /// Asks how many bytes of events were written to bursts.
 pub(crate) const WRITTEN: &str = "written";
 
+/// Asks how many streams of [`FIRST`] are open.
+pub(crate) const OPEN: &str = "open";
+
 pub(crate) const ANSWER_EVENTS: u64 = 5;
 
 /// Between two events of an answer.
 pub(crate) const ANSWER_INTERVAL: Duration = Duration::from_millis(5);
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+static OPEN_FIRSTS: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run() -> Result<(), Error> {
@@ -63,6 +72,7 @@ pub(crate) async fn run() -> Result<(), Error> {
             println!("stopped");
         }
         WRITTEN => println!("{}", burst::written()),
+        OPEN => println!("{}", OPEN_FIRSTS.load(Ordering::Relaxed)),
         _ => println!("what does {order:?} mean?"),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -102,14 +112,21 @@ async fn answer_all(mut stream: TcpStream, paced: mpsc::Sender<TcpStream>) -> io
                 return until_closed(stream).await;
             }
             FIRST => {
-                stream.write_all(&first_event()).await?;
-                return until_closed(stream).await;
+                OPEN_FIRSTS.fetch_add(1, Ordering::Relaxed);
+                let ended = first(stream).await;
+                OPEN_FIRSTS.fetch_sub(1, Ordering::Relaxed);
+                return ended;
             }
             ANSWER => answer(&mut stream).await?,
             _ => return Ok(()),
         }
     }
     Ok(())
+}
+
+async fn first(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(&first_event()).await?;
+    until_closed(stream).await
 }
 
 async fn until_closed(mut stream: TcpStream) -> io::Result<()> {
