@@ -16,7 +16,7 @@
 //! | `conductor` | which row is measured when |
 //! | `rows` | what is measured, a file and a table for each |
 //! | `upstream` | writes all event streams |
-//! | `visits` | the clients that come and go |
+//! | `visits`, `posts` | the clients that come and go, and those that post |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
 //! | `targets`, `haproxy` | how each proxy is started, and the configurations of nginx and HAProxy |
 //! | `options` | what the command line offers |
@@ -28,6 +28,7 @@ mod options;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod plain_proxy;
+mod posts;
 mod rows;
 mod targets;
 mod upstream;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ["plain-proxy", address] => plain_proxy::run(address),
         ["load", address] => client::run(address),
         ["visits", address] => visits::run(address),
+        ["posts", address] => posts::run(address),
         _ => Options::parse(words)?.map_or(Ok(()), |options| conductor::run(&options)),
     })
 }

@@ -43,7 +43,7 @@ impl Offer for Gateway {
     const OPTIONS: &'static [(&'static str, &'static str)] = &[
         (
             "--rows A,B",
-            "of paced, memory, burst and connects, only these",
+            "of paced, memory, burst, connects and post, only these",
         ),
         (
             "--other NAME=PATH",

@@ -4,6 +4,7 @@ mod burst;
 mod connects;
 mod memory;
 mod paced;
+mod post;
 
 use std::{fmt, ptr};
 
@@ -20,11 +21,17 @@ pub(crate) enum Row {
     Memory,
     Burst,
     Connects,
+    Post,
 }
 
 impl Row {
-    pub(crate) const ALL: &'static [Self] =
-        &[Self::Paced, Self::Memory, Self::Burst, Self::Connects];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Paced,
+        Self::Memory,
+        Self::Burst,
+        Self::Connects,
+        Self::Post,
+    ];
 
     /// How the command line calls it.
     pub(crate) fn name(self) -> &'static str {
@@ -33,6 +40,7 @@ impl Row {
             Self::Memory => "memory",
             Self::Burst => "burst",
             Self::Connects => "connects",
+            Self::Post => "post",
         }
     }
 
@@ -47,6 +55,7 @@ impl Row {
             Self::Memory => memory::run(options),
             Self::Burst => burst::run(options),
             Self::Connects => connects::run(options),
+            Self::Post => post::run(options),
         }
     }
 }
