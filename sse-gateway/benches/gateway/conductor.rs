@@ -19,6 +19,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     for row in &options.own.rows {
         row.run(options)?;
     }
-    conditions(&machine, options, "× is to plain hyper.");
+    conditions(
+        &machine,
+        options,
+        "Bursts have events of the sizes in their table. × is to plain hyper.",
+    );
     Ok(())
 }

@@ -1,14 +1,15 @@
-//! What does `sse-gateway` cost, beside a plain hyper proxy and nginx?
+//! What does `sse-gateway` cost, beside a plain hyper proxy, nginx and HAProxy?
 //!
 //! ```text
 //! cargo bench -p sse-gateway --features jemalloc --bench gateway
 //! cargo bench -p sse-gateway --features jemalloc --bench gateway -- --quick --only plain,nginx
+//! cargo bench -p sse-gateway --features jemalloc --bench gateway -- --rows burst --other before=/path/to/old/sse-gateway
 //! ```
 //!
 //! All of it is real and over loopback: an upstream that writes event streams, a proxy, and a load that reads them
 //! through it. Each part is a process of its own, so that the CPU time and memory of the proxy (all its threads and
 //! processes) can be read apart from those of the rest. This executable is the one that conducts, and starts itself
-//! again as the upstream, the load and the plain hyper proxy. CPU time and memory come from `/proc`, so
+//! again as the upstream, the clients and the plain hyper proxy. CPU time and memory come from `/proc`, so
 //! it runs on Linux alone.
 //!
 //! | file | what it does |
