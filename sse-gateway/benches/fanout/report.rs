@@ -1,5 +1,7 @@
 //! The tables, and the lines that say what they rest on.
 
+use std::fmt;
+
 use crate::{
     conductor::Crowd,
     options::Options,
@@ -12,31 +14,33 @@ use crate::{
     },
 };
 
-impl Spoken for Crowd {
-    fn name(&self) -> String {
+impl fmt::Display for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rate, clients, target) = (self.rate, self.clients, self.target.name());
-        format!("{rate}/s to {clients} clients of {target}")
+        write!(f, "{rate}/s to {clients} clients of {target}")
     }
+}
 
-    fn line(measured: &Measured) -> String {
-        let counts = &measured.counts;
+impl Spoken for Measured {
+    fn line(&self) -> String {
+        let counts = &self.counts;
         format!(
             "{:.0}/s, {:.1} % in time, {:.0} per CPU-s, p50 {:.1} ms, p99 {:.1} ms, {} missing, {} ended; \
              CPU-s: server {:.1}, load {:.1}",
-            measured.reached(),
-            measured.in_time(),
-            measured.per_cpu_second(),
+            self.reached(),
+            self.in_time(),
+            self.per_cpu_second(),
             millis(counts.p50),
             millis(counts.p99),
             counts.missing,
             counts.ended,
-            measured.server,
-            measured.load,
+            self.server,
+            self.load,
         )
     }
 }
 
-pub(crate) fn print(machine: &Machine, cases: &[Case<Crowd>], options: &Options) {
+pub(crate) fn print(machine: &Machine, cases: &[Case<Crowd, Measured>], options: &Options) {
     for &rate in &options.own.rates {
         for clients in options.own.clients {
             println!("\n{rate} events/s to {clients} clients");
@@ -68,7 +72,7 @@ pub(crate) fn print(machine: &Machine, cases: &[Case<Crowd>], options: &Options)
     print_details(cases);
 }
 
-fn row(case: &Case<Crowd>) -> Vec<String> {
+fn row(case: &Case<Crowd, Measured>) -> Vec<String> {
     vec![
         case.what.target.title(),
         case.spread(Measured::per_cpu_second).show(0),
@@ -79,9 +83,9 @@ fn row(case: &Case<Crowd>) -> Vec<String> {
     ]
 }
 
-fn print_memory(cases: &[Case<Crowd>], options: &Options) {
+fn print_memory(cases: &[Case<Crowd, Measured>], options: &Options) {
     let [fewer, more] = options.own.clients;
-    let kib = |case: &Case<Crowd>| case.spread(|it| it.memory_kib as f64).median;
+    let kib = |case: &Case<Crowd, Measured>| case.spread(|it| it.memory_kib as f64).median;
     let few = cases.iter().filter(|case| case.what.clients == fewer);
     let many = cases.iter().filter(|case| case.what.clients == more);
     table(
@@ -99,7 +103,7 @@ fn print_memory(cases: &[Case<Crowd>], options: &Options) {
 }
 
 /// What does not fit into the tables, and what says whether they can be trusted.
-fn print_details(cases: &[Case<Crowd>]) {
+fn print_details(cases: &[Case<Crowd, Measured>]) {
     for case in cases {
         let Crowd {
             target,

@@ -22,7 +22,7 @@ pub(crate) enum Target {
 impl target::Target for Target {
     const ALL: &'static [Self] = &[Self::Floor, Self::Nchan, Self::Gateway];
 
-    fn name(self) -> &'static str {
+    fn name(&self) -> &str {
         match self {
             Self::Floor => "floor",
             Self::Nchan => "nchan",
@@ -30,7 +30,7 @@ impl target::Target for Target {
         }
     }
 
-    fn title(self) -> String {
+    fn title(&self) -> String {
         match self {
             Self::Floor => "bare loop".into(),
             Self::Nchan => {

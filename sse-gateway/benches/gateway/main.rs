@@ -1,33 +1,39 @@
-//! What does `sse-gateway` cost, beside a plain hyper proxy and nginx?
+//! What does `sse-gateway` cost, beside a plain hyper proxy, nginx and HAProxy?
 //!
 //! ```text
 //! cargo bench -p sse-gateway --features jemalloc --bench gateway
 //! cargo bench -p sse-gateway --features jemalloc --bench gateway -- --quick --only plain,nginx
+//! cargo bench -p sse-gateway --features jemalloc --bench gateway -- --rows burst --other before=/path/to/old/sse-gateway
 //! ```
 //!
 //! All of it is real and over loopback: an upstream that writes event streams, a proxy, and a load that reads them
 //! through it. Each part is a process of its own, so that the CPU time and memory of the proxy (all its threads and
 //! processes) can be read apart from those of the rest. This executable is the one that conducts, and starts itself
-//! again as the upstream, the load and the plain hyper proxy. CPU time and memory come from `/proc`, so
+//! again as the upstream, the clients and the plain hyper proxy. CPU time and memory come from `/proc`, so
 //! it runs on Linux alone.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `conductor` | which part is started when: paced streams in rounds, then idle ones side by side |
+//! | `conductor` | which row is measured when |
+//! | `rows` | what is measured, a file and a table for each |
 //! | `upstream` | writes all event streams |
+//! | `visits`, `posts` | the clients that come and go, and those that post |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
-//! | `targets` | how each proxy is started, and the configuration of nginx |
-//! | `options`, `report` | what the command line offers, and the table for `benches/README.md` |
+//! | `targets`, `haproxy` | how each proxy is started, and the configurations of nginx and HAProxy |
+//! | `options` | what the command line offers |
 //! | `parts` | what other benches have too: the clients, rounds, processes, tables |
 
 mod conductor;
+mod haproxy;
 mod options;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod plain_proxy;
-mod report;
+mod posts;
+mod rows;
 mod targets;
 mod upstream;
+mod visits;
 
 use std::process::ExitCode;
 
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
         ["upstream"] => upstream::run(),
         ["plain-proxy", address] => plain_proxy::run(address),
         ["load", address] => client::run(address),
+        ["visits", address] => visits::run(address),
+        ["posts", address] => posts::run(address),
         _ => Options::parse(words)?.map_or(Ok(()), |options| conductor::run(&options)),
     })
 }

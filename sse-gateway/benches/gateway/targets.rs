@@ -1,7 +1,9 @@
 //! The proxies, and how each is started.
 
+use std::path::PathBuf;
+
 use crate::{
-    Error,
+    Error, haproxy,
     parts::{
         nginx::{self, Nginx},
         server::Server,
@@ -10,34 +12,51 @@ use crate::{
 };
 
 /// What the load connects to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The upstream itself: what the two ends of the bench and the kernel add to each latency.
     Direct,
     Plain,
     Nginx,
+    Haproxy,
     Gateway,
+    /// Another program of the gateway.
+    Other {
+        name: String,
+        program: PathBuf,
+    },
 }
 
 impl target::Target for Target {
-    const ALL: &'static [Self] = &[Self::Direct, Self::Plain, Self::Nginx, Self::Gateway];
+    const ALL: &'static [Self] = &[
+        Self::Direct,
+        Self::Plain,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Gateway,
+    ];
 
-    fn name(self) -> &'static str {
+    fn name(&self) -> &str {
         match self {
             Self::Direct => "direct",
             Self::Plain => "plain",
             Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
             Self::Gateway => "gateway",
+            Self::Other { name, .. } => name,
         }
     }
 
-    fn title(self) -> String {
+    fn title(&self) -> String {
         match self {
             Self::Direct => "no proxy".into(),
             Self::Plain => "plain hyper".into(),
             Self::Nginx => nginx::version()
                 .map_or_else(|_| "nginx".into(), |version| format!("nginx {version}")),
+            Self::Haproxy => haproxy::version()
+                .map_or_else(|_| "HAProxy".into(), |version| format!("HAProxy {version}")),
             Self::Gateway => "**sse-gateway**, all stages".into(),
+            Self::Other { name, .. } => format!("sse-gateway, {name}"),
         }
     }
 }
@@ -48,12 +67,14 @@ impl target::Target for Target {
 /// # Errors
 ///
 /// When it does not start.
-pub(crate) fn start(target: Target, upstream: &str) -> Result<Option<Server>, Error> {
+pub(crate) fn start(target: &Target, upstream: &str) -> Result<Option<Server>, Error> {
     match target {
         Target::Direct => return Ok(None),
         Target::Plain => Server::part("plain-proxy", &[upstream]),
         Target::Nginx => start_nginx(upstream),
+        Target::Haproxy => haproxy::start(upstream),
         Target::Gateway => Server::gateway(upstream, &[]),
+        Target::Other { program, .. } => Server::gateway_of(program, upstream, &[]),
     }
     .map(Some)
 }

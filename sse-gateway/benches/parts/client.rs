@@ -17,7 +17,7 @@ use super::{
     load::Counts,
     measure::IN_TIME,
     process::obey,
-    response::{Item, Response},
+    response::{Event, Item, Response},
 };
 
 /// Requests under way at once: fewer than any backlog.
@@ -30,8 +30,6 @@ const BUFFER: usize = 256 * 1024;
 
 struct Client {
     stream: TcpStream,
-    /// Until the response's head has come.
-    head: Option<Vec<u8>>,
     response: Response,
     last: Option<u64>,
 }
@@ -55,6 +53,7 @@ struct Tally {
     in_time: u64,
     missing: u64,
     comments: u64,
+    bytes: u64,
     ended: u64,
 }
 
@@ -77,6 +76,7 @@ pub(crate) fn run(address: &str) -> Result<(), Error> {
             in_time: 0,
             missing: 0,
             comments: 0,
+            bytes: 0,
             ended: 0,
         },
         buffer: vec![0; BUFFER],
@@ -125,7 +125,6 @@ impl Load {
             epoll::add(&self.epoll, &stream, place, epoll::EventFlags::IN)?;
             self.clients.push(Client {
                 stream,
-                head: Some(Vec::new()),
                 response: Response::new(),
                 last: None,
             });
@@ -161,15 +160,15 @@ impl Load {
         }
         for event in ready {
             let client = &mut self.clients[event.data.u64() as usize];
-            let had_head = client.head.is_none();
+            let had_head = client.response.has_head();
             if !client.read(&mut self.buffer, &mut self.tally)? {
-                if client.head.is_some() {
+                if !client.response.has_head() {
                     return Err("closed before the end of the response head".into());
                 }
                 self.tally.ended += 1;
                 epoll::delete(&self.epoll, &client.stream)?;
             }
-            if !had_head && client.head.is_none() {
+            if !had_head && client.response.has_head() {
                 self.waiting_for_head -= 1;
             }
         }
@@ -185,35 +184,9 @@ impl Client {
             Ok(len) => &buffer[..len],
             Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
         };
-        let Some(mut head) = self.head.take() else {
-            tally.count(&mut self.response, &mut self.last, bytes)?;
-            return Ok(true);
-        };
-        head.extend_from_slice(bytes);
-        match memchr::memmem::find(&head, b"\r\n\r\n") {
-            None => self.head = Some(head),
-            Some(end) => {
-                let body = head.split_off(end + 4);
-                if !is_chunked(&head)? {
-                    self.response = Response::until_close();
-                }
-                tally.count(&mut self.response, &mut self.last, &body)?;
-            }
-        }
-        Ok(true)
+        tally.count(&mut self.response, &mut self.last, bytes)?;
+        Ok(!self.response.is_finished())
     }
-}
-
-/// # Errors
-///
-/// When it is not the head of an event stream.
-fn is_chunked(head: &[u8]) -> Result<bool, Error> {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let wanted = ["http/1.1 200 ", "content-type: text/event-stream"];
-    if !wanted.iter().all(|wanted| head.contains(wanted)) {
-        return Err(format!("not an event stream: {head:?}").into());
-    }
-    Ok(head.contains("transfer-encoding: chunked"))
 }
 
 impl Tally {
@@ -236,10 +209,11 @@ impl Tally {
         let measured = self.from..self.until;
         let is_read_now = measured.contains(&read);
         response.feed(bytes, |item| {
-            let Item::Event(stamp) = item else {
+            let Item::Event(Event { stamp, bytes }) = item else {
                 self.comments += 1;
                 return;
             };
+            self.bytes += bytes as u64;
             self.read += u64::from(is_read_now);
             if measured.contains(&stamp.written) {
                 let late = read.saturating_sub(stamp.written);
@@ -260,6 +234,7 @@ impl Tally {
             in_time: self.in_time,
             missing: self.missing,
             comments: self.comments,
+            bytes: self.bytes,
             ended: self.ended,
             p50: self.latency.quantile(0.5),
             p99: self.latency.quantile(0.99),

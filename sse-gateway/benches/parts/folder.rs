@@ -4,6 +4,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use super::Error;
@@ -12,7 +13,9 @@ pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> Result<Self, Error> {
-        let path = env::temp_dir().join(format!("tower-sse-bench-{}", process::id()));
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let (process, folder) = (process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(format!("tower-sse-bench-{process}-{folder}"));
         fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }

@@ -33,6 +33,11 @@ impl Histogram {
         self.max = 0;
     }
 
+    /// How many values there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.total
+    }
+
     pub(crate) fn max(&self) -> u64 {
         self.max
     }

@@ -4,7 +4,10 @@
 //! `begin` and `stop` are the two ends of the time that is measured, `end` gives back what was counted. Events go on to
 //! be read between them.
 
-use std::fmt;
+use std::{
+    fmt, thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     Error,
@@ -50,6 +53,28 @@ impl Load {
         Counts::parse(&answer).ok_or_else(|| self.0.failure(&format!("answered {answer:?}")))
     }
 
+    /// Waits until so many streams have ended.
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than this limit.
+    pub(crate) fn wait_for_ends(&mut self, streams: u64, limit: Duration) -> Result<Counts, Error> {
+        let start = Instant::now();
+        loop {
+            let counts = self.end()?;
+            if counts.ended == streams {
+                return Ok(counts);
+            }
+            if start.elapsed() > limit {
+                let ended = counts.ended;
+                return Err(self
+                    .0
+                    .failure(&format!("saw {ended} of {streams} streams end")));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Error> {
         self.0.cpu_seconds()
     }
@@ -68,6 +93,8 @@ pub(crate) struct Counts {
     pub(crate) missing: u64,
     /// Comments since the process began: heartbeats.
     pub(crate) comments: u64,
+    /// Of all events since the process began, as [`Event`](super::response::Event) has them.
+    pub(crate) bytes: u64,
     /// Streams that ended or broke.
     pub(crate) ended: u64,
     pub(crate) p50: u64,
@@ -84,6 +111,7 @@ impl fmt::Display for Counts {
             in_time,
             missing,
             comments,
+            bytes,
             ended,
             p50,
             p99,
@@ -91,7 +119,7 @@ impl fmt::Display for Counts {
         } = self;
         write!(
             f,
-            "{nanoseconds} {read} {in_time} {missing} {comments} {ended} {p50} {p99} {max}"
+            "{nanoseconds} {read} {in_time} {missing} {comments} {bytes} {ended} {p50} {p99} {max}"
         )
     }
 }
@@ -108,6 +136,7 @@ impl Counts {
             in_time,
             missing,
             comments,
+            bytes,
             ended,
             p50,
             p99,
@@ -122,6 +151,7 @@ impl Counts {
             in_time,
             missing,
             comments,
+            bytes,
             ended,
             p50,
             p99,

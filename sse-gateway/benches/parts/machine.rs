@@ -55,20 +55,34 @@ impl fmt::Display for Machine {
 }
 
 /// What is raised here, all parts inherit.
+///
+/// # Errors
+///
+/// When so many are not allowed.
 pub(crate) fn raise_descriptor_limit(needed: u64) -> Result<(), Error> {
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.maximum.map_or(needed, |maximum| maximum.max(needed));
-    // Only the superuser may raise the maximum; others come as far as it is.
-    let wanted = Rlimit {
-        current: Some(current),
-        maximum: limit.maximum.map(|_| current),
-    };
-    if setrlimit(Resource::Nofile, wanted).is_err() {
-        let maximum = limit.maximum.unwrap_or_default();
+    let allowed = raise_descriptors_towards(needed);
+    if allowed < needed {
         return Err(format!(
-            "{needed} open files are needed, and {maximum} allowed: raise ulimit -Hn"
+            "{needed} open files are needed, and {allowed} allowed: raise ulimit -Hn"
         )
         .into());
     }
     Ok(())
+}
+
+/// The same as far as it is allowed; gives back how many are.
+pub(crate) fn raise_descriptors_towards(wanted: u64) -> u64 {
+    let before = getrlimit(Resource::Nofile);
+    let most = before.maximum.unwrap_or(wanted);
+    // Only the superuser may raise the maximum; others come as far as it is.
+    for limit in [wanted.max(most), most] {
+        let raised = Rlimit {
+            current: Some(limit),
+            maximum: before.maximum.map(|_| limit),
+        };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            return limit;
+        }
+    }
+    before.current.unwrap_or(wanted)
 }

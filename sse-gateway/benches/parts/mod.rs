@@ -7,7 +7,7 @@
 //! | `measure` | one measurement: what was read, and the CPU time and memory it took |
 //! | `load`, `client` | the clients: how they are told what to do, and the process that reads |
 //! | `event`, `response` | the event that both ends agree on, written and read |
-//! | `server`, `nginx` | how the servers that are measured are started |
+//! | `server`, `nginx`, `program` | how the servers that are measured are started |
 //! | `process`, `address`, `folder`, `machine` | a part as a process, its files, and the machine under all of it |
 //! | `histogram`, `spread`, `report` | latencies, several rounds in one number, the tables |
 
@@ -27,6 +27,7 @@ pub(crate) mod measure;
 pub(crate) mod nginx;
 pub(crate) mod options;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod report;
 pub(crate) mod response;
 pub(crate) mod round;

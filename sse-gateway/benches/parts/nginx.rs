@@ -1,15 +1,14 @@
 //! nginx, as Debian has it.
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command, thread};
 
-use super::{Error, folder::Folder, process::Process, server::Server};
+use super::{
+    Error,
+    folder::Folder,
+    process::Process,
+    program::{ask_version, free_address, program, wait_for},
+    server::Server,
+};
 
 /// What differs between the benches.
 pub(crate) struct Nginx<'a> {
@@ -32,25 +31,17 @@ impl Nginx<'_> {
         // Says how to get it, if it is not there.
         version()?;
         let folder = Folder::new()?;
-        // nginx cannot choose a port: the system does, and nginx takes it over.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let address = free_address()?;
         let configuration = folder.path().join("nginx.conf");
         fs::write(&configuration, self.configuration(folder.path(), &address))?;
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("nginx"));
         command
             .arg("-p")
             .arg(folder.path())
             .arg("-c")
             .arg(&configuration);
         let process = Process::start("nginx", &mut command)?;
-        let start = Instant::now();
-        while TcpStream::connect(&address).is_err() {
-            if start.elapsed() > Duration::from_secs(20) {
-                return Err(process.failure("cannot be connected to"));
-            }
-            process.cpu_seconds()?;
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_for(&process, &address)?;
         Ok(Server::in_folder(process, address, folder))
     }
 
@@ -98,12 +89,7 @@ pub(crate) fn workers() -> usize {
 }
 
 pub(crate) fn version() -> Result<String, Error> {
-    let output = Command::new(program())
-        .arg("-v")
-        .output()
-        .map_err(|error| {
-            format!("nginx cannot be run ({error}); on Debian: apt-get install nginx-light")
-        })?;
+    let output = ask_version("nginx", "nginx-light")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let version = said
         .split_once('/')
@@ -111,14 +97,4 @@ pub(crate) fn version() -> Result<String, Error> {
     version
         .map(str::to_owned)
         .ok_or_else(|| format!("nginx -v said {said:?}").into())
-}
-
-/// Debian's place for it is not in everybody's `PATH`.
-fn program() -> &'static str {
-    const DEBIAN: &str = "/usr/sbin/nginx";
-    if Path::new(DEBIAN).exists() {
-        DEBIAN
-    } else {
-        "nginx"
-    }
 }

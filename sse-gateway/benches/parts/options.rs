@@ -28,6 +28,11 @@ pub(crate) trait Offer: Default {
     fn take(&mut self, word: &str, value: &mut Value<'_, '_>) -> Result<Taken, Error>;
 
     fn be_quick(&mut self);
+
+    /// Targets of the command line, which are measured beside those of `--only`.
+    fn others(&self) -> Vec<Self::Target> {
+        Vec::new()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +94,7 @@ impl<O: Offer> Options<O> {
                 return Err(format!("what does {word:?} mean?\n\n{}", usage::<O>()).into());
             }
         }
+        options.targets.extend(options.own.others());
         if said.len() == words.len() {
             println!(
                 "nothing is measured without --bench, which cargo bench gives:\n\n{}",
@@ -140,11 +146,22 @@ impl<'words> Value<'words, '_> {
         self.list(|word| number(option, word, &range))
     }
 
-    fn list<T>(&mut self, parse: impl Fn(&str) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    /// Values with commas between them.
+    ///
+    /// # Errors
+    ///
+    /// When they are missing, or one cannot be parsed.
+    pub(crate) fn list<T>(
+        &mut self,
+        parse: impl Fn(&str) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
         self.word()?.split(',').map(parse).collect()
     }
 
-    fn word(&mut self) -> Result<&'words str, Error> {
+    /// # Errors
+    ///
+    /// When it is missing.
+    pub(crate) fn word(&mut self) -> Result<&'words str, Error> {
         let word = self.rest.next().copied();
         word.ok_or_else(|| format!("{} needs a value", self.option).into())
     }
@@ -163,7 +180,7 @@ fn number(option: &str, word: &str, range: &RangeInclusive<usize>) -> Result<usi
 fn target<T: Target>(name: &str) -> Result<T, Error> {
     let known = T::ALL.iter().find(|target| target.name() == name);
     known
-        .copied()
+        .cloned()
         .ok_or_else(|| format!("--only {name}: there are {}", names::<T>()).into())
 }
 

@@ -1,19 +1,27 @@
-//! Takes the chunk frames off a response and finds the events in it, as cheaply as the load can afford.
+//! Takes the head and the chunk frames off a response and finds the events in it, as cheaply as a load can afford.
 //!
 //! It reads what a client would dispatch, and no more of the format than the upstream and the proxies here write: lines
 //! end in LF, and an event has one line of data.
 
-use super::event::Stamp;
+use super::{Error, event::Stamp};
 
 /// A line is kept only as far as the numbers in it reach.
 const LINE_BYTES: usize = 64;
 
-/// One response body, fed in the pieces that reads returned.
+/// Of a line of data and the blank line behind it.
+const LINE_ENDS: usize = 2;
+
+/// One response, fed in the pieces that reads returned.
 pub(crate) struct Response {
+    /// Until its end has come.
+    head: Option<Vec<u8>>,
     chunk: Chunk,
     line: [u8; LINE_BYTES],
+    /// Of what is kept of the line.
     line_len: usize,
-    data: Option<Stamp>,
+    /// Of the whole line.
+    line_bytes: usize,
+    data: Option<Event>,
 }
 
 /// Where in a chunk of HTTP/1.1 we are.
@@ -22,39 +30,68 @@ enum Chunk {
     SizeEnd(usize),
     Data(usize),
     DataEnd,
+    /// Behind the last chunk's size; trailers are not asked for, so none come.
+    LastEnd,
     Finished,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) stamp: Stamp,
+    /// Of its line of data and the blank line: a proxy may change or add others.
+    pub(crate) bytes: usize,
 }
 
 /// What a stream may hold that is worth counting.
 pub(crate) enum Item {
-    Event(Stamp),
+    Event(Event),
     Comment,
 }
 
 impl Response {
     pub(crate) fn new() -> Self {
         Self {
+            head: Some(Vec::new()),
             chunk: Chunk::Size(0),
             line: [0; LINE_BYTES],
             line_len: 0,
+            line_bytes: 0,
             data: None,
         }
     }
 
-    /// One without chunks, which lasts as long as its connection.
-    pub(crate) fn until_close() -> Self {
-        Self {
-            chunk: Chunk::Data(usize::MAX),
-            ..Self::new()
-        }
+    pub(crate) fn has_head(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Whether its last chunk has come.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.chunk, Chunk::Finished)
     }
 
     /// Reads on.
     ///
     /// # Errors
     ///
-    /// When the bytes are no chunks, or an event has data that the upstream did not write.
-    pub(crate) fn feed(
+    /// When it is no event stream, the bytes are no chunks, or an event has data that the upstream did not write.
+    pub(crate) fn feed(&mut self, bytes: &[u8], found: impl FnMut(Item)) -> Result<(), Error> {
+        let Some(mut head) = self.head.take() else {
+            return Ok(self.feed_body(bytes, found)?);
+        };
+        head.extend_from_slice(bytes);
+        let Some(end) = memchr::memmem::find(&head, b"\r\n\r\n") else {
+            self.head = Some(head);
+            return Ok(());
+        };
+        let body = head.split_off(end + 4);
+        if !is_chunked(&head)? {
+            // It lasts as long as its connection.
+            self.chunk = Chunk::Data(usize::MAX);
+        }
+        Ok(self.feed_body(&body, found)?)
+    }
+
+    fn feed_body(
         &mut self,
         mut bytes: &[u8],
         mut found: impl FnMut(Item),
@@ -81,12 +118,14 @@ impl Response {
                         _ => return Err("a chunk size that is none"),
                     };
                 }
-                Chunk::SizeEnd(0) => self.chunk = Chunk::Finished,
+                Chunk::SizeEnd(0) => self.chunk = Chunk::LastEnd,
                 Chunk::SizeEnd(size) => self.chunk = Chunk::Data(size),
                 Chunk::DataEnd if byte == b'\n' => self.chunk = Chunk::Size(0),
                 Chunk::DataEnd if byte == b'\r' => {}
                 Chunk::DataEnd => return Err("a chunk that is longer than it says"),
-                Chunk::Finished => return Ok(()),
+                Chunk::LastEnd if byte == b'\n' => self.chunk = Chunk::Finished,
+                Chunk::LastEnd => {}
+                Chunk::Finished => return Err("bytes behind the last chunk"),
             }
             bytes = &bytes[1..];
         }
@@ -111,20 +150,38 @@ impl Response {
         let len = bytes.len().min(LINE_BYTES - self.line_len);
         self.line[self.line_len..self.line_len + len].copy_from_slice(&bytes[..len]);
         self.line_len += len;
+        self.line_bytes += bytes.len();
     }
 
     fn end_line(&mut self, found: &mut impl FnMut(Item)) -> Result<(), &'static str> {
         let line = &self.line[..self.line_len];
-        self.line_len = 0;
+        let bytes = self.line_bytes;
+        (self.line_len, self.line_bytes) = (0, 0);
         if line.is_empty() {
-            if let Some(stamp) = self.data.take() {
-                found(Item::Event(stamp));
+            if let Some(event) = self.data.take() {
+                found(Item::Event(event));
             }
         } else if line[0] == b':' {
             found(Item::Comment);
         } else if let Some(data) = line.strip_prefix(b"data: ") {
-            self.data = Some(Stamp::parse(data).ok_or("an event that the upstream did not write")?);
+            let stamp = Stamp::parse(data).ok_or("an event that the upstream did not write")?;
+            self.data = Some(Event {
+                stamp,
+                bytes: bytes + LINE_ENDS,
+            });
         }
         Ok(())
     }
+}
+
+/// # Errors
+///
+/// When it is not the head of an event stream.
+fn is_chunked(head: &[u8]) -> Result<bool, Error> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let wanted = ["http/1.1 200 ", "content-type: text/event-stream"];
+    if !wanted.iter().all(|wanted| head.contains(wanted)) {
+        return Err(format!("not an event stream: {head:?}").into());
+    }
+    Ok(head.contains("transfer-encoding: chunked"))
 }

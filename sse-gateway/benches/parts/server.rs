@@ -1,6 +1,6 @@
 //! A server that is measured, whichever it is.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use super::{
     Error,
@@ -41,7 +41,21 @@ impl Server {
     ///
     /// When it does not start.
     pub(crate) fn gateway(upstream: &str, flags: &[&str]) -> Result<Self, Error> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sse-gateway"));
+        let program = Path::new(env!("CARGO_BIN_EXE_sse-gateway"));
+        Self::gateway_of(program, upstream, flags)
+    }
+
+    /// The gateway as this program has it, another build of it maybe.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) fn gateway_of(
+        program: &Path,
+        upstream: &str,
+        flags: &[&str],
+    ) -> Result<Self, Error> {
+        let mut command = Command::new(program);
         command
             .args(["--upstream", &format!("http://{upstream}")])
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "off"])

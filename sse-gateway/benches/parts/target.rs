@@ -1,14 +1,14 @@
 //! What a bench measures side by side.
 
 /// The targets of a bench.
-pub(crate) trait Target: Copy + Eq + 'static {
+pub(crate) trait Target: Clone + Eq + 'static {
     const ALL: &'static [Self];
 
     /// How the command line calls it.
-    fn name(self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// How the table calls it.
-    fn title(self) -> String;
+    fn title(&self) -> String;
 }
 
 /// As in "direct, plain, nginx and gateway".

@@ -1,4 +1,4 @@
-//! The upstream: writes event streams with as little work as tokio allows, so that the CPU is left to the proxies.
+//! Streams with some events a second each.
 //!
 //! A tick of the pace is divided into slots of a millisecond, and each stream has one of them: writes are spread evenly
 //! instead of coming all at once. Each event is stamped right before it is written, so what the upstream itself is late
@@ -7,72 +7,20 @@
 use std::{io, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    Error,
-    parts::{
-        event::{HEAD, Stamp, now, write_chunk},
-        process::end_with_the_conductor,
-    },
-};
+use crate::parts::event::{Stamp, now, write_chunk};
 
-/// How often an event is written to each paced stream.
+/// How often an event is written to each stream.
 pub(crate) const EVENTS_PER_SECOND: u64 = 10;
-
-/// A stream of [`EVENTS_PER_SECOND`].
-pub(crate) const PACED: &str = "/paced";
-
-/// A stream that stays silent after its head.
-pub(crate) const IDLE: &str = "/idle";
 
 const SLOTS: u64 = 1_000 / EVENTS_PER_SECOND;
 
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-
-#[tokio::main(flavor = "current_thread")]
-pub(crate) async fn run() -> Result<(), Error> {
-    end_with_the_conductor();
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
-    let (opened, streams) = mpsc::channel(1_024);
-    tokio::spawn(pace(streams));
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let opened = opened.clone();
-        tokio::spawn(async move {
-            // A client that fails or leaves ends its stream; the load counts those.
-            let _ = answer(stream, opened).await;
-        });
-    }
-}
-
-/// Answers one request with an event stream, whatever it asks for; its path says which.
-async fn answer(mut stream: TcpStream, paced: mpsc::Sender<TcpStream>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 || head.len() > MAX_HEAD_BYTES {
-            return Ok(());
-        }
-    }
-    stream.write_all(HEAD).await?;
-    if head.starts_with(format!("GET {PACED} ").as_bytes()) {
-        // Fails only when the upstream ends.
-        let _ = paced.send(stream).await;
-    } else {
-        drop(head);
-        while stream.read(&mut [0; 64]).await? > 0 {}
-    }
-    Ok(())
-}
-
 /// Writes an event to each stream, once a tick, each in its slot.
-async fn pace(mut opened: mpsc::Receiver<TcpStream>) {
+pub(super) async fn pace(mut opened: mpsc::Receiver<TcpStream>) {
     let mut slots: Vec<Vec<Paced>> = (0..SLOTS).map(|_| Vec::new()).collect();
     let mut emptiest = (0..slots.len()).cycle();
     let mut buffer = Vec::new();
