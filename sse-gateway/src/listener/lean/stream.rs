@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{IoSlice, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -179,18 +179,35 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// Writes as much of it as the client takes, and keeps the rest.
+    /// Writes as much of it as the client takes, with the large event behind it, and keeps the rest.
     fn write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), Failed> {
         let Some(io) = self.io.as_mut().filter(|_| !bytes.is_empty()) else {
             return Ok(());
         };
-        let written = match Pin::new(io).poll_write(cx, bytes) {
+        let polled = match &self.large {
+            None => Pin::new(io).poll_write(cx, bytes),
+            Some(large) => {
+                let slices = [bytes, &large.data, large.end].map(IoSlice::new);
+                Pin::new(io).poll_write_vectored(cx, &slices)
+            }
+        };
+        let mut written = match polled {
             Poll::Ready(Ok(written)) => written,
             Poll::Ready(Err(_)) => return Err(Failed),
             Poll::Pending => 0,
         };
         if written < bytes.len() {
             self.rest = Bytes::copy_from_slice(&bytes[written..]);
+            return Ok(());
+        }
+        written -= bytes.len();
+        if let Some(large) = &mut self.large {
+            let of_data = written.min(large.data.len());
+            large.data.advance(of_data);
+            large.end.advance(written - of_data);
+            if !large.end.has_remaining() {
+                self.large = None;
+            }
         }
         Ok(())
     }
@@ -249,7 +266,7 @@ const MOST_CHUNKS: usize = 64;
 /// and so many bytes.
 const ENOUGH: usize = 64 * 1024;
 /// What is larger is not copied.
-const LARGE: usize = 16 * 1024;
+const LARGE: usize = 8 * 1024;
 /// Of requests behind a stream; what is more the client is left with.
 const MOST_EARLY: usize = 16 * 1024;
 
