@@ -30,20 +30,15 @@ pub(in crate::listener) struct Stream<I, B> {
     shutdown: Shutdown,
     /// None before the first poll.
     woken: Option<Woken>,
-    end: End,
+    /// Whether the connection ends with the stream.
+    closes: bool,
+    /// Whether all that is left is to write the rest.
+    has_ended: bool,
 }
 
 struct Large {
     data: Bytes,
     end: &'static [u8],
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    /// The stream is under way.
-    NotYet { closes: bool },
-    /// Its last chunk is being written.
-    Written { closes: bool },
 }
 
 impl<I, B> Stream<I, B>
@@ -69,22 +64,20 @@ where
             hangup,
             shutdown,
             woken: None,
-            end: End::NotYet { closes },
+            closes,
+            has_ended: false,
         }
     }
 }
-
-/// What a stream leaves.
-pub(in crate::listener) type Left<I> = Option<ClientIo<I>>;
 
 impl<I, B> Future for Stream<I, B>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data = Bytes>,
 {
-    type Output = Left<I>;
+    type Output = Option<ClientIo<I>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Left<I>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.woken.is_none() {
             this.woken = Some(this.shutdown.wake_at_end(cx.waker().clone()));
@@ -97,11 +90,11 @@ where
             return Poll::Ready(None);
         }
         match this.poll_write_all(cx) {
-            Poll::Ready(Ok(closes)) => {
+            Poll::Ready(Ok(())) => {
                 let Some(mut io) = this.io.take() else {
                     return Poll::Ready(None);
                 };
-                let goes_on = !closes && this.shutdown.phase() == Phase::Serving;
+                let goes_on = !this.closes && this.shutdown.phase() == Phase::Serving;
                 if goes_on {
                     io.read_first(std::mem::take(&mut this.early));
                 }
@@ -121,12 +114,12 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data = Bytes>,
 {
-    /// Writes until the end, and says whether the socket is to be closed.
-    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failed>> {
+    /// Writes until the end.
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         loop {
             ready!(self.poll_write_rest(cx))?;
-            if let End::Written { closes } = self.end {
-                return Poll::Ready(Ok(closes));
+            if self.has_ended {
+                return Poll::Ready(Ok(()));
             }
             let filled = BUFFER.with_borrow_mut(|buffer| {
                 buffer.clear();
@@ -135,8 +128,13 @@ where
                 self.write(buffer, cx)?;
                 filled
             });
-            if self.rest.is_empty() && self.large.is_none() {
-                ready!(filled)?;
+            match filled {
+                // Nothing may come behind that, least of all an end that looks whole.
+                Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
+                Poll::Pending if self.rest.is_empty() && self.large.is_none() => {
+                    return Poll::Pending;
+                }
+                _ => {}
             }
         }
     }
@@ -156,9 +154,7 @@ where
                 Some(Err(_)) => return Poll::Ready(Err(Failed)),
                 None => {
                     buffer.extend_from_slice(b"0\r\n\r\n");
-                    if let End::NotYet { closes } = self.end {
-                        self.end = End::Written { closes };
-                    }
+                    self.has_ended = true;
                     break;
                 }
             };
@@ -273,4 +269,66 @@ const MOST_EARLY: usize = 16 * 1024;
 thread_local! {
     /// Of all streams that a thread writes: nothing stays in it.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::Response;
+    use http_body::Frame;
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+    use crate::descriptors::Descriptor;
+    use crate::listener::first_bytes::FirstBytes;
+
+    /// Gives data, fails, and has ended when it is asked once more.
+    fn failing(data: usize) -> impl Body<Data = Bytes, Error = &'static str> {
+        let frames = [Ok(Frame::data(vec![b'x'; data].into())), Err("failed")];
+        StreamBody::new(futures_util::stream::iter(frames))
+    }
+
+    async fn written<B: Body<Data = Bytes>>(body: B, room: usize) -> String {
+        let (mut client, server) = duplex(room);
+        let io = ClientIo::new(server, FirstBytes::default(), Descriptor::new());
+        let taken = Taken {
+            response: Response::new(body),
+            closes: true,
+        };
+        let stream = Stream::new(io, &[], taken, Hangup::new(), Shutdown::new());
+        let reading = async {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.expect("the end");
+            String::from_utf8(all).expect("text")
+        };
+        let (left, all) = tokio::join!(async { stream.await.is_some() }, reading);
+        assert!(!left);
+        all
+    }
+
+    #[tokio::test]
+    async fn a_body_that_fails_is_never_ended_however_little_the_client_takes() {
+        for data in [1, 5000, LARGE + 1, 100_000] {
+            for room in [1, 300, 4096, 1 << 20] {
+                let all = written(failing(data), room).await;
+                assert!(!all.ends_with("0\r\n\r\n"), "{data} bytes, {room} of room");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn all_is_written_however_little_the_client_takes() {
+        for data in [1, 5000, LARGE, LARGE + 1, 100_000] {
+            for room in [1, 3, 300, 4096, 1 << 20] {
+                let frames = [Ok::<_, Infallible>(Frame::data(vec![b'x'; data].into()))];
+                let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
+                let all = written(body, room).await;
+                let body = all.split_once("\r\n\r\n").map(|(_, body)| body);
+                let expected = format!("{data:X}\r\n{}\r\n0\r\n\r\n", "x".repeat(data));
+                assert!(body == Some(&*expected), "{data} bytes, {room} of room");
+            }
+        }
+    }
 }
