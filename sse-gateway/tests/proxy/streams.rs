@@ -331,6 +331,47 @@ async fn behind_the_stream_of_an_upload_the_connection_ends() {
     assert_eq!(client.rest().await, "");
 }
 
+/// Each request by hyper and without it, as the upstream reads it.
+#[tokio::test]
+async fn both_ways_to_ask_send_the_same_bytes() {
+    let fields = "Host: h\r\nAccept: */*\r\nX-A: 1\r\nCookie: a=b\r\nx-a: 2\r\n";
+    for (line, body) in [
+        ("GET /a?b=c HTTP/1.1", ""),
+        ("GET / HTTP/1.0", ""),
+        ("DELETE /a HTTP/1.1", ""),
+        ("OPTIONS * HTTP/1.1", ""),
+        ("POST / HTTP/1.1", ""),
+        ("POST / HTTP/1.1", "Content-Length: 0\r\n\r\n"),
+        ("POST / HTTP/1.1", "Content-Length: 4\r\n\r\nbody"),
+        (
+            "PUT / HTTP/1.1",
+            "Content-Length: 4\r\nExpect: 100-continue\r\n\r\nbody",
+        ),
+        (
+            "POST / HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        ),
+    ] {
+        let body = if body.is_empty() { "\r\n" } else { body };
+        let mut asked = Vec::new();
+        for lean in ["on", "off"] {
+            let upstream = WireUpstream::bind().await;
+            let gateway = Gateway::with(&upstream.url, &PLAIN, &[("SSE_GATEWAY_LEAN", lean)]);
+            let mut client = Wire::connect(gateway.address).await;
+            client.send(format!("{line}\r\n{fields}{body}")).await;
+            let mut server = upstream.accept().await;
+            let head = server.head().await;
+            if body.ends_with("body") {
+                server.until("body").await;
+            }
+            // The name in `Via` is that of the process.
+            let lines = head.split("\r\n").filter(|line| !line.starts_with("via: "));
+            asked.push(lines.collect::<Vec<_>>().join("\r\n"));
+        }
+        assert_eq!(asked[0], asked[1], "{line} {body:?}");
+    }
+}
+
 /// Each answer by hyper and without it.
 #[tokio::test]
 async fn both_ways_to_answer_give_the_same_bytes() {

@@ -63,8 +63,7 @@ impl Upload {
         for (name, value) in &parts.headers {
             line(&mut head, name, value.as_bytes());
         }
-        let may_have_body = ![Method::GET, Method::HEAD].contains(&parts.method);
-        if (length > 0 || may_have_body) && !parts.headers.contains_key(CONTENT_LENGTH) {
+        if length > 0 && !parts.headers.contains_key(CONTENT_LENGTH) {
             line(&mut head, &CONTENT_LENGTH, length.to_string().as_bytes());
         }
         head.extend_from_slice(b"\r\n");
