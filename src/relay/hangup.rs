@@ -1,15 +1,15 @@
 //! Clients that have fallen behind what is kept while nobody polls their bodies: their server is asked to let them go.
 
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 use tokio::time::sleep;
 
 use crate::history::MemoryLog;
+use crate::slots;
 
 /// Asks a server to close the connection of a client that does not read.
 ///
@@ -25,8 +25,9 @@ pub struct Hangup {
 
 #[derive(Debug, Default)]
 struct Asked {
-    is_asked: AtomicBool,
-    waiting: Mutex<Option<Waker>>,
+    is: SetOnce<()>,
+    /// Who polls.
+    polling: Mutex<Option<Waker>>,
 }
 
 impl Hangup {
@@ -37,7 +38,7 @@ impl Hangup {
 
     /// Waits until the connection is to be closed.
     pub async fn asked(&self) {
-        poll_fn(|cx| self.poll_asked(cx)).await;
+        self.asked.is.wait().await;
     }
 
     /// The same for who polls. The task of the last poll is woken.
@@ -45,14 +46,7 @@ impl Hangup {
         if self.is_asked() {
             return Poll::Ready(());
         }
-        let mut waiting = self.waiting();
-        if !waiting
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            *waiting = Some(cx.waker().clone());
-        }
-        drop(waiting);
+        slots::wait(&mut self.polling(), cx.waker());
         // It may have been asked before the waker was there.
         match self.is_asked() {
             true => Poll::Ready(()),
@@ -61,20 +55,20 @@ impl Hangup {
     }
 
     fn ask(&self) {
-        self.asked.is_asked.store(true, Ordering::SeqCst);
-        let waiting = self.waiting().take();
-        if let Some(waker) = waiting {
+        let _ = self.asked.is.set(());
+        let polling = self.polling().take();
+        if let Some(waker) = polling {
             waker.wake();
         }
     }
 
     fn is_asked(&self) -> bool {
-        self.asked.is_asked.load(Ordering::SeqCst)
+        self.asked.is.initialized()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<Waker>> {
+    fn polling(&self) -> MutexGuard<'_, Option<Waker>> {
         self.asked
-            .waiting
+            .polling
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
