@@ -11,11 +11,11 @@ mod lean;
 mod tcp;
 mod unless;
 
-use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+use axum::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -26,8 +26,6 @@ use tower_service::Service;
 pub(crate) use accept::{ACCEPT_PAUSES, run};
 pub(crate) use lean::WholeBody;
 pub(crate) use tcp::Tcp;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Where connections come from.
 pub(crate) trait Listener: Send + 'static {

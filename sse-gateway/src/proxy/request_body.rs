@@ -1,12 +1,12 @@
 //! The body of a request, from the client to the upstream.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Either, Full};
@@ -16,8 +16,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::listener::WholeBody;
 use crate::proxy::expect::Waiting;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What a client sends as it comes, or what a relay has of it. It is never buffered.
 pub(crate) struct RequestBody {

@@ -6,8 +6,8 @@ pub(crate) mod router;
 mod stages;
 
 use std::convert::Infallible;
-use std::error::Error as StdError;
 
+use axum::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -29,8 +29,6 @@ use crate::state::streams::Streams;
 
 /// Answers the requests of one route.
 pub(crate) type Stack = BoxCloneSyncService<Request<Incoming>, Response<StackBody>, Infallible>;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What all routes answer with. Bodies are [`boxed`] once on their way.
 pub(crate) type StackBody = UnsyncBoxBody<Bytes, BoxError>;

@@ -1,11 +1,12 @@
 //! What is taken over, and when.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, Method, Request, Response, Version, response};
 use http_body::Body;
+use tower_sse::stage;
 
 /// Between a connection and its service: where a response is put that is not for hyper to write.
 pub(in crate::listener) struct Slot<B> {
@@ -87,17 +88,19 @@ impl<B: Body> Slot<B> {
     pub(in crate::listener) fn take(
         &self,
         ask: &Ask,
-        mut response: Response<B>,
+        response: Response<B>,
     ) -> Result<(), Response<B>> {
-        if self.is_blocked.load(Ordering::Relaxed) || !ask.is_whole() || !is_stream(&response) {
-            return Err(response);
+        let (mut head, body) = response.into_parts();
+        let is_blocked = self.is_blocked.load(Ordering::Relaxed);
+        if is_blocked || !ask.is_whole() || !is_stream(&head, &body) {
+            return Err(Response::from_parts(head, body));
         }
         if ask.closes {
             let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+            head.headers.insert(CONNECTION, close);
         }
         *self.lock() = Some(Taken {
-            response,
+            response: Response::from_parts(head, body),
             closes: ask.closes,
         });
         Ok(())
@@ -108,24 +111,16 @@ impl<B: Body> Slot<B> {
         self.lock().take()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Taken<B>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Taken<B>>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether it is a stream of events that has no length, and no trailers that were announced.
-fn is_stream<B: Body>(response: &Response<B>) -> bool {
-    let headers = response.headers();
+fn is_stream(head: &response::Parts, body: &impl Body) -> bool {
     let of_hyper = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, CONNECTION];
-    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
-    response.status() == StatusCode::OK
-        && essence.is_some_and(|essence| {
-            essence
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"text/event-stream")
-        })
-        && !of_hyper.iter().any(|name| headers.contains_key(name))
-        && !response.body().is_end_stream()
-        && response.body().size_hint().exact().is_none()
+    stage::bypass(head, false).is_none()
+        && !of_hyper.iter().any(|name| head.headers.contains_key(name))
+        && !body.is_end_stream()
+        && body.size_hint().exact().is_none()
 }

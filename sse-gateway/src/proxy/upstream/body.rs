@@ -1,10 +1,10 @@
 //! The body of an upstream's response, and the connection it came on.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use axum::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
@@ -16,8 +16,6 @@ use super::raw_body::RawBody;
 use super::{UpstreamClient, http1, http2};
 use crate::log::limiter;
 use crate::proxy::expect::Gate;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What a response holds on to until its body ends.
 pub(super) enum Lease {

@@ -1,10 +1,10 @@
 //! The body of a response that is read from the connection itself.
 
-use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::BoxError;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -12,8 +12,6 @@ use http_body::{Body, Frame, SizeHint};
 use super::connect::Io;
 use super::exchange::Upload;
 use super::response_head::Framing;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A body, read when it is asked for. While it waits it has no buffer.
 pub(super) struct RawBody {
