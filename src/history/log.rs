@@ -56,6 +56,9 @@ pub struct Draft {
     pub sets_id: bool,
     /// Whether an id that it set stays, rather than to be replaced by the log's.
     pub keep_id: bool,
+    /// Whether it tells of events that are missing in front of it, or that some may come again behind it. Where it is not kept
+    /// any more, nobody knows how many events are missing.
+    pub is_gap: bool,
 }
 
 /// What was appended.

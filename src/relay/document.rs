@@ -50,5 +50,6 @@ pub(super) async fn draft<R: Body>(body: R, config: &Config) -> Option<Draft> {
         upstream: None,
         sets_id: false,
         keep_id: false,
+        is_gap: false,
     })
 }

@@ -203,6 +203,7 @@ impl Reading {
             upstream: self.last_id.clone(),
             sets_id: false,
             keep_id: false,
+            is_gap: true,
         })
     }
 
@@ -227,7 +228,11 @@ impl Reading {
             event = event.id(EventId::new(if is_whole { id } else { b"" }).ok()?);
         }
         let event = event.build();
-        event.has_effect().then(|| self.take_up(event, config))
+        event.has_effect().then(|| Draft {
+            // It stands for the one event that was too large, and counts as that.
+            is_gap: false,
+            ..self.take_up(event, config)
+        })
     }
 
     fn draft(&mut self, event: Event, config: &Config) -> Draft {
@@ -247,6 +252,7 @@ impl Reading {
             upstream: self.last_id.clone(),
             sets_id,
             keep_id: config.keep_ids && config.key.is_some(),
+            is_gap: gap::is_told(config, &event),
             event,
         }
     }

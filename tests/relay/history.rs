@@ -26,6 +26,7 @@ fn draft(data: &str, upstream: Option<&str>) -> Draft {
         upstream: upstream.map(|id| Bytes::copy_from_slice(id.as_bytes())),
         sets_id: upstream.is_some(),
         keep_id: false,
+        is_gap: false,
     }
 }
 
@@ -306,6 +307,37 @@ async fn who_has_read_all_waits_without_asking_again() {
 }
 
 #[tokio::test]
+async fn nobody_knows_how_many_were_missed_where_a_gap_is_not_kept_any_more() {
+    let now = Instant::now();
+    let log = open(&MemoryHistory::new().with_events(2));
+    let event = || draft("1", None);
+    let gap = || Draft {
+        is_gap: true,
+        ..draft("null", None)
+    };
+    let (mut before, _) = log.follow(&Start::Live, now);
+    log.append(vec![event(), gap()], now).await;
+    let (mut behind, _) = log.follow(&Start::Live, now);
+    log.append(vec![event(), event(), event()], now).await;
+
+    let found = |sequence| {
+        let (_, joined) = log.follow(&Start::After(ours(sequence, None)), now);
+        match joined.found {
+            Found::Some(gap) => gap.missed,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(found(1), None, "the gap is among what is gone");
+    assert_eq!(found(2), Some(1), "it was told");
+    assert_eq!(before.skip(Skip::ToOldest).missed, None);
+    assert_eq!(behind.skip(Skip::ToOldest).missed, Some(1));
+
+    let (mut kept, _) = log.follow(&Start::Live, now);
+    log.append(vec![gap(), event()], now).await;
+    assert_eq!(kept.skip(Skip::ToLatest).missed, None, "kept, but left out");
+}
+
+#[tokio::test]
 async fn a_follower_knows_how_many_events_it_reads() {
     let now = Instant::now();
     let log = open(&MemoryHistory::new());
@@ -337,9 +369,7 @@ async fn a_comment_is_for_those_who_are_there() {
     let log = open(&MemoryHistory::new());
     let comment = |text: &str| Draft {
         event: Event::builder().comment(text).build(),
-        upstream: None,
-        sets_id: false,
-        keep_id: false,
+        ..draft("", None)
     };
     let (mut there, _) = log.follow(&Start::Live, now);
     let events = vec![

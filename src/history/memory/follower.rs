@@ -171,9 +171,8 @@ impl Follower {
             Skip::ToOldest => ring.base(),
             Skip::ToLatest => ring.next(),
         };
-        let up_to = ring.sequence_before(position);
-        let gap = ring.gap(up_to.checked_sub(self.read_up_to), position);
-        self.read_up_to = up_to;
+        let gap = ring.gap(ring.missed(self.read_up_to, position), position);
+        self.read_up_to = ring.sequence_before(position);
         move_to(state, self.slot, position);
         gap
     }

@@ -63,11 +63,8 @@ impl MemoryLog {
                 Start::After(id) => match ring.position_after(id) {
                     Ok(Resume::At(position)) => (position, Found::All),
                     Ok(Resume::Evicted(sequence)) => {
-                        let missed = ring.sequence_before(ring.base()) - sequence;
-                        (
-                            ring.base(),
-                            Found::Some(ring.gap(Some(missed), ring.base())),
-                        )
+                        let missed = ring.missed(sequence, ring.base());
+                        (ring.base(), Found::Some(ring.gap(missed, ring.base())))
                     }
                     Err(()) => (ring.next(), Found::Unknown(ring.gap(None, ring.next()))),
                 },

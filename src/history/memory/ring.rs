@@ -23,6 +23,7 @@ pub(super) struct Entry {
     upstream: Option<Bytes>,
     sets_id: bool,
     pub(super) has_data: bool,
+    is_gap: bool,
     at: Instant,
     /// What all events up to this one have cost.
     spent: u64,
@@ -39,6 +40,8 @@ pub(super) struct Ring {
     /// As of the entry in front of `base`.
     base_sequence: u64,
     base_upstream: Option<Bytes>,
+    /// The number of the last event that told of a gap and is not kept any more.
+    base_gap: u64,
     /// As of before the first entry of all.
     behind: Option<Bytes>,
     /// From the ids that the upstream set to the position of the last entry that did.
@@ -65,6 +68,7 @@ impl Ring {
             base: 0,
             base_sequence: 0,
             base_upstream: behind.clone(),
+            base_gap: 0,
             behind,
             index: HashMap::new(),
             cost: 0,
@@ -131,6 +135,7 @@ impl Ring {
             upstream: draft.upstream,
             sets_id: draft.sets_id,
             has_data,
+            is_gap: draft.is_gap,
             at: now,
             spent: 0,
         };
@@ -157,6 +162,9 @@ impl Ring {
         self.base += 1;
         self.base_sequence = entry.sequence;
         self.base_upstream = entry.upstream;
+        if entry.is_gap {
+            self.base_gap = entry.sequence;
+        }
         if self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
             self.index.shrink_to(self.index.len() * 2);
@@ -205,6 +213,16 @@ impl Ring {
         }
         self.entry(position - 1)
             .map_or(self.sequence(), |entry| entry.sequence)
+    }
+
+    /// How many events with data somebody has missed who has had all up to this number, and goes on at this position. Not
+    /// known where one of them told of a gap.
+    pub(super) fn missed(&self, read_up_to: u64, position: u64) -> Option<u64> {
+        let kept = self.entries.iter().take((position - self.base) as usize);
+        let is_told = |entry: &Entry| entry.is_gap && entry.sequence > read_up_to;
+        let is_known = self.base_gap <= read_up_to && !kept.into_iter().any(is_told);
+        let missed = self.sequence_before(position).checked_sub(read_up_to);
+        missed.filter(|_| is_known)
     }
 
     /// How many events with data there are from here on.

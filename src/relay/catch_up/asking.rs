@@ -172,6 +172,7 @@ impl Asking {
                     upstream: last.clone(),
                     sets_id: sets_id.is_some(),
                     keep_id: false,
+                    is_gap: false,
                     event,
                 };
                 if draft.sets_id && draft.upstream.as_ref() == Some(&self.behind.id) {

@@ -235,11 +235,18 @@ fn told(
     sequence: u64,
     sums: &mut Sums,
 ) -> Result<(), String> {
+    // A gap that all have counts for one, and nobody knows for how many it stands, nor what comes again behind it.
+    let has_gap = |from, is_gap: fn(&Entry) -> bool| {
+        let mut missed = (from + 1..=sequence).filter_map(|number| relay.numbered(number));
+        missed.any(is_gap)
+    };
     if event.data == "null" {
         sums.unknown_gaps += 1;
         return match before {
-            Before::Known(before) => Err(format!("it is known that {before} was seen")),
-            Before::OneOf(_) | Before::Unknown => Ok(()),
+            Before::Known(before) if !has_gap(before, |entry| entry.is_gap) => {
+                Err(format!("it is known that {before} was seen"))
+            }
+            _ => Ok(()),
         };
     }
     let missed: u64 = event.data.parse().map_err(|_| "a number")?;
@@ -255,6 +262,11 @@ fn told(
             return Err(format!("from one of {numbers:?} to {sequence}"));
         }
         _ => {}
+    }
+    if has_gap(from, |entry| {
+        entry.is_gap && entry.data.as_deref() == Some("null")
+    }) {
+        return Err("one of them was a gap of null".into());
     }
     let first = relay.place(from + 1).ok_or("there was none")?;
     if first as u64 >= relay.evicted {
