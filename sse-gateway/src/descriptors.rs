@@ -132,7 +132,7 @@ impl Expected {
     /// What the request needs is counted from now on.
     pub(crate) fn came(&self) {
         if self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed) {
-            EXPECTED.fetch_sub(1, Ordering::Relaxed);
+            EXPECTED.fetch_sub(1, Ordering::Release);
             FREED.notify_waiters();
         }
     }
@@ -162,7 +162,9 @@ impl For {
 
     /// Whether the connection with this descriptor may be served.
     pub(crate) fn has_room(self, descriptor: &Descriptor) -> bool {
-        let taken = OPEN.load(Ordering::Relaxed) + EXPECTED.load(Ordering::Relaxed);
+        // In this order: what is no longer expected is open by then, and never in neither count.
+        let expected = EXPECTED.load(Ordering::Acquire);
+        let taken = expected + OPEN.load(Ordering::Relaxed);
         let most = MOST.load(Ordering::Relaxed);
         match self {
             // Its request to the upstream needs another.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
 use crate::admin::{self, recorder};
 use crate::config::{Config, Error, FreePorts, Opening};
 use crate::descriptors::{self, For};
@@ -13,6 +15,7 @@ use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
 use crate::state::State;
 use crate::stop::{self, Signals};
+use crate::workers::{self, Threads, Workers};
 
 /// Serves until told to stop.
 ///
@@ -27,16 +30,17 @@ pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> 
     })
 }
 
-/// What the gateway runs on.
+/// What accepts, answers the admin listener, and waits for signals. Clients have [`workers`].
 ///
 /// # Errors
 ///
-/// When the operating system gives no threads.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::at("runtime", error))
+/// When the operating system gives no descriptors.
+pub(crate) fn runtime() -> Result<Runtime, Error> {
+    workers::runtime().map_err(|error| Error::at("runtime", error))
+}
+
+fn count_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A gateway that listens, and is yet to accept clients.
@@ -48,6 +52,8 @@ pub(crate) struct Gateway {
     pub(crate) state: State,
     pub(crate) config: Config,
     listener: Tcp,
+    workers: Workers,
+    _threads: Threads,
     signals: Signals,
     /// Writes what is left of the log when it goes.
     _log: Log,
@@ -69,6 +75,9 @@ impl Gateway {
         let open_files = descriptors::raise_limit();
         let metrics = recorder::install()?;
         let signals = Signals::listen()?;
+        let threads = config.gateway.threads.unwrap_or_else(count_cores);
+        let (workers, threads) =
+            workers::start(threads).map_err(|error| Error::at("--threads", error))?;
         let state = State::new(&config);
         let plan = Plan::new(&config, &state)?;
 
@@ -86,6 +95,7 @@ impl Gateway {
                 For::Admin,
                 listener,
                 move || admin.clone(),
+                Workers::here(),
                 Shutdown::new(),
             ));
         }
@@ -96,6 +106,8 @@ impl Gateway {
             state,
             config,
             listener,
+            workers,
+            _threads: threads,
             signals,
             _log: log,
         })
@@ -114,6 +126,7 @@ impl Gateway {
             For::Clients,
             self.listener,
             move || service.clone(),
+            self.workers,
             shutdown.clone(),
         ));
         stop::when_told(self.signals, shutdown, drain, &self.config, server).await

@@ -17,6 +17,7 @@ mod shutdown;
 mod stack;
 mod state;
 mod stop;
+mod workers;
 
 use std::io::Write as _;
 use std::process::ExitCode;

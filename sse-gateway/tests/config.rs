@@ -86,6 +86,7 @@ fn every_setting_has_the_documented_default() {
         ["head_timeout", "60s"],
         ["drain_window", "10s"],
         ["drain_deadline", "30s"],
+        ["threads", "auto"],
         ["log_format", "text"],
     ];
     assert_eq!(table[0], ["SETTING", "VALUE", "FROM"]);
@@ -617,7 +618,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 47] = [
+const SETTINGS: [(&str, &str, &str, &str); 48] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -669,11 +670,17 @@ const SETTINGS: [(&str, &str, &str, &str); 47] = [
     ("head_timeout", "'1s'", "2s", "3s"),
     ("drain_window", "'1s'", "2s", "3s"),
     ("drain_deadline", "'11s'", "12s", "13s"),
+    ("threads", "1", "2", "auto"),
     ("log_format", "'json'", "text", "json"),
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 33] = [
+const BAD_VALUES: [(&str, &str, &str); 34] = [
+    (
+        "threads",
+        "0",
+        "\"0\" is not a number of threads; use one from 1 to 1024, such as 4, or auto",
+    ),
     (
         "upstream",
         "127.0.0.1:5000",
@@ -868,7 +875,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, log_format, route",
+         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, threads, log_format, route",
     ),
     (
         "heartbeat = 15",

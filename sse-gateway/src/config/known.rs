@@ -130,6 +130,8 @@ settings! {
     }
 
     "Configuration" top {
+        gateway threads: Option<usize> = "auto", "NUMBER|auto", or("auto", value::threads), bare Numbers,
+            "How many threads serve clients; auto: one for each core.";
         gateway log_format: LogFormat = "text", "text|json", value::log_format,
             "How log lines are written: for people or for machines.";
     }

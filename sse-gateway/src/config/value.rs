@@ -149,12 +149,20 @@ pub(crate) fn list_or_off<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str)
 
 /// A number of things, of which there is one at least.
 pub(crate) fn number(things: &str, example: usize) -> impl Fn(&str) -> Parsed<usize> {
-    const MOST: usize = 10_000_000;
+    number_up_to(10_000_000, things, example)
+}
+
+/// Threads that serve clients.
+pub(crate) fn threads(text: &str) -> Parsed<usize> {
+    number_up_to(1024, "threads", 4)(text)
+}
+
+fn number_up_to(most: usize, things: &str, example: usize) -> impl Fn(&str) -> Parsed<usize> {
     move |text| {
         let number = text.parse().ok();
-        let bounded = number.filter(|number| (1..=MOST).contains(number));
+        let bounded = number.filter(|number| (1..=most).contains(number));
         let why =
-            format!("is not a number of {things}; use one from 1 to {MOST}, such as {example}");
+            format!("is not a number of {things}; use one from 1 to {most}, such as {example}");
         or_wrong(bounded, text, &why)
     }
 }

@@ -90,6 +90,7 @@ mod tests {
     use crate::descriptors::For;
     use crate::listener::{self, Tcp};
     use crate::shutdown::Shutdown;
+    use crate::workers::Workers;
 
     /// Answers with one event and then nothing, for ever.
     #[derive(Clone)]
@@ -124,6 +125,7 @@ mod tests {
             For::Clients,
             listener,
             move || service.clone(),
+            Workers::here(),
             Shutdown::new(),
         ));
 

@@ -12,6 +12,7 @@ use super::{Answers, Listener};
 use crate::descriptors::For;
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::{Phase, Shutdown};
+use crate::workers::Workers;
 
 pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -19,18 +20,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Serves connections until `shutdown` begins, and resolves when the last of them is gone.
 ///
 /// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a
-/// new connection.
-pub(crate) async fn run<L, F, S>(whose: For, listener: L, make: F, shutdown: Shutdown)
-where
+/// new connection, and one of the workers serves it.
+pub(crate) async fn run<L, F, S>(
+    whose: For,
+    listener: L,
+    make: F,
+    workers: Workers,
+    shutdown: Shutdown,
+) where
     L: Listener,
     F: Fn() -> S,
     S: Answers,
 {
-    accept(whose, listener, make, &shutdown).await;
+    accept(whose, listener, make, &workers, &shutdown).await;
     shutdown.idle().await;
 }
 
-async fn accept<L, F, S>(whose: For, listener: L, make: F, shutdown: &Shutdown)
+async fn accept<L, F, S>(whose: For, listener: L, make: F, workers: &Workers, shutdown: &Shutdown)
 where
     L: Listener,
     F: Fn() -> S,
@@ -45,7 +51,7 @@ where
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((io, info)) => {
+            Ok((accepted, info)) => {
                 let descriptor = whose.descriptor();
                 // This one waits for room, and so nothing is accepted behind it.
                 if !whose.has_room(&descriptor) {
@@ -58,7 +64,15 @@ where
                 let open = shutdown.connection();
                 let service = Connected::new(make(), info, whose);
                 let shutdown = shutdown.clone();
-                tokio::spawn(connection::serve(io, descriptor, service, shutdown, open));
+                workers.serve(|seat| async move {
+                    match L::open(accepted) {
+                        Ok(io) => {
+                            let held = (descriptor, Some(seat));
+                            connection::serve(io, held, service, shutdown, open).await;
+                        }
+                        Err(error) => tracing::warn!(%error, "a connection could not be opened"),
+                    }
+                });
             }
             // The client left before it was accepted.
             Err(error) if is_of_one_connection(&error) => {}

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::descriptors::Descriptor;
 use crate::listener::first_bytes::FirstBytes;
+use crate::workers::Seat;
 
 /// hyper writes an event as three slices: the size of the chunk, the event, the end of the chunk. For small ones `writev`
 /// costs more than to copy them.
@@ -21,20 +22,23 @@ pub(crate) struct ClientIo<I> {
     early: Bytes,
     /// Whether the last write had to wait.
     is_blocked: Arc<AtomicBool>,
-    _descriptor: Descriptor,
+    _held: Held,
 }
+
+/// What is counted as long as the connection is there.
+pub(crate) type Held = (Descriptor, Option<Seat>);
 
 /// Up to so many bytes are copied. More are left where they are.
 const SMALL: usize = 1024;
 
 impl<I> ClientIo<I> {
-    pub(crate) fn new(stream: I, first: FirstBytes, descriptor: Descriptor) -> Self {
+    pub(crate) fn new(stream: I, first: FirstBytes, held: Held) -> Self {
         ClientIo {
             stream,
             first,
             early: Bytes::new(),
             is_blocked: Arc::default(),
-            _descriptor: descriptor,
+            _held: held,
         }
     }
 
@@ -135,7 +139,7 @@ mod tests {
         client.write_all(sent.as_bytes()).await.expect("room");
         let (mut server, _) = listener.accept().await.expect("accepts");
         let first = FirstBytes::read(&mut server).await.expect("it is clear");
-        let mut io = ClientIo::new(server, first, Descriptor::new());
+        let mut io = ClientIo::new(server, first, (Descriptor::new(), None));
         let mut bytes = [0; 64];
         let read = io.read(&mut bytes).await.expect("reads");
         String::from_utf8_lossy(&bytes[..read]).into_owned()

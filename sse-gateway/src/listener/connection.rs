@@ -13,12 +13,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_sse::relay::Hangup;
 
-use super::client_io::ClientIo;
+use super::client_io::{ClientIo, Held};
 use super::first_bytes::FirstBytes;
 use super::lean::{Ask, Slot, Stream};
 use super::unless::unless;
 use super::{Answers, BoxError, Connection};
-use crate::descriptors::{Descriptor, Expected, For};
+use crate::descriptors::{Expected, For};
 use crate::shutdown::{Open, Phase, Shutdown};
 
 /// For the first bytes, for each request head, and for the first request of HTTP/2.
@@ -39,7 +39,7 @@ const MAX_STREAMS: u32 = 256;
 /// Serves one connection until it ends, or the shutdown ends it.
 pub(super) async fn serve<I, S>(
     mut io: I,
-    descriptor: Descriptor,
+    held: Held,
     service: Connected<S>,
     shutdown: Shutdown,
     open: Open,
@@ -53,7 +53,7 @@ pub(super) async fn serve<I, S>(
     };
     let Ok(Ok(first)) = first else { return };
     let is_http2 = first.is_http2();
-    let io = ClientIo::new(io, first, descriptor);
+    let io = ClientIo::new(io, first, held);
     if is_http2 {
         // Boxed, so that connections of HTTP/1.1 have no room for it.
         told(Box::pin(serve_http2(TokioIo::new(io), service, &shutdown)).await);

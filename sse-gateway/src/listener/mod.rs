@@ -29,14 +29,23 @@ pub(crate) use tcp::Tcp;
 
 /// Where connections come from.
 pub(crate) trait Listener: Send + 'static {
+    /// A connection that belongs to no thread yet.
+    type Accepted: Send + 'static;
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection. What takes the client's time, such as a handshake, is left to the first read of it.
+    /// The next connection.
     ///
     /// # Errors
     ///
     /// When there is none for now, as when no descriptors are left. It is asked again.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, Connection)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Accepted, Connection)>> + Send;
+
+    /// Opens it on the thread that serves it. What takes the client's time, such as a handshake, is left to the first read of it.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime of the thread does not take it.
+    fn open(accepted: Self::Accepted) -> io::Result<Self::Io>;
 }
 
 /// Answers the requests of connections: a service, a clone of which each of them has.

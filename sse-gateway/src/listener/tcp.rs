@@ -73,18 +73,23 @@ fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
 }
 
 impl Listener for Tcp {
+    type Accepted = std::net::TcpStream;
     type Io = TcpStream;
 
-    async fn accept(&self) -> io::Result<(TcpStream, Connection)> {
+    async fn accept(&self) -> io::Result<(std::net::TcpStream, Connection)> {
         let (stream, peer) = self.0.accept().await?;
+        Ok((stream.into_std()?, Connection { peer }))
+    }
+
+    fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         if let Err(error) = configure(&stream) {
             tracing::debug!(%error, "socket options not set");
         }
-        Ok((stream, Connection { peer }))
+        TcpStream::from_std(stream)
     }
 }
 
-fn configure(stream: &TcpStream) -> io::Result<()> {
+fn configure(stream: &std::net::TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()

@@ -17,6 +17,7 @@ use super::connection::FIRST_BYTES;
 use super::*;
 use crate::descriptors::For;
 use crate::shutdown::Shutdown;
+use crate::workers::Workers;
 
 #[derive(Clone)]
 struct Hello;
@@ -38,7 +39,13 @@ impl Service<Request<Incoming>> for Hello {
 async fn listen() -> SocketAddr {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let (listener, address) = Tcp::bind(free, "--listen").expect("binds");
-    tokio::spawn(run(For::Clients, listener, || Hello, Shutdown::new()));
+    tokio::spawn(run(
+        For::Clients,
+        listener,
+        || Hello,
+        Workers::here(),
+        Shutdown::new(),
+    ));
     address
 }
 

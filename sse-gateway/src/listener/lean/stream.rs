@@ -292,7 +292,7 @@ mod tests {
 
     async fn written<B: Body<Data = Bytes>>(body: B, room: usize) -> String {
         let (mut client, server) = duplex(room);
-        let io = ClientIo::new(server, FirstBytes::default(), Descriptor::new());
+        let io = ClientIo::new(server, FirstBytes::default(), (Descriptor::new(), None));
         let taken = Taken {
             response: Response::new(body),
             closes: true,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use http::Uri;
@@ -33,6 +34,8 @@ pub(super) struct Io {
     io: Box<dyn Duplex>,
     /// The upstream takes nothing more.
     is_closed: bool,
+    /// Which has opened it.
+    pub(super) thread: ThreadId,
     _descriptor: Descriptor,
 }
 
@@ -85,6 +88,7 @@ impl Connector {
             Ok(Ok(io)) => Ok(Io {
                 io,
                 is_closed: false,
+                thread: thread::current().id(),
                 _descriptor: descriptor,
             }),
             Ok(Err(error)) => Err(Failure::connecting(&*error)),

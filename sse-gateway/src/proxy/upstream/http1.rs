@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 
 use http::{Request, Response};
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::client::conn::http1::Builder;
 
 use crate::descriptors::Expected;
 use crate::proxy::failure::Failure;
@@ -16,11 +16,9 @@ use crate::proxy::request_body::RequestBody;
 use super::body::{Lease as BodyLease, UpstreamBody};
 use super::connect::{Connector, Io};
 use super::exchange::{self, Upload};
-use super::idle::Idle;
+use super::idle::{Idle, Sender, Whose};
 use super::response_head::MAX_LINES;
 use super::{copy_if_safe, raw_body::Kept};
-
-type Sender = SendRequest<RequestBody>;
 
 pub(super) struct Pool {
     connector: Connector,
@@ -52,7 +50,7 @@ impl Pool {
         if exchange::takes(&request) {
             return self.exchange(request, expected).await;
         }
-        while let Some(sender) = self.idle.take() {
+        while let Some(sender) = self.idle.take(Whose::Anybodys) {
             if let Some(expected) = expected {
                 expected.came();
             }
@@ -85,7 +83,7 @@ impl Pool {
         let raw = |response: Response<_>| {
             response.map(|body| UpstreamBody::raw(body, Arc::downgrade(&self.raw)))
         };
-        if let Some(io) = self.raw.take() {
+        if let Some(io) = self.raw.take(Whose::of(&request)) {
             if let Some(expected) = expected {
                 expected.came();
             }
@@ -102,6 +100,7 @@ impl Pool {
 
     async fn connect(&self, expected: Option<&Expected>) -> Result<Sender, Failure> {
         let io = self.connector.connect(expected).await?;
+        let thread = io.thread;
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_BUFFER)
             .max_headers(MAX_LINES)
@@ -113,7 +112,7 @@ impl Pool {
                 tracing::debug!(%error, "upstream connection closed");
             }
         });
-        Ok(sender)
+        Ok(Sender { sender, thread })
     }
 
     async fn attempt(
@@ -121,7 +120,7 @@ impl Pool {
         mut sender: Sender,
         request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, Attempt> {
-        match sender.try_send_request(request).await {
+        match sender.sender.try_send_request(request).await {
             Ok(response) => {
                 let lease = Lease {
                     sender,
@@ -151,13 +150,14 @@ pub(super) struct Lease {
 impl Lease {
     /// Gives the connection back as soon as it can carry another request.
     pub(super) fn release(mut self) {
-        if self.sender.is_closed() {
-        } else if self.sender.is_ready() {
+        let sender = &mut self.sender.sender;
+        if sender.is_closed() {
+        } else if sender.is_ready() {
             Idle::put(&self.idle, self.sender);
         } else {
             // The connection's task has yet to see the end, or is still writing the request.
             tokio::spawn(async move {
-                if self.sender.ready().await.is_ok() {
+                if self.sender.sender.ready().await.is_ok() {
                     Idle::put(&self.idle, self.sender);
                 }
             });

@@ -2,8 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use http::header::ACCEPT;
+use http::{HeaderValue, Request};
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
@@ -14,19 +17,56 @@ use crate::proxy::request_body::RequestBody;
 pub(super) trait Connection: Send + 'static {
     /// Whether it still can.
     fn is_usable(&mut self) -> bool;
+
+    /// The thread whose runtime has its socket: on another, each read would wake that one first.
+    fn thread(&self) -> ThreadId;
 }
 
-impl Connection for SendRequest<RequestBody> {
+/// One that is driven by a task of hyper's.
+pub(super) struct Sender {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) thread: ThreadId,
+}
+
+impl Connection for Sender {
     fn is_usable(&mut self) -> bool {
-        self.is_ready()
+        self.sender.is_ready()
+    }
+
+    fn thread(&self) -> ThreadId {
+        self.thread
     }
 }
 
 impl Connection for Io {
+    fn thread(&self) -> ThreadId {
+        self.thread
+    }
+
     /// It cannot once it has ended, or has sent what nobody asked for.
     fn is_usable(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.poll_read_with(&mut cx, |_| ()).is_pending()
+    }
+}
+
+/// Which connections will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those of this thread, for what stays open.
+    Threads,
+    Anybodys,
+}
+
+impl Whose {
+    /// For a stream of events a new connection here is better than one that wakes another thread for each of them.
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let accepts = request.headers().get_all(ACCEPT).iter();
+        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        match accepts.into_iter().any(is_stream) {
+            true => Whose::Threads,
+            false => Whose::Anybodys,
+        }
     }
 }
 
@@ -54,14 +94,24 @@ impl<C: Connection> Idle<C> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn take(&self) -> Option<C> {
+    /// One of this thread; or else of another, if that will do.
+    pub(super) fn take(&self, whose: Whose) -> Option<C> {
+        let thread = thread::current().id();
+        let is_here = |(connection, _): &(C, _)| connection.thread() == thread;
         let mut state = self.lock();
-        while let Some((mut connection, since)) = state.connections.pop() {
+        loop {
+            let connections = &state.connections;
+            let any = || connections.len().checked_sub(1);
+            let here = connections.iter().rposition(is_here);
+            let last = match whose {
+                Whose::Threads => here,
+                Whose::Anybodys => here.or_else(any),
+            }?;
+            let (mut connection, since) = state.connections.remove(last);
             if since.elapsed() < MAX_IDLE_TIME && connection.is_usable() {
                 return Some(connection);
             }
         }
-        None
     }
 
     pub(super) fn put(idle: &Weak<Self>, connection: C) {
