@@ -91,7 +91,7 @@ where
             if let Some(end) = driver.pipeline.end() {
                 if driver.failed.is_some() || broken::<X, B::Error>(end).is_some() {
                     ready!(driver.poll_pause(cx));
-                    let failed = driver.failed.take().map(X::failed);
+                    let failed = driver.failed.take().map(|error| X::failed(*error));
                     this.inner.set(None);
                     *this.driver = None;
                     return Poll::Ready(failed.or_else(|| broken::<X, B::Error>(end)).map(Err));

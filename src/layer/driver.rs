@@ -23,8 +23,8 @@ pub(super) struct Driver<St: Stage, E> {
     ready: u32,
     /// What the upstream ended with, to be sent behind the last event. Boxed, since hardly any has some.
     pub(super) trailers: Option<Box<HeaderMap>>,
-    /// Why the upstream failed, to be told behind what is left to be sent.
-    pub(super) failed: Option<E>,
+    /// Why the upstream failed, to be told behind what is left to be sent. Boxed for the same reason.
+    pub(super) failed: Option<Box<E>>,
     /// Since it waits for the server to write the last words.
     pauses: bool,
 }
@@ -78,7 +78,7 @@ impl<St: Stage, E> Driver<St, E> {
     /// The upstream has failed.
     pub(super) fn fail(&mut self, error: E) {
         self.pipeline.fail(Instant::now());
-        self.failed = Some(error);
+        self.failed = Some(Box::new(error));
     }
 
     /// Looks after the deadlines of an upstream that never lets anybody wait for the timer. Whether

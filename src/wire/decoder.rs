@@ -37,7 +37,7 @@ pub struct Decoder {
     /// The last byte looked at was a CR: a LF that follows belongs to it.
     after_cr: bool,
     /// How many bytes of a byte order mark were seen at the beginning; `None` behind it.
-    byte_order_mark: Option<usize>,
+    byte_order_mark: Option<u8>,
     ending: Option<LineEnding>,
     max_event_bytes: usize,
     /// In the middle of an event that is too large.
@@ -247,7 +247,7 @@ impl Decoder {
         let mut rest = std::mem::take(&mut self.held);
         rest.extend_from_slice(&self.chunk[self.start.min(self.chunk.len())..]);
         if let Some(seen @ 1..) = self.byte_order_mark {
-            rest.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
+            rest.extend_from_slice(&BYTE_ORDER_MARK[..seen.into()]);
         }
         *self = Decoder {
             max_event_bytes: self.max_event_bytes,
@@ -334,7 +334,7 @@ impl Decoder {
 
     #[cold]
     fn skip_byte_order_mark(&mut self) {
-        let Some(seen) = self.byte_order_mark else {
+        let Some(seen) = self.byte_order_mark.map(usize::from) else {
             return;
         };
         let expected = &BYTE_ORDER_MARK[seen..];
@@ -345,7 +345,8 @@ impl Decoder {
             self.byte_order_mark = None;
             self.start = same;
         } else if same == self.chunk.len() {
-            self.byte_order_mark = Some(seen + same);
+            // It has three bytes.
+            self.byte_order_mark = Some((seen + same) as u8);
             self.start = same;
         } else {
             // It was none, so what looked like it is the beginning of the first line.

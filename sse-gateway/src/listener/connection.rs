@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -115,26 +116,37 @@ async fn serve_http1<I, S>(
     service.slot = None;
     service.hangup = None;
     let (io, early) = (parts.io.into_inner(), parts.read_buf);
-    let stream = Stream::new(io, &early, taken, hangup, shutdown.clone());
-    tokio::spawn(async move {
-        if let Some(io) = stream.await {
-            again(io, service, shutdown, open).await;
-        }
+    tokio::spawn(Streaming {
+        stream: Stream::new(io, &early, taken, hangup, shutdown.clone()),
+        behind: Some((service, shutdown, open)),
     });
 }
 
-/// The requests behind a stream. Boxed, so that the stream has no room for it.
-fn again<I, S>(
-    io: ClientIo<I>,
-    service: Connected<S>,
-    shutdown: Shutdown,
-    open: Open,
-) -> Pin<Box<dyn Future<Output = ()> + Send>>
+/// A stream, and what the requests behind it need. Not an `async` block, which would have room for the stream twice.
+struct Streaming<I, S: Answers> {
+    stream: Stream<I, S::Body>,
+    /// Taken at the end.
+    behind: Option<(Connected<S>, Shutdown, Open)>,
+}
+
+/// Nothing in it is pinned.
+impl<I, S: Answers> Unpin for Streaming<I, S> {}
+
+impl<I, S> Future for Streaming<I, S>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
 {
-    Box::pin(serve_http1(io, service, shutdown, open))
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let io = ready!(Pin::new(&mut this.stream).poll(cx));
+        if let Some((io, (service, shutdown, open))) = io.zip(this.behind.take()) {
+            tokio::spawn(serve_http1(io, service, shutdown, open));
+        }
+        Poll::Ready(())
+    }
 }
 
 /// A connection on which nothing is asked is closed, as one of HTTP/1.1 is: hyper waits for ever for its beginning.

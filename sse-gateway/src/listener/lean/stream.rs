@@ -214,6 +214,8 @@ where
         };
         let mut io = Pin::new(io);
         ready!(poll_write_bytes(io.as_mut(), &mut self.rest, cx))?;
+        // An empty one still holds what it was a part of.
+        self.rest = Bytes::new();
         if let Some(large) = &mut self.large {
             ready!(poll_write_bytes(io.as_mut(), &mut large.data, cx))?;
             ready!(poll_write_bytes(io.as_mut(), &mut large.end, cx))?;
