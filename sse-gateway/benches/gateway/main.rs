@@ -17,7 +17,7 @@
 //! | `conductor` | which row is measured when |
 //! | `rows` | what is measured, a file and a table for each |
 //! | `upstream` | writes all event streams |
-//! | `visits`, `posts` | the clients that come and go, and those that post |
+//! | `visits`, `leavers`, `posts` | the clients that come and go, in one way and in all, and those that post |
 //! | `plain_proxy` | the baseline: hyper's server and client, and nothing else |
 //! | `targets`, `haproxy` | how each proxy is started, and the configurations of nginx and HAProxy |
 //! | `options` | what the command line offers |
@@ -25,6 +25,7 @@
 
 mod conductor;
 mod haproxy;
+mod leavers;
 mod options;
 #[path = "../parts/mod.rs"]
 mod parts;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ["plain-proxy", address] => plain_proxy::run(address),
         ["load", address] => client::run(address),
         ["visits", address] => visits::run(address),
+        ["leavers", address] => leavers::run(address),
         ["posts", address] => posts::run(address),
         _ => Options::parse(words)?.map_or(Ok(()), |options| conductor::run(&options)),
     })

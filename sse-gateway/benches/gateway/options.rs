@@ -22,6 +22,8 @@ pub(crate) struct Gateway {
     pub(crate) streams: [usize; 2],
     /// How long they are left alone before the memory is read again.
     pub(crate) wait: Duration,
+    /// Of clients that leave, to be seen to leave nothing.
+    pub(crate) visits: usize,
 }
 
 pub(crate) type Options = crate::parts::options::Options<Gateway>;
@@ -34,6 +36,7 @@ impl Default for Gateway {
             streams: [3_000, 8_500],
             // Longer than the 15 seconds after which the gateway sends a heartbeat.
             wait: Duration::from_secs(17),
+            visits: 100_000,
         }
     }
 }
@@ -43,14 +46,14 @@ impl Offer for Gateway {
     const OPTIONS: &'static [(&'static str, &'static str)] = &[
         (
             "--rows A,B",
-            "of paced, memory, burst, connects and post, only these",
+            "of paced, memory, burst, connects, post and leaves, only these",
         ),
         (
             "--other NAME=PATH",
             "another program of the gateway, measured beside this one; may be repeated",
         ),
     ];
-    const QUICK: &'static str = "fewer idle streams, no heartbeat waited for";
+    const QUICK: &'static str = "fewer idle streams and visits, no heartbeat waited for";
 
     type Target = Target;
 
@@ -76,6 +79,7 @@ impl Offer for Gateway {
     fn be_quick(&mut self) {
         self.streams = [200, 1_000];
         self.wait = Duration::from_secs(1);
+        self.visits = 10_000;
     }
 }
 

@@ -27,6 +27,13 @@ pub(crate) enum Target {
     },
 }
 
+impl Target {
+    /// Whether it is a program of the gateway.
+    pub(crate) fn is_gateway(&self) -> bool {
+        matches!(self, Self::Gateway | Self::Other { .. })
+    }
+}
+
 impl target::Target for Target {
     const ALL: &'static [Self] = &[
         Self::Direct,
@@ -73,10 +80,25 @@ pub(crate) fn start(target: &Target, upstream: &str) -> Result<Option<Server>, E
         Target::Plain => Server::part("plain-proxy", &[upstream]),
         Target::Nginx => start_nginx(upstream),
         Target::Haproxy => haproxy::start(upstream),
-        Target::Gateway => Server::gateway(upstream, &[]),
-        Target::Other { program, .. } => Server::gateway_of(program, upstream, &[]),
+        Target::Gateway | Target::Other { .. } => start_gateway(target, upstream, &[]),
     }
     .map(Some)
+}
+
+/// The same for one that [is a gateway](Target::is_gateway), with flags.
+///
+/// # Errors
+///
+/// When it does not start.
+pub(crate) fn start_gateway(
+    target: &Target,
+    upstream: &str,
+    flags: &[&str],
+) -> Result<Server, Error> {
+    match target {
+        Target::Other { program, .. } => Server::gateway_of(program, upstream, flags),
+        _ => Server::gateway(upstream, flags),
+    }
 }
 
 fn start_nginx(upstream: &str) -> Result<Server, Error> {

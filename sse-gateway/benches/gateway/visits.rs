@@ -54,6 +54,13 @@ async fn visit(address: SocketAddr, request: &str) -> Result<(), Error> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     stream.write_all(request.as_bytes()).await?;
+    until_event(&mut stream).await
+}
+
+/// # Errors
+///
+/// When the stream ends before.
+pub(crate) async fn until_event(stream: &mut TcpStream) -> Result<(), Error> {
     let mut response = Response::new();
     let mut has_event = false;
     let mut buffer = [0; 1_024];

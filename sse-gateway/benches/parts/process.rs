@@ -122,8 +122,26 @@ impl Process {
     pub(crate) fn memory_kib(&self) -> Result<u64, Error> {
         self.tree()?
             .iter()
-            .map(|(pid, _)| proportional_set_size(*pid))
+            .map(|(pid, _)| proportional_set_size(*pid, "Pss:"))
             .sum()
+    }
+
+    /// What the process itself has allocated, in KiB. Pages of files are left out: they come and go with other processes.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or may not be looked into.
+    pub(crate) fn anonymous_kib(&self) -> Result<u64, Error> {
+        proportional_set_size(self.child.id(), "Pss_Anon:")
+    }
+
+    /// How many descriptors the process itself has open.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or may not be looked into.
+    pub(crate) fn descriptors(&self) -> Result<usize, Error> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     /// The process and its children, each with the CPU time it used in clock ticks. The process itself comes first.
@@ -261,10 +279,10 @@ fn parse_stat(stat: &str) -> Option<Status> {
     })
 }
 
-fn proportional_set_size(pid: u32) -> Result<u64, Error> {
+fn proportional_set_size(pid: u32, name: &str) -> Result<u64, Error> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let rollup = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let pss = rollup.lines().find_map(|line| line.strip_prefix(name));
     let kib = pss.and_then(|pss| pss.trim().strip_suffix(" kB")?.parse().ok());
-    kib.ok_or_else(|| format!("{path} does not tell the proportional set size").into())
+    kib.ok_or_else(|| format!("{path} does not tell {name}").into())
 }

@@ -9,9 +9,9 @@ use hyper::{Request, Response, StatusCode};
 
 use crate::gateway::{Gateway, PATIENCE, refusal};
 use crate::http2;
-use crate::support::admin::metric;
+use crate::support::admin::{admin_answers, metric, until_paused};
 use crate::upstream::{self, Body};
-use crate::wire::{Wire, get};
+use crate::wire::Wire;
 
 /// A stream that does not end.
 async fn endless(_: Request<Incoming>) -> Response<Body> {
@@ -29,21 +29,6 @@ async fn crowd(gateway: &Gateway, number: usize) -> Vec<Wire> {
         clients.push(client);
     }
     clients
-}
-
-async fn admin_answers(gateway: &Gateway) {
-    let admin = gateway.admin.expect("an admin listener");
-    for path in ["/healthz", "/readyz", "/metrics", "/streams"] {
-        let got = get(admin, path).await;
-        assert!(got.starts_with("HTTP/1.1 200 "), "{path}: {got}");
-    }
-}
-
-async fn until_paused(gateway: &Gateway) {
-    let began = Instant::now();
-    while metric(gateway, "sse_accept_pauses_total").await == 0 {
-        assert!(began.elapsed() < PATIENCE, "it never pauses");
-    }
 }
 
 #[tokio::test]

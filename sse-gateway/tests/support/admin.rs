@@ -40,6 +40,35 @@ pub(crate) async fn metric(gateway: &Gateway, name: &str) -> u64 {
         .expect("a number")
 }
 
+/// All that it answers is there.
+pub(crate) async fn admin_answers(gateway: &Gateway) {
+    let admin = gateway.admin.expect("an admin listener");
+    for path in ["/healthz", "/readyz", "/metrics", "/streams"] {
+        let got = get(admin, path).await;
+        assert!(got.starts_with("HTTP/1.1 200 "), "{path}: {got}");
+    }
+}
+
+/// Waits until there are no descriptors for more clients.
+pub(crate) async fn until_paused(gateway: &Gateway) {
+    admin_until(gateway, "/metrics", |metrics| {
+        sum_of(metrics, "sse_accept_pauses_total") > 0
+    })
+    .await;
+}
+
+/// The sum of a metric's series, whatever their labels, in what `/metrics` says. 0 where there are none.
+pub(crate) fn sum_of(metrics: &str, name: &str) -> u64 {
+    let values = metrics.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let labels = series.strip_prefix(name)?;
+        (labels.is_empty() || labels.starts_with('{')).then_some(value)
+    });
+    values
+        .map(|value| value.parse::<u64>().expect("a number"))
+        .sum()
+}
+
 /// Requests that went upstream and came to this.
 pub(crate) async fn upstream_requests_with(gateway: &Gateway, result: &str) -> u64 {
     let name = format!("sse_upstream_connects_total{{route=\"default\",result=\"{result}\"}}");
@@ -54,11 +83,5 @@ pub(crate) async fn upstream_requests(gateway: &Gateway) -> u64 {
 /// Requests that went upstream, whatever became of them.
 pub(crate) async fn all_upstream_requests(gateway: &Gateway) -> u64 {
     let metrics = admin(gateway, "/metrics").await;
-    let counts = metrics
-        .lines()
-        .filter(|line| line.starts_with("sse_upstream_connects_total{"))
-        .filter_map(|line| line.rsplit(' ').next());
-    counts
-        .map(|count| count.parse::<u64>().expect("a number"))
-        .sum()
+    sum_of(&metrics, "sse_upstream_connects_total")
 }

@@ -9,3 +9,4 @@ pub(crate) mod http2;
 pub(crate) mod wire;
 
 mod address;
+mod process;

@@ -46,6 +46,11 @@ impl Wire {
         self.stream.set_zero_linger().expect("linger");
     }
 
+    /// What is read and written from now on is no affair of this.
+    pub(crate) fn into_std(self) -> std::net::TcpStream {
+        self.stream.into_std().expect("a socket")
+    }
+
     /// Two for one connection: one to read, one to write.
     pub(crate) fn split(self) -> (Self, Self) {
         let reader = self.stream.into_std().expect("a socket");
@@ -119,6 +124,15 @@ impl WireUpstream {
     pub(crate) fn of(listener: TcpListener) -> Self {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         Self { listener, url }
+    }
+
+    /// Sends a request to the gateway at this address, and reads its head here. Gives the client and this side.
+    pub(crate) async fn asked(&self, gateway: SocketAddr, request: &str) -> (Wire, Wire) {
+        let mut client = Wire::connect(gateway).await;
+        client.send(request).await;
+        let mut server = self.accept().await;
+        server.head().await;
+        (client, server)
     }
 
     pub(crate) async fn accept(&self) -> Wire {

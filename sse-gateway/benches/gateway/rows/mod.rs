@@ -2,6 +2,7 @@
 
 mod burst;
 mod connects;
+mod leaves;
 mod memory;
 mod paced;
 mod post;
@@ -22,6 +23,7 @@ pub(crate) enum Row {
     Burst,
     Connects,
     Post,
+    Leaves,
 }
 
 impl Row {
@@ -31,6 +33,7 @@ impl Row {
         Self::Burst,
         Self::Connects,
         Self::Post,
+        Self::Leaves,
     ];
 
     /// How the command line calls it.
@@ -41,6 +44,7 @@ impl Row {
             Self::Burst => "burst",
             Self::Connects => "connects",
             Self::Post => "post",
+            Self::Leaves => "leaves",
         }
     }
 
@@ -56,6 +60,7 @@ impl Row {
             Self::Burst => burst::run(options),
             Self::Connects => connects::run(options),
             Self::Post => post::run(options),
+            Self::Leaves => leaves::run(options),
         }
     }
 }

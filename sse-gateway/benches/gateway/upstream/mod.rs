@@ -40,6 +40,9 @@ pub(crate) const IDLE: &str = "/idle";
 /// A stream that stays silent after its first event.
 pub(crate) const FIRST: &str = "/first";
 
+/// No answer.
+pub(crate) const SILENT: &str = "/silent";
+
 /// A stream of [`ANSWER_EVENTS`], which ends.
 pub(crate) const ANSWER: &str = "/answer";
 
@@ -52,7 +55,7 @@ pub(crate) const STOP: &str = "stop";
 /// Asks how many bytes of events were written to bursts.
 pub(crate) const WRITTEN: &str = "written";
 
-/// Asks how many streams of [`FIRST`] are open.
+/// Asks how many requests for [`FIRST`] and [`SILENT`] are open.
 pub(crate) const OPEN: &str = "open";
 
 pub(crate) const ANSWER_EVENTS: u64 = 5;
@@ -62,7 +65,7 @@ pub(crate) const ANSWER_INTERVAL: Duration = Duration::from_millis(5);
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-static OPEN_FIRSTS: AtomicU64 = AtomicU64::new(0);
+static OPEN_COUNT: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run() -> Result<(), Error> {
@@ -72,7 +75,7 @@ pub(crate) async fn run() -> Result<(), Error> {
             println!("stopped");
         }
         WRITTEN => println!("{}", burst::written()),
-        OPEN => println!("{}", OPEN_FIRSTS.load(Ordering::Relaxed)),
+        OPEN => println!("{}", OPEN_COUNT.load(Ordering::Relaxed)),
         _ => println!("what does {order:?} mean?"),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -111,17 +114,20 @@ async fn answer_all(mut stream: TcpStream, paced: mpsc::Sender<TcpStream>) -> io
                 drop((read, path));
                 return until_closed(stream).await;
             }
-            FIRST => {
-                OPEN_FIRSTS.fetch_add(1, Ordering::Relaxed);
-                let ended = first(stream).await;
-                OPEN_FIRSTS.fetch_sub(1, Ordering::Relaxed);
-                return ended;
-            }
+            FIRST => return counted(first(stream)).await,
+            SILENT => return counted(until_closed(stream)).await,
             ANSWER => answer(&mut stream).await?,
             _ => return Ok(()),
         }
     }
     Ok(())
+}
+
+async fn counted(answering: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    OPEN_COUNT.fetch_add(1, Ordering::Relaxed);
+    let ended = answering.await;
+    OPEN_COUNT.fetch_sub(1, Ordering::Relaxed);
+    ended
 }
 
 async fn first(mut stream: TcpStream) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{IoSlice, Write as _};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -114,16 +114,21 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data = Bytes>,
 {
-    /// Writes until the end.
+    /// Writes until the end, or its turn is over.
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        loop {
+        let mut taken = 0;
+        for _ in 0..MOST_WRITES {
             ready!(self.poll_write_rest(cx))?;
             if self.has_ended {
                 return Poll::Ready(Ok(()));
             }
+            if taken >= TURN {
+                break;
+            }
             let filled = BUFFER.with_borrow_mut(|buffer| {
                 buffer.clear();
                 let filled = self.poll_fill(buffer, cx);
+                taken += buffer.len() + self.large.as_ref().map_or(0, |large| large.data.len());
                 // What there is goes out, whatever comes behind it.
                 self.write(buffer, cx)?;
                 filled
@@ -137,6 +142,8 @@ where
                 _ => {}
             }
         }
+        // Not by a call of the waker: all that is ready, and this again, would come before a look at other sockets.
+        pin!(tokio::task::yield_now()).poll(cx).map(Ok)
     }
 
     /// Puts as many chunks as there are into the buffer, up to some.
@@ -263,6 +270,10 @@ fn poll_write_bytes(
 const MOST_CHUNKS: usize = 64;
 /// and so many bytes.
 const ENOUGH: usize = 64 * 1024;
+/// After so many writes,
+const MOST_WRITES: usize = 16;
+/// or so many bytes and what is large behind them, others have their turn.
+const TURN: usize = 256 * 1024;
 /// What is larger is not copied.
 const LARGE: usize = 8 * 1024;
 /// Of requests behind a stream; what is more the client is left with.
@@ -276,6 +287,10 @@ thread_local! {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
 
     use http::Response;
     use http_body::Frame;
@@ -330,6 +345,84 @@ mod tests {
                 let body = all.split_once("\r\n\r\n").map(|(_, body)| body);
                 let expected = format!("{data:X}\r\n{}\r\n0\r\n\r\n", "x".repeat(data));
                 assert!(body == Some(&*expected), "{data} bytes, {room} of room");
+            }
+        }
+    }
+
+    /// A client that takes all at once, and sends nothing.
+    struct Taker(Arc<AtomicUsize>);
+
+    impl AsyncWrite for Taker {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Taker {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_though_neither_body_nor_client_ever_waits() {
+        for data in [1, 1000, LARGE, LARGE + 1, 1 << 20] {
+            let (frames, written) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+            let body = StreamBody::new(futures_util::stream::repeat_with(|| {
+                frames.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(Frame::data(vec![b'x'; data].into()))
+            }));
+            let taker = Taker(written.clone());
+            let taken = Taken {
+                response: Response::new(body),
+                closes: true,
+            };
+            let io = ClientIo::new(taker, FirstBytes::default(), Descriptor::new());
+            let mut stream = Stream::new(io, &[], taken, Hangup::new(), Shutdown::new());
+            let wakes = Arc::new(Wakes::default());
+            let waker = Waker::from(wakes.clone());
+            for turn in 1..4 {
+                let polled = Pin::new(&mut stream).poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+                assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "{data} bytes");
+                let (frames, written) = (
+                    frames.load(Ordering::Relaxed),
+                    written.load(Ordering::Relaxed),
+                );
+                assert!(
+                    frames <= turn * MOST_WRITES * MOST_CHUNKS,
+                    "{frames} of {data} bytes"
+                );
+                assert!(
+                    written <= turn * (TURN + ENOUGH + 2 * data),
+                    "{written} of {data} bytes"
+                );
             }
         }
     }
