@@ -6,9 +6,6 @@ use crate::one_at_a_time;
 use crate::quiet::{HEAD, Quiet, get};
 use crate::wire::{Wire, WireUpstream};
 
-/// Has the gateway serve all on one thread: tokio's own variable, for as long as there is no flag for that.
-const ONE_THREAD: [(&str, &str); 1] = [("TOKIO_WORKER_THREADS", "1")];
-
 const QUIET: usize = 1000;
 /// How often each quiet stream gets an event.
 const ROUNDS: usize = 10;
@@ -29,7 +26,8 @@ struct Case {
 /// Opens quiet streams and a hot one, and has the quiet ones get events while it goes on.
 async fn quiet_ones_get_their_events_beside(case: Case, flags: &[&str]) {
     let upstream = WireUpstream::bind().await;
-    let gateway = Gateway::with(&upstream.url, flags, &ONE_THREAD);
+    let flags = [&["--threads", "1"], flags].concat();
+    let gateway = Gateway::with(&upstream.url, &flags, &[]);
     let mut quiet = Quiet::open(QUIET, gateway.address, &upstream).await;
     let (first, mut server) = upstream.asked(gateway.address, &get("/hot")).await;
     server.send(HEAD).await;

@@ -403,7 +403,7 @@ mod tests {
                 response: Response::new(body),
                 closes: true,
             };
-            let io = ClientIo::new(taker, FirstBytes::default(), Descriptor::new());
+            let io = ClientIo::new(taker, FirstBytes::default(), (Descriptor::new(), None));
             let mut stream = Stream::new(io, &[], taken, Hangup::new(), Shutdown::new());
             let wakes = Arc::new(Wakes::default());
             let waker = Waker::from(wakes.clone());
