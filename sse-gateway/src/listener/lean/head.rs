@@ -37,3 +37,28 @@ fn push(head: &mut Vec<u8>, line: &[&[u8]]) {
     }
     head.extend_from_slice(b"\r\n");
 }
+
+/// The size in front of a chunk, without the machinery of `write!`: there is one for each event and client.
+pub(super) fn write_size(size: usize, out: &mut Vec<u8>) {
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        out.push(b"0123456789ABCDEF"[(size >> (4 * digit)) & 0xf]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_the_formatter_does() {
+        let shifts = (0..usize::BITS).map(|shift| 1_usize << shift);
+        let sizes = shifts.flat_map(|size| [size - 1, size, size | 0xabc]);
+        for size in sizes.chain([usize::MAX]) {
+            let mut out = Vec::new();
+            write_size(size, &mut out);
+            assert_eq!(out, format!("{size:X}\r\n").into_bytes());
+        }
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io::{IoSlice, Write as _};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -169,8 +170,7 @@ where
             let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) else {
                 continue;
             };
-            // Writing to memory does not fail.
-            let _ = write!(buffer, "{:X}\r\n", data.len());
+            head::write_size(data.len(), buffer);
             if data.len() > LARGE {
                 let end = b"\r\n";
                 self.large = Some(Box::new(Large { data, end }));
@@ -237,8 +237,9 @@ where
             return Poll::Ready(());
         };
         while self.early.len() < MOST_EARLY {
-            let mut bytes = [0; 512];
-            let mut bytes = ReadBuf::new(&mut bytes);
+            // Not made zero each time: this is done behind each event.
+            let mut bytes = [MaybeUninit::uninit(); 512];
+            let mut bytes = ReadBuf::uninit(&mut bytes);
             let read = ready!(Pin::new(&mut *io).poll_read(cx, &mut bytes));
             if read.is_err() || bytes.filled().is_empty() {
                 return Poll::Ready(());
