@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// There is something to write.
+    /// There is as much to write as is waited for.
     filled: Condvar,
     /// All is written.
     emptied: Condvar,
@@ -24,6 +24,10 @@ struct State {
     /// Of these bytes.
     lines: u64,
     is_writing: bool,
+    /// With so many bytes the writer is to be woken: it sleeps. None while it does not.
+    awaited: Option<usize>,
+    /// Whether somebody waits until all is written.
+    is_hurried: bool,
     /// Since the reader was told of it.
     lost: u64,
     dropped: u64,
@@ -31,6 +35,10 @@ struct State {
 
 /// Some thousand lines: more than a burst, less than anybody would miss.
 const MOST: usize = 1024 * 1024;
+/// To wake a thread costs more than a line, so those that come within this time behind others are written together,
+const GATHER: Duration = Duration::from_millis(10);
+/// or when they are as many.
+const ENOUGH: usize = 64 * 1024;
 /// A buffer that was larger than this in a burst is given back.
 const KEPT: usize = 64 * 1024;
 /// Between two tries where standard error is set not to block, as some parents do.
@@ -47,7 +55,8 @@ impl Queue {
         }
         state.bytes.extend_from_slice(line);
         state.lines += 1;
-        if state.lines == 1 {
+        let there = state.bytes.len();
+        if state.awaited.take_if(|bytes| there >= *bytes).is_some() {
             self.filled.notify_one();
         }
     }
@@ -70,19 +79,35 @@ impl Queue {
             if state.bytes.is_empty() {
                 self.emptied.notify_all();
             }
-            drop(state);
             bytes.clear();
             bytes.shrink_to(KEPT);
+            self.gather(state);
         }
+    }
+
+    /// Waits a moment for more lines.
+    fn gather(&self, state: MutexGuard<'_, State>) {
+        let is_calm = |state: &mut State| {
+            state.awaited = Some(ENOUGH);
+            !state.is_hurried && state.bytes.len() < ENOUGH
+        };
+        let waited = self.filled.wait_timeout_while(state, GATHER, is_calm);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.awaited = None;
     }
 
     /// Waits for lines and swaps them for the empty buffer.
     fn take(&self, bytes: &mut Vec<u8>) -> (u64, u64) {
-        let state = self.state();
+        let is_empty = |state: &mut State| {
+            state.awaited = Some(1);
+            state.bytes.is_empty()
+        };
         let mut state = self
             .filled
-            .wait_while(state, |state| state.bytes.is_empty())
+            .wait_while(self.state(), is_empty)
             .unwrap_or_else(PoisonError::into_inner);
+        state.awaited = None;
+        state.is_hurried = false;
         std::mem::swap(&mut state.bytes, bytes);
         state.is_writing = true;
         let lines = std::mem::take(&mut state.lines);
@@ -92,9 +117,10 @@ impl Queue {
     /// Waits until all is written, but not longer than this.
     pub(crate) fn flush(&self, limit: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.bytes.is_empty();
-        let _ = self
-            .emptied
-            .wait_timeout_while(self.state(), limit, is_busy);
+        let mut state = self.state();
+        state.is_hurried = true;
+        self.filled.notify_one();
+        let _ = self.emptied.wait_timeout_while(state, limit, is_busy);
     }
 
     pub(crate) fn dropped(&self) -> u64 {
