@@ -112,7 +112,11 @@ impl Shutdown {
     }
 
     fn open(&self, upgrade: bool) -> Open {
-        self.inner.open.send_modify(|open| *open += 1);
+        // Who waits, waits for none; and to tell of it costs more than the rest of a count.
+        self.inner.open.send_if_modified(|open| {
+            *open += 1;
+            false
+        });
         if upgrade {
             self.inner.upgrades.fetch_add(1, Ordering::Relaxed);
         }
@@ -170,7 +174,10 @@ impl Drop for Open {
         if self.upgrade {
             self.inner.upgrades.fetch_sub(1, Ordering::Relaxed);
         }
-        self.inner.open.send_modify(|open| *open -= 1);
+        self.inner.open.send_if_modified(|open| {
+            *open -= 1;
+            *open == 0
+        });
     }
 }
 
