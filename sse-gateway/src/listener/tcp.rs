@@ -67,6 +67,7 @@ fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
     // A new process takes over the address of one whose connections are still winding down.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    configure(SockRef::from(&socket));
     let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((Tcp(listener), address))
@@ -82,16 +83,24 @@ impl Listener for Tcp {
     }
 
     fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-        if let Err(error) = configure(&stream) {
-            tracing::debug!(%error, "socket options not set");
+        if !IS_INHERITED {
+            configure(SockRef::from(&stream));
         }
         TcpStream::from_std(stream)
     }
 }
 
-fn configure(stream: &std::net::TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
+/// Whether connections have the options of their listener.
+const IS_INHERITED: bool = cfg!(target_os = "linux");
+
+fn configure(socket: SockRef<'_>) {
+    if let Err(error) = try_to_configure(&socket) {
+        tracing::debug!(%error, "socket options not set");
+    }
+}
+
+fn try_to_configure(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE_INTERVAL);
@@ -100,4 +109,35 @@ fn configure(stream: &std::net::TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_have_the_options_of_their_listener() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let address = address.parse().expect("an address");
+            let Ok((listener, address)) = Tcp::bind(address, "--listen") else {
+                // There is no IPv6 here.
+                continue;
+            };
+            let client = TcpStream::connect(address);
+            let (accepted, client) = tokio::join!(listener.accept(), client);
+            let (stream, _) = accepted.expect("accepts");
+            client.expect("connects");
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().expect("an option"));
+            assert!(socket.keepalive().expect("an option"));
+            #[cfg(target_os = "linux")]
+            {
+                let time = socket.tcp_keepalive_time().expect("an option");
+                let interval = socket.tcp_keepalive_interval().expect("an option");
+                assert_eq!((time, interval), (KEEPALIVE, KEEPALIVE_INTERVAL));
+                let timeout = socket.tcp_user_timeout().expect("an option");
+                assert_eq!(timeout, Some(USER_TIMEOUT));
+            }
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! Connects to one of a name's addresses (Happy Eyeballs, RFC 8305).
 //!
 //! hyper-util's connector does it between the two families. Within one it tries an address for as long as there is time, so a
-//! name whose first address drops packets was never reached.
+//! name whose first address drops packets was never reached. Its resolver is used, which asks that of the system.
 
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, ready};
-use std::iter;
+use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use axum::BoxError;
 use http::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use http::uri::Scheme;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -43,21 +44,28 @@ impl Tcp {
 
     async fn connect(mut self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
         let host = uri.host().unwrap_or_default();
-        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let name = match host.parse::<Name>() {
-            Ok(name) if !is_address => name,
-            _ => return Ok(connector(self.resolver).call(uri).await?),
-        };
-        let addresses = self.resolver.call(name).await.map_err(Unresolved)?;
+        let port = uri.port_u16().unwrap_or_else(|| default_port(&uri));
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(open(SocketAddr::new(address, port)).await?);
+        }
+        let addresses = self.resolver.call(host.parse()?).await;
+        let addresses = addresses.map_err(Unresolved)?;
         let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let addresses = in_turn(addresses.collect(), answered);
-        let (address, io) = race(addresses, move |address| {
-            let connecting = connector(One(address)).call(uri.clone());
-            async move { connecting.await.map_err(BoxError::from) }
+        let (address, io) = race(addresses, move |mut address| {
+            address.set_port(port);
+            async move { open(address).await.map_err(BoxError::from) }
         })
         .await?;
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
         Ok(io)
+    }
+}
+
+fn default_port(uri: &Uri) -> u16 {
+    match uri.scheme() == Some(&Scheme::HTTPS) {
+        true => 443,
+        false => 80,
     }
 }
 
@@ -101,6 +109,9 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
 {
+    if let [address] = *addresses {
+        return Ok((address, connect(address).await?));
+    }
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut error = None;
@@ -129,33 +140,30 @@ where
     }
 }
 
-/// Resolves every name to this.
-#[derive(Clone)]
-struct One(SocketAddr);
-
-impl Service<Name> for One {
-    type Response = iter::Once<SocketAddr>;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
+async fn open(address: SocketAddr) -> Result<TokioIo<TcpStream>, NotConnected> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(|error| NotConnected("tcp open error", error))?;
+    if let Err(error) = configure(&SockRef::from(&socket)) {
+        tracing::debug!(%error, "socket options not set");
     }
-
-    fn call(&mut self, _: Name) -> Self::Future {
-        ready(Ok(iter::once(self.0)))
+    match socket.connect(address).await {
+        Ok(stream) => Ok(TokioIo::new(stream)),
+        Err(error) => Err(NotConnected("tcp connect error", error)),
     }
 }
 
-fn connector<R>(resolver: R) -> HttpConnector<R> {
-    let mut connector = HttpConnector::new_with_resolver(resolver);
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_keepalive(Some(KEEPALIVE));
-    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+fn configure(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
-    connector
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
 }
 
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -165,7 +173,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The upstream's name has no address.
 #[derive(Debug)]
-pub(crate) struct Unresolved(std::io::Error);
+pub(crate) struct Unresolved(io::Error);
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,6 +184,22 @@ impl fmt::Display for Unresolved {
 impl Error for Unresolved {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.0)
+    }
+}
+
+/// There is no connection to an address, and what was done last.
+#[derive(Debug)]
+struct NotConnected(&'static str, io::Error);
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for NotConnected {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.1)
     }
 }
 
