@@ -106,6 +106,16 @@ impl Connector {
 }
 
 impl Io {
+    #[cfg(test)]
+    pub(super) fn over(io: impl Duplex + 'static) -> Self {
+        Io {
+            io: Box::new(io),
+            is_closed: false,
+            thread: thread::current().id(),
+            _descriptor: Descriptor::new(),
+        }
+    }
+
     /// Reads what there is, up to 64 KiB, into a buffer of the thread: who waits has none. None at the end.
     pub(super) fn poll_read_with<T>(
         &mut self,

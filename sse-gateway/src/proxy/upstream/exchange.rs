@@ -22,6 +22,8 @@ use crate::proxy::request_body::RequestBody;
 
 /// Of a request body that is sent here.
 const MAX_BODY: u64 = 64 * 1024;
+/// When the head and what there is of the body are so long, they are sent.
+const ENOUGH: usize = 16 * 1024;
 
 /// Whether a request can be sent here.
 pub(super) fn takes(request: &Request<RequestBody>) -> bool {
@@ -49,6 +51,8 @@ fn length(request: &Request<RequestBody>) -> Option<u64> {
 pub(super) struct Upload {
     unsent: Bytes,
     body: RequestBody,
+    /// Whether anything was sent.
+    has_begun: bool,
     is_flushed: bool,
 }
 
@@ -70,12 +74,17 @@ impl Upload {
         Upload {
             unsent: head.into(),
             body,
+            has_begun: false,
             is_flushed: false,
         }
     }
 
     /// Sends on, until all is sent.
     pub(super) fn poll(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if !self.has_begun {
+            self.has_begun = true;
+            self.join_body(cx)?;
+        }
         loop {
             while !self.unsent.is_empty() {
                 match ready!(Pin::new(&mut *io).poll_write(cx, &self.unsent)) {
@@ -85,14 +94,7 @@ impl Upload {
                 }
             }
             if !self.body.is_end_stream() {
-                match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                    Some(Ok(frame)) => self.unsent = frame.into_data().unwrap_or_default(),
-                    Some(Err(error)) => {
-                        return Poll::Ready(Err(Failure::client(&error.to_string())));
-                    }
-                    // hyper has seen to it that it is as long as was said.
-                    None => self.body = RequestBody::empty(),
-                }
+                self.unsent = ready!(self.poll_body(cx))?;
             } else if self.is_flushed {
                 return Poll::Ready(Ok(()));
             } else {
@@ -101,6 +103,34 @@ impl Upload {
                 self.is_flushed = true;
             }
         }
+    }
+
+    /// Puts what is there of the body behind the head, to be sent with it.
+    fn join_body(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.body.is_end_stream() {
+            return Ok(());
+        }
+        let mut all = Vec::from(std::mem::take(&mut self.unsent));
+        while all.len() < ENOUGH && !self.body.is_end_stream() {
+            let Poll::Ready(data) = self.poll_body(cx) else {
+                break;
+            };
+            all.extend_from_slice(&data?);
+        }
+        self.unsent = all.into();
+        Ok(())
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Failure>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => Ok(frame.into_data().unwrap_or_default()),
+            Some(Err(error)) => Err(Failure::client(&error.to_string())),
+            None => {
+                // hyper has seen to it that it is as long as was said.
+                self.body = RequestBody::empty();
+                Ok(Bytes::new())
+            }
+        })
     }
 }
 
@@ -160,5 +190,68 @@ fn invalid(head: response_head::Invalid) -> Failure {
     match head {
         response_head::Invalid::TooLarge => Failure::large_head(),
         response_head::Invalid::Because(_) => Failure::other(head),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::task::Waker;
+
+    use hyper::rt::{Read, ReadBufCursor, Write};
+
+    use super::*;
+
+    /// An upstream that says nothing, and what is written to it, a text for each time.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<String>>>);
+
+    impl Read for Written {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Written {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            self.0.lock().expect("no panic").push(text);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_there_is_sent_with_the_head() {
+        for body in ["", "small", &"x".repeat(MAX_BODY as usize)] {
+            let request = Request::post("/a").body(RequestBody::from(Bytes::from(body.to_owned())));
+            let mut upload = Upload::of(request.expect("a request"));
+            let written = Written::default();
+            let mut io = Io::over(written.clone());
+            let polled = upload.poll(&mut io, &mut Context::from_waker(Waker::noop()));
+            assert!(matches!(polled, Poll::Ready(Ok(()))));
+            let length = match body.len() {
+                0 => String::new(),
+                length => format!("content-length: {length}\r\n"),
+            };
+            let expected = format!("POST /a HTTP/1.1\r\n{length}\r\n{body}");
+            assert!(*written.0.lock().expect("no panic") == [expected]);
+        }
     }
 }
