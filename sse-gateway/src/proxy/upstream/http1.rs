@@ -47,9 +47,18 @@ impl Pool {
     ) -> Result<Response<UpstreamBody>, Failure> {
         let expected: Option<Arc<Expected>> = request.extensions_mut().remove();
         let expected = expected.as_deref();
-        if exchange::takes(&request) {
-            return self.exchange(request, expected).await;
+        match exchange::takes(&request) {
+            true => self.exchange(request, expected).await,
+            // Boxed, so that the other has no room for it.
+            false => Box::pin(self.send_by_hyper(request, expected)).await,
         }
+    }
+
+    async fn send_by_hyper(
+        &self,
+        mut request: Request<RequestBody>,
+        expected: Option<&Expected>,
+    ) -> Result<Response<UpstreamBody>, Failure> {
         while let Some(sender) = self.idle.take(Whose::Anybodys) {
             if let Some(expected) = expected {
                 expected.came();

@@ -117,7 +117,8 @@ impl UpstreamClient {
     ) -> Result<Response<UpstreamBody>, Failure> {
         match &self.inner.transport {
             Transport::Http1(pool) => pool.send(request).await,
-            Transport::Http2(shared) => shared.send(with_authority(request)?).await,
+            // Boxed, so that the other has no room for it.
+            Transport::Http2(shared) => Box::pin(shared.send(with_authority(request)?)).await,
         }
     }
 }
