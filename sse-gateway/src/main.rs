@@ -8,6 +8,7 @@ mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
+mod fields;
 mod gateway;
 mod lean;
 mod listener;

@@ -80,7 +80,6 @@ mod tests {
     use std::net::SocketAddr;
 
     use http_body_util::Channel;
-    use hyper::body::Incoming;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
@@ -88,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::descriptors::For;
-    use crate::listener::{self, Tcp};
+    use crate::listener::{self, ClientBody, Tcp};
     use crate::shutdown::Shutdown;
     use crate::workers::Workers;
 
@@ -96,7 +95,7 @@ mod tests {
     #[derive(Clone)]
     struct Endless;
 
-    impl Service<Request<Incoming>> for Endless {
+    impl Service<Request<ClientBody>> for Endless {
         type Response = Response<Channel<Bytes, Infallible>>;
         type Error = Infallible;
         type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -105,7 +104,7 @@ mod tests {
             Poll::Ready(Ok(()))
         }
 
-        fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        fn call(&mut self, _: Request<ClientBody>) -> Self::Future {
             let (mut sender, body) = Channel::new(1);
             tokio::spawn(async move {
                 let _ = sender.send_data(Bytes::from("data: 1\n\n")).await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::connection::{self, Connected};
+use super::connected::Connected;
+use super::connection::Serving;
 use super::{Answers, Listener};
 use crate::descriptors::For;
 use crate::log::limiter::{self, Limiter};
@@ -64,14 +65,9 @@ where
                 let open = shutdown.connection();
                 let service = Connected::new(make(), info, whose);
                 let shutdown = shutdown.clone();
-                workers.serve(|seat| async move {
-                    match L::open(accepted) {
-                        Ok(io) => {
-                            let held = (descriptor, Some(seat));
-                            connection::serve(io, held, service, shutdown, open).await;
-                        }
-                        Err(error) => tracing::warn!(%error, "a connection could not be opened"),
-                    }
+                workers.serve(|seat| {
+                    let held = (descriptor, Some(seat));
+                    Serving::new(move || L::open(accepted), held, service, shutdown, open)
                 });
             }
             // The client left before it was accepted.

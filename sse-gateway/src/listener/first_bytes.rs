@@ -1,62 +1,60 @@
-//! The first bytes of a connection, by which HTTP/2 is told from HTTP/1.1.
+//! What a connection begins with, and what comes behind a stream: by that it is told who serves it.
 
 use std::io::{self, ErrorKind};
 
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use http::Request;
+use tokio::io::AsyncRead;
+
+use super::client_io::ClientIo;
+use super::lean;
 
 /// No method of HTTP/1.1 is called `PRI`.
-const PREFACE: &[u8; 5] = b"PRI *";
+const PREFACE: &[u8] = b"PRI *";
 
-/// What was read of a connection, to be read again by whoever serves it.
-#[derive(Debug, Default)]
-pub(crate) struct FirstBytes {
-    bytes: [u8; PREFACE.len()],
-    /// Of the bytes, those from here
-    start: u8,
-    /// to here are still to be given.
-    end: u8,
+/// Who serves what comes next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are large, and none lives long"
+)]
+pub(super) enum Next {
+    Http2,
+    /// hyper, from the first byte on.
+    Http1,
+    /// A request for an event stream that needs no hyper, and the length of its head, which is still to be taken.
+    Stream(Request<()>, usize),
 }
 
-impl FirstBytes {
-    /// Reads until it is clear what is spoken.
-    ///
-    /// # Errors
-    ///
-    /// When reading fails, or the connection ends before.
-    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
-        let mut first = FirstBytes::default();
-        while PREFACE.starts_with(first.rest()) && !first.is_http2() {
-            match stream
-                .read(&mut first.bytes[usize::from(first.end)..])
-                .await?
-            {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                // There was room for five.
-                read => first.end += read as u8,
-            }
+/// Reads until it is clear. What is read stays in front.
+///
+/// # Errors
+///
+/// When reading fails, or the connection ends before.
+pub(super) async fn read<I>(io: &mut ClientIo<I>, may_be_http2: bool) -> io::Result<Next>
+where
+    I: AsyncRead + Unpin,
+{
+    loop {
+        if let Some(next) = told(io.early(), may_be_http2) {
+            return Ok(next);
         }
-        Ok(first)
+        if io.read_early().await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
     }
+}
 
-    pub(crate) fn is_http2(&self) -> bool {
-        self.rest() == PREFACE
+/// A head that is not whole at once is for hyper to wait for.
+fn told(bytes: &[u8], may_be_http2: bool) -> Option<Next> {
+    if may_be_http2 && bytes.starts_with(PREFACE) {
+        return Some(Next::Http2);
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
+    if bytes.is_empty() || may_be_http2 && PREFACE.starts_with(bytes) {
+        return None;
     }
-
-    /// Gives as much as there is room for.
-    pub(crate) fn give(&mut self, buf: &mut ReadBuf<'_>) {
-        let rest = self.rest();
-        let given = rest.len().min(buf.remaining());
-        buf.put_slice(&rest[..given]);
-        self.start += given as u8;
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[usize::from(self.start)..usize::from(self.end)]
-    }
+    Some(match lean::request_for_stream(bytes) {
+        Some((request, length)) => Next::Stream(request, length),
+        None => Next::Http1,
+    })
 }
 
 #[cfg(test)]
@@ -65,48 +63,63 @@ mod tests {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
-    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
     use super::*;
+    use crate::descriptors::Descriptor;
 
-    async fn read(pieces: &[&str]) -> (bool, String) {
-        let (mut client, mut server) = duplex(64);
-        let reading = FirstBytes::read(&mut server);
+    fn over<I>(stream: I) -> ClientIo<I> {
+        ClientIo::new(stream, (Descriptor::new(), None))
+    }
+
+    async fn told_of(pieces: &[&str]) -> (&'static str, String) {
+        let (mut client, server) = duplex(256);
+        let mut server = over(server);
+        let reading = read(&mut server, true);
         let writing = async {
             for piece in pieces {
                 client.write_all(piece.as_bytes()).await.expect("room");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let (first, ()) = tokio::join!(reading, writing);
-        let first = first.expect("it is clear");
-        (
-            first.is_http2(),
-            String::from_utf8_lossy(first.rest()).into_owned(),
-        )
+        let (next, ()) = tokio::join!(reading, writing);
+        let who = match next.expect("it is clear") {
+            Next::Http2 => "HTTP/2",
+            Next::Http1 => "HTTP/1.1",
+            Next::Stream(..) => "a stream",
+        };
+        (who, String::from_utf8_lossy(server.early()).into_owned())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_reads_no_more_than_it_needs() {
-        let http2 = |is_http2: bool, rest: &str| (is_http2, rest.to_owned());
-        assert_eq!(read(&["PRI * HTTP/2.0\r\n"]).await, http2(true, "PRI *"));
+    async fn it_is_told_by_as_little_as_is_needed() {
+        let http2 = |rest: &str| ("HTTP/2", rest.to_owned());
+        let http1 = |rest: &str| ("HTTP/1.1", rest.to_owned());
         assert_eq!(
-            read(&["P", "R", "I", " ", "*", " "]).await,
-            http2(true, "PRI *")
+            told_of(&["PRI * HTTP/2.0\r\n"]).await,
+            http2("PRI * HTTP/2.0\r\n")
         );
-        assert_eq!(read(&["GET / HTTP/1.1\r\n"]).await, http2(false, "GET /"));
-        assert_eq!(read(&["G", "ET /"]).await, http2(false, "G"));
-        assert_eq!(read(&["P", "OST /"]).await, http2(false, "POST "));
-        assert_eq!(read(&["PR", "OPFIND /"]).await, http2(false, "PROPF"));
-        assert_eq!(read(&["PRI", " /x"]).await, http2(false, "PRI /"));
+        assert_eq!(
+            told_of(&["P", "R", "I", " ", "*", " "]).await,
+            http2("PRI *")
+        );
+        assert_eq!(told_of(&["GET / HTT"]).await, http1("GET / HTT"));
+        assert_eq!(told_of(&["G", "ET /"]).await, http1("G"));
+        assert_eq!(told_of(&["P", "OST /"]).await, http1("POST /"));
+        assert_eq!(told_of(&["PR", "OPFIND /"]).await, http1("PROPFIND /"));
+        assert_eq!(told_of(&["PRI", " /x"]).await, http1("PRI /x"));
+        let stream = "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n";
+        let page = stream.replace("text/event-stream", "*/*");
+        assert_eq!(told_of(&[stream]).await, ("a stream", stream.to_owned()));
+        assert_eq!(told_of(&[&page]).await, http1(&page));
     }
 
     #[tokio::test]
     async fn a_connection_that_ends_before_is_an_error() {
-        let (client, mut server) = duplex(64);
+        let (client, server) = duplex(64);
         drop(client);
-        let error = FirstBytes::read(&mut server).await.expect_err("the end");
-        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        let told = read(&mut over(server), true).await;
+        assert!(told.is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof));
     }
 
     /// Counts how often it is looked at.
@@ -119,6 +132,7 @@ mod tests {
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
             self.1 += 1;
+            assert!(self.1 <= 3, "looked at again and again");
             Pin::new(&mut self.0).poll_read(cx, buf)
         }
     }
@@ -127,10 +141,9 @@ mod tests {
     async fn who_stops_after_a_byte_costs_nothing_while_it_is_waited_for() {
         let (mut client, server) = duplex(64);
         client.write_all(b"P").await.expect("room");
-        let mut server = Counted(server, 0);
+        let mut server = over(Counted(server, 0));
         let minute = Duration::from_secs(60);
-        let first = tokio::time::timeout(minute, FirstBytes::read(&mut server)).await;
-        assert!(first.is_err());
-        assert!(server.1 <= 3, "{} looks", server.1);
+        let next = tokio::time::timeout(minute, read(&mut server, true)).await;
+        assert!(next.is_err());
     }
 }

@@ -5,8 +5,10 @@
 
 mod accept;
 mod client_io;
+mod connected;
 mod connection;
 mod first_bytes;
+mod http1;
 mod lean;
 mod tcp;
 mod unless;
@@ -19,6 +21,7 @@ use axum::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
@@ -48,10 +51,13 @@ pub(crate) trait Listener: Send + 'static {
     fn open(accepted: Self::Accepted) -> io::Result<Self::Io>;
 }
 
+/// The body of a client's request: what hyper reads, or that of a request which has none and was read without hyper.
+pub(crate) type ClientBody = Either<Incoming, Empty<Bytes>>;
+
 /// Answers the requests of connections: a service, a clone of which each of them has.
 pub(crate) trait Answers:
     Service<
-        Request<Incoming>,
+        Request<ClientBody>,
         Response = Response<Self::Body>,
         Error: Into<BoxError>,
         Future: Send + 'static,
@@ -64,7 +70,7 @@ pub(crate) trait Answers:
 
 impl<S, B> Answers for S
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<ClientBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,

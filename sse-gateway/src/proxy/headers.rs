@@ -7,12 +7,13 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::client::claims;
+use crate::fields::{accepts_event_stream, tokens};
 use crate::proxy::via;
 
 /// What the header of a request needs to know of its way.
@@ -68,20 +69,6 @@ fn settle_length(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether one of the comma-separated tokens of a field is this one, in any case.
-pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|one| one.eq_ignore_ascii_case(token.as_bytes()))
-}
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.is_empty())
-}
-
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
@@ -114,16 +101,6 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     tokens(headers, &TE).any(|token| {
         let coding = token.split(|&byte| byte == b';').next().unwrap_or(token);
         coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
-    })
-}
-
-/// Whether `Accept` names `text/event-stream`.
-pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
-    tokens(headers, &ACCEPT).any(|range| {
-        let essence = range.split(|&byte| byte == b';').next().unwrap_or(range);
-        essence
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"text/event-stream")
     })
 }
 

@@ -8,11 +8,11 @@ use std::fmt;
 use http::{Method, Response, request};
 use tower_sse::relay::NoUpstream;
 
-use crate::proxy::headers;
+use crate::fields::accepts_event_stream;
 
 /// Whether a request is one that its client makes again when it is left unanswered.
 pub(crate) fn is_retried(request: &request::Parts) -> bool {
-    request.method == Method::GET && headers::accepts_event_stream(&request.headers)
+    request.method == Method::GET && accepts_event_stream(&request.headers)
 }
 
 /// The response, unless it is one of ours because there is none of the upstream.

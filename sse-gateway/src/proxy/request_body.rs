@@ -10,16 +10,15 @@ use axum::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Either, Full};
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
-use crate::listener::WholeBody;
+use crate::listener::{ClientBody, WholeBody};
 use crate::proxy::expect::Waiting;
 
 /// What a client sends as it comes, or what a relay has of it. It is never buffered.
 pub(crate) struct RequestBody {
-    body: Either<Incoming, Full<Bytes>>,
+    body: Either<ClientBody, Full<Bytes>>,
     /// None when the proxy has not got it yet, and when there is nothing more.
     sending: Option<Box<Sending>>,
     /// Told when all is read.
@@ -43,7 +42,7 @@ impl From<Bytes> for RequestBody {
 
 impl RequestBody {
     /// That of a client. `whole` is told when all is read.
-    pub(crate) fn coming(body: Incoming, whole: Option<WholeBody>) -> Self {
+    pub(crate) fn coming(body: ClientBody, whole: Option<WholeBody>) -> Self {
         RequestBody {
             body: Either::Left(body),
             sending: None,
@@ -69,7 +68,7 @@ impl RequestBody {
     }
 
     /// Takes what there is, and leaves nothing.
-    fn take(&mut self) -> Either<Incoming, Full<Bytes>> {
+    fn take(&mut self) -> Either<ClientBody, Full<Bytes>> {
         self.sending = None;
         std::mem::replace(&mut self.body, Either::Right(Full::default()))
     }
@@ -138,7 +137,7 @@ impl Drop for RequestBody {
     }
 }
 
-async fn discard(mut body: Either<Incoming, Full<Bytes>>) {
+async fn discard(mut body: Either<ClientBody, Full<Bytes>>) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 

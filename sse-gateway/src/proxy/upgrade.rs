@@ -10,7 +10,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use crate::proxy::headers::has_token;
+use crate::fields::has_token;
 use crate::shutdown::{Open, Phase, Shutdown};
 
 /// A client's wish to speak another protocol.

@@ -13,7 +13,6 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_sse::EventLayer;
@@ -21,6 +20,7 @@ use tower_sse::relay::move_last_event_id_to_header;
 use tower_sse::stage::Drain;
 
 use crate::config::{Error, NoAnswer, Route, RouteSettings};
+use crate::listener::ClientBody;
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::hold::{Hold, HoldLayer};
@@ -28,7 +28,7 @@ use crate::state::relays;
 use crate::state::streams::Streams;
 
 /// Answers the requests of one route.
-pub(crate) type Stack = BoxCloneSyncService<Request<Incoming>, Response<StackBody>, Infallible>;
+pub(crate) type Stack = BoxCloneSyncService<Request<ClientBody>, Response<StackBody>, Infallible>;
 
 /// What all routes answer with. Bodies are [`boxed`] once on their way.
 pub(crate) type StackBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -95,7 +95,7 @@ where
     response.map(boxed)
 }
 
-fn asked(request: Request<Incoming>) -> Request<RequestBody> {
+fn asked(request: Request<ClientBody>) -> Request<RequestBody> {
     let (mut head, body) = request.into_parts();
     move_last_event_id_to_header(&mut head);
     let whole = head.extensions.remove();

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tower_service::Service;
 use tower_sse::relay;
 
@@ -19,6 +18,7 @@ use crate::answer::{TEXT, answer};
 use crate::client::address::ClientAddress;
 use crate::client::claims;
 use crate::config::{NoAnswer, Route};
+use crate::listener::ClientBody;
 use crate::log::limiter;
 use crate::log::limiter::Limiter;
 use crate::log::shown_path::ShownPath;
@@ -65,7 +65,7 @@ impl Router {
     }
 }
 
-impl Service<Request<Incoming>> for Router {
+impl Service<Request<ClientBody>> for Router {
     type Response = Response<StackBody>;
     type Error = Unanswered;
     type Future = Answer;
@@ -74,7 +74,7 @@ impl Service<Request<Incoming>> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<ClientBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         if let Err(refusal) = target::settle(&mut parts) {
             return plain(refusal.status, refusal.message);

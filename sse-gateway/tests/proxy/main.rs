@@ -15,6 +15,7 @@ mod ends;
 mod failures;
 mod first_bytes;
 mod framing;
+mod heads;
 mod hold;
 mod hops;
 mod lines;

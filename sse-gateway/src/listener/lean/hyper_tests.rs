@@ -16,7 +16,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::descriptors::Descriptor;
 use crate::listener::client_io::ClientIo;
-use crate::listener::first_bytes::FirstBytes;
 
 const TWO: &[u8] = b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -108,7 +107,7 @@ async fn a_body_that_hyper_says_has_ended_has_left_nothing_behind() {
 #[tokio::test]
 async fn what_hyper_could_not_write_is_known() {
     let (mut client, server) = duplex(16);
-    let io = ClientIo::new(server, FirstBytes::default(), (Descriptor::new(), None));
+    let io = ClientIo::new(server, (Descriptor::new(), None));
     let is_blocked: Arc<AtomicBool> = io.is_blocked();
     let mut io = pin!(io);
     let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -8,9 +8,13 @@ use http::{HeaderValue, Method, Request, Response, Version, response};
 use http_body::Body;
 use tower_sse::stage;
 
-/// Between a connection and its service: where a response is put that is not for hyper to write.
+use crate::fields::has_token;
+
+/// Between a connection of hyper's and its service: what is not for hyper to write, and what is for hyper alone to write.
 pub(in crate::listener) struct Slot<B> {
     taken: Mutex<Option<Taken<B>>>,
+    /// The response to a request that was read before hyper was there.
+    at_hand: Mutex<Option<Response<B>>>,
     /// Whether hyper has bytes that the client does not take. They would be lost.
     is_blocked: Arc<AtomicBool>,
 }
@@ -55,9 +59,7 @@ impl Ask {
         if !is_plain {
             return None;
         }
-        let values = request.headers().get_all(CONNECTION).iter();
-        let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        let closes = tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+        let closes = has_token(request.headers(), &CONNECTION, "close");
         let body = (!request.body().is_end_stream()).then(WholeBody::default);
         if let Some(body) = &body {
             request.extensions_mut().insert(body.clone());
@@ -67,15 +69,27 @@ impl Ask {
         Some(Ask { closes, body })
     }
 
+    /// Of a request that was read without hyper.
+    pub(super) fn of_plain(request: &Request<()>) -> Self {
+        Ask {
+            closes: has_token(request.headers(), &CONNECTION, "close"),
+            body: None,
+        }
+    }
+
     fn is_whole(&self) -> bool {
         self.body.as_ref().is_none_or(WholeBody::is_set)
     }
 }
 
 impl<B: Body> Slot<B> {
-    pub(in crate::listener) fn new(is_blocked: Arc<AtomicBool>) -> Arc<Self> {
+    pub(in crate::listener) fn new(
+        is_blocked: Arc<AtomicBool>,
+        at_hand: Option<Response<B>>,
+    ) -> Arc<Self> {
         Arc::new(Slot {
             taken: Mutex::new(None),
+            at_hand: Mutex::new(at_hand),
             is_blocked,
         })
     }
@@ -90,29 +104,48 @@ impl<B: Body> Slot<B> {
         ask: &Ask,
         response: Response<B>,
     ) -> Result<(), Response<B>> {
+        if self.is_blocked.load(Ordering::Relaxed) {
+            return Err(response);
+        }
+        let taken = Taken::of(response, ask)?;
+        *lock(&self.taken) = Some(taken);
+        Ok(())
+    }
+
+    /// What was taken, once.
+    pub(in crate::listener) fn taken(&self) -> Option<Taken<B>> {
+        lock(&self.taken).take()
+    }
+
+    /// What the first request is answered with, once.
+    pub(in crate::listener) fn at_hand(&self) -> Option<Response<B>> {
+        lock(&self.at_hand).take()
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<B: Body> Taken<B> {
+    /// An event stream.
+    ///
+    /// # Errors
+    ///
+    /// Gives back what is for hyper to write.
+    pub(super) fn of(response: Response<B>, ask: &Ask) -> Result<Self, Response<B>> {
         let (mut head, body) = response.into_parts();
-        let is_blocked = self.is_blocked.load(Ordering::Relaxed);
-        if is_blocked || !ask.is_whole() || !is_stream(&head, &body) {
+        if !ask.is_whole() || !is_stream(&head, &body) {
             return Err(Response::from_parts(head, body));
         }
         if ask.closes {
             let close = HeaderValue::from_static("close");
             head.headers.insert(CONNECTION, close);
         }
-        *self.lock() = Some(Taken {
+        Ok(Taken {
             response: Response::from_parts(head, body),
             closes: ask.closes,
-        });
-        Ok(())
-    }
-
-    /// What was taken, once.
-    pub(in crate::listener) fn taken(&self) -> Option<Taken<B>> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Taken<B>>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 }
 

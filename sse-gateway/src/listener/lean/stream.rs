@@ -3,13 +3,12 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_sse::relay::Hangup;
 
 use super::{Taken, head};
@@ -25,12 +24,12 @@ pub(in crate::listener) struct Stream<I, B> {
     rest: Bytes,
     /// And behind that an event that is too large to be copied, with the end of its chunk.
     large: Option<Box<Large>>,
-    /// What it sends meanwhile: the requests behind this one.
-    early: Vec<u8>,
     hangup: Hangup,
     shutdown: Shutdown,
     /// None before the first poll.
     woken: Option<Woken>,
+    /// Whether the head, which is the first rest, has yet to be written, with what there is behind it.
+    is_new: bool,
     /// Whether the connection ends with the stream.
     closes: bool,
     /// Whether all that is left is to write the rest.
@@ -46,10 +45,8 @@ impl<I, B> Stream<I, B>
 where
     B: Body<Data = Bytes>,
 {
-    /// `early` is what was read of the socket and belongs behind this stream.
     pub(in crate::listener) fn new(
         io: ClientIo<I>,
-        early: &[u8],
         taken: Taken<B>,
         hangup: Hangup,
         shutdown: Shutdown,
@@ -61,10 +58,10 @@ where
             body: Box::pin(body),
             rest: head::written(&parts).into(),
             large: None,
-            early: early.to_vec(),
             hangup,
             shutdown,
             woken: None,
+            is_new: true,
             closes,
             has_ended: false,
         }
@@ -92,14 +89,8 @@ where
         }
         match this.poll_write_all(cx) {
             Poll::Ready(Ok(())) => {
-                let Some(mut io) = this.io.take() else {
-                    return Poll::Ready(None);
-                };
                 let goes_on = !this.closes && this.shutdown.phase() == Phase::Serving;
-                if goes_on {
-                    io.read_first(std::mem::take(&mut this.early));
-                }
-                Poll::Ready(goes_on.then_some(io))
+                Poll::Ready(this.io.take().filter(|_| goes_on))
             }
             Poll::Ready(Err(Failed)) => Poll::Ready(None),
             Poll::Pending => match this.poll_read_ahead(cx) {
@@ -119,7 +110,9 @@ where
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         let mut taken = 0;
         for _ in 0..MOST_WRITES {
-            ready!(self.poll_write_rest(cx))?;
+            if !self.is_new {
+                ready!(self.poll_write_rest(cx))?;
+            }
             if self.has_ended {
                 return Poll::Ready(Ok(()));
             }
@@ -128,6 +121,9 @@ where
             }
             let filled = BUFFER.with_borrow_mut(|buffer| {
                 buffer.clear();
+                if std::mem::take(&mut self.is_new) {
+                    buffer.extend_from_slice(&std::mem::take(&mut self.rest));
+                }
                 let filled = self.poll_fill(buffer, cx);
                 taken += buffer.len() + self.large.as_ref().map_or(0, |large| large.data.len());
                 // What there is goes out, whatever comes behind it.
@@ -233,20 +229,10 @@ where
 
     /// Reads what the client sends meanwhile, up to a bound. Ready when it has left.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(io) = self.io.as_mut() else {
-            return Poll::Ready(());
-        };
-        while self.early.len() < MOST_EARLY {
-            // Not made zero each time: this is done behind each event.
-            let mut bytes = [MaybeUninit::uninit(); 512];
-            let mut bytes = ReadBuf::uninit(&mut bytes);
-            let read = ready!(Pin::new(&mut *io).poll_read(cx, &mut bytes));
-            if read.is_err() || bytes.filled().is_empty() {
-                return Poll::Ready(());
-            }
-            self.early.extend_from_slice(bytes.filled());
+        match &mut self.io {
+            Some(io) => io.poll_read_ahead(MOST_EARLY, cx),
+            None => Poll::Ready(()),
         }
-        Poll::Pending
     }
 }
 
@@ -296,11 +282,10 @@ mod tests {
     use http::Response;
     use http_body::Frame;
     use http_body_util::{BodyExt, StreamBody};
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::{AsyncReadExt, ReadBuf, duplex};
 
     use super::*;
     use crate::descriptors::Descriptor;
-    use crate::listener::first_bytes::FirstBytes;
 
     /// Gives data, fails, and has ended when it is asked once more.
     fn failing(data: usize) -> impl Body<Data = Bytes, Error = &'static str> {
@@ -310,12 +295,12 @@ mod tests {
 
     async fn written<B: Body<Data = Bytes>>(body: B, room: usize) -> String {
         let (mut client, server) = duplex(room);
-        let io = ClientIo::new(server, FirstBytes::default(), (Descriptor::new(), None));
+        let io = ClientIo::new(server, (Descriptor::new(), None));
         let taken = Taken {
             response: Response::new(body),
             closes: true,
         };
-        let stream = Stream::new(io, &[], taken, Hangup::new(), Shutdown::new());
+        let stream = Stream::new(io, taken, Hangup::new(), Shutdown::new());
         let reading = async {
             let mut all = Vec::new();
             client.read_to_end(&mut all).await.expect("the end");
@@ -404,8 +389,8 @@ mod tests {
                 response: Response::new(body),
                 closes: true,
             };
-            let io = ClientIo::new(taker, FirstBytes::default(), (Descriptor::new(), None));
-            let mut stream = Stream::new(io, &[], taken, Hangup::new(), Shutdown::new());
+            let io = ClientIo::new(taker, (Descriptor::new(), None));
+            let mut stream = Stream::new(io, taken, Hangup::new(), Shutdown::new());
             let wakes = Arc::new(Wakes::default());
             let waker = Waker::from(wakes.clone());
             for turn in 1..4 {

@@ -1,0 +1,89 @@
+//! Any bytes of a client: a request that the gateway reads by itself, hyper reads as the same, and leaves the same behind it.
+
+#![no_main]
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../sse-gateway/src/listener/lean/request.rs"]
+mod request;
+
+fuzz_target!(|sent: &[u8]| {
+    let Some((ours, length)) = request::head(sent) else {
+        return;
+    };
+    let Some((hypers, rest)) = hypers(sent) else {
+        panic!("hyper has refused {ours:?}");
+    };
+    assert_eq!(ours.method(), hypers.method());
+    // Its parts are compared as they are written: to equal is not to be the same.
+    assert_eq!(format!("{:?}", ours.uri()), format!("{:?}", hypers.uri()));
+    assert_eq!(ours.version(), hypers.version());
+    assert!(ours.headers().iter().eq(hypers.headers()));
+    assert_eq!(&sent[length..], rest);
+});
+
+/// The first request as a server of hyper's reads it, and what it leaves.
+fn hypers(sent: &[u8]) -> Option<(Request<()>, Vec<u8>)> {
+    let seen = Mutex::new(None);
+    let service = service_fn(|request: Request<Incoming>| {
+        *seen.lock().expect("no panic") = Some(request.map(drop));
+        async { Err::<Response<Empty<Bytes>>, _>("seen") }
+    });
+    let mut connection = http1::Builder::new()
+        .max_headers(320)
+        .serve_connection(Wire(Bytes::copy_from_slice(sent)), service)
+        .with_upgrades();
+    let mut cx = Context::from_waker(Waker::noop());
+    if pin!(&mut connection).poll(&mut cx).is_pending() {
+        panic!("hyper waits for something");
+    }
+    let parts = connection.into_parts()?;
+    let rest = [&parts.read_buf[..], &parts.io.0].concat();
+    let seen = seen.lock().expect("no panic").take();
+    Some((seen?, rest))
+}
+
+/// Gives bytes and then its end, and takes anything.
+struct Wire(Bytes);
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let there = self.0.len().min(buf.remaining());
+        buf.put_slice(&self.0.split_to(there));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

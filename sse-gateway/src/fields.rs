@@ -1,0 +1,32 @@
+//! What the lists in header fields say.
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderName};
+
+/// Whether `Accept` names `text/event-stream`.
+pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
+    tokens(headers, &ACCEPT).any(|range| {
+        let essence = range.split(|&byte| byte == b';').next().unwrap_or(range);
+        essence
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"text/event-stream")
+    })
+}
+
+/// Whether one of the comma-separated tokens of a field is this one, in any case.
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|one| one.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The comma-separated tokens of all lines of a field.
+pub(crate) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}

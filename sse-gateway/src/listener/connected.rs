@@ -1,0 +1,107 @@
+//! A service of requests as a connection calls it.
+
+use std::future::{Future, poll_fn, ready};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{Request, Response};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use tower_sse::relay::Hangup;
+
+use super::lean::{Ask, Slot};
+use super::{Answers, BoxError, ClientBody, Connection};
+use crate::descriptors::{Expected, For};
+
+/// A `tower` service with what is known of its connection.
+pub(super) struct Connected<S: Answers> {
+    service: S,
+    info: Connection,
+    /// Where streams are put that are not for hyper to write, as long as hyper serves HTTP/1.1.
+    pub(super) slot: Option<Arc<Slot<S::Body>>>,
+    /// The same for who does not read. HTTP/2 has none, as it has other streams on the connection.
+    pub(super) hangup: Option<Hangup>,
+    /// Of HTTP/2: whether anything was asked yet.
+    pub(super) is_used: Option<Arc<AtomicBool>>,
+    /// None for the admin listener, which needs no upstream.
+    expected: Mutex<Option<Arc<Expected>>>,
+}
+
+/// A response that is awaited.
+// Boxed: hyper keeps room for the future as long as the connection lives, and it is needed until the head alone.
+pub(super) type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+
+impl<S: Answers> Connected<S> {
+    pub(super) fn new(service: S, info: Connection, whose: For) -> Self {
+        Connected {
+            service,
+            info,
+            slot: None,
+            hangup: None,
+            is_used: None,
+            expected: Mutex::new((whose == For::Clients).then(Expected::new).map(Arc::new)),
+        }
+    }
+
+    /// Answers a request that was read without hyper.
+    pub(super) fn answer(&self, request: Request<()>, hangup: &Hangup) -> Coming<S::Body> {
+        let request = self.marked(request, Some(hangup));
+        self.coming(request.map(|()| Either::Right(Empty::new())))
+    }
+
+    fn marked<B>(&self, mut request: Request<B>, hangup: Option<&Hangup>) -> Request<B> {
+        let extensions = request.extensions_mut();
+        extensions.insert(self.info);
+        if let Some(hangup) = hangup {
+            extensions.insert(hangup.clone());
+        }
+        // It goes with the first request, until that has its socket or needs none.
+        let expected = self
+            .expected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(expected) = expected {
+            extensions.insert(expected);
+        }
+        request
+    }
+
+    fn coming(&self, request: Request<ClientBody>) -> Coming<S::Body> {
+        let mut service = self.service.clone();
+        Box::pin(async move {
+            let ready = poll_fn(|cx| service.poll_ready(cx));
+            ready.await.map_err(Into::into)?;
+            service.call(request).await.map_err(Into::into)
+        })
+    }
+}
+
+impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
+    type Response = Response<S::Body>;
+    type Error = BoxError;
+    type Future = Coming<S::Body>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if let Some(response) = self.slot.as_ref().and_then(|slot| slot.at_hand()) {
+            return Box::pin(ready(Ok(response)));
+        }
+        if let Some(is_used) = &self.is_used {
+            is_used.store(true, Ordering::Relaxed);
+        }
+        let mut request = self.marked(request, self.hangup.as_ref());
+        let slot = self.slot.clone();
+        let slot = slot.and_then(|slot| Some((slot, Ask::of(&mut request)?)));
+        let coming = self.coming(request.map(Either::Left));
+        match slot {
+            None => coming,
+            Some((slot, ask)) => Box::pin(async move {
+                match slot.take(&ask, coming.await?) {
+                    Ok(()) => Err("it is written elsewhere".into()),
+                    Err(response) => Ok(response),
+                }
+            }),
+        }
+    }
+}
