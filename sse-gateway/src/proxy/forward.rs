@@ -24,6 +24,7 @@ use tower_sse::relay::NoUpstream;
 
 use crate::answer::{TEXT, answer};
 use crate::client::address::ClientAddress;
+use crate::descriptors::Expected;
 use crate::log::limiter;
 use crate::log::shown_path::ShownPath;
 use crate::proxy::expect::{self, Gate};
@@ -213,6 +214,10 @@ impl Forward {
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = parts.headers;
+        // Until there is a socket for it: dropped before, it would be in neither count for a moment.
+        if let Some(expected) = parts.extensions.remove::<Arc<Expected>>() {
+            request.extensions_mut().insert(expected);
+        }
         let unknown_length = upload.is_some() && request.body().size_hint().exact().is_none();
         if unknown_length && !hop.to_http2 && !request.headers().contains_key(CONTENT_LENGTH) {
             // hyper sends no body with a GET unless it is told to.
