@@ -96,13 +96,15 @@ async fn post_again_and_again(
     let request = request(address);
     let mut next = first;
     let mut stream = connect(address).await?;
+    let mut closes = false;
     loop {
         sleep_until(next).await;
-        let closed = is_closed(&stream)?;
+        let closed = closes || is_closed(&stream)?;
         if closed {
             stream = connect(address).await?;
         }
-        let nanoseconds = post(&mut stream, &request).await?;
+        let nanoseconds;
+        (nanoseconds, closes) = post(&mut stream, &request).await?;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.first_event.record(nanoseconds);
         tally.closed += u64::from(closed);
@@ -147,8 +149,8 @@ fn request(address: SocketAddr) -> String {
     )
 }
 
-/// Gives back how long it took to the first event.
-async fn post(stream: &mut TcpStream, request: &str) -> Result<u64, Error> {
+/// Gives back how long it took to the first event, and whether that was the last answer of its connection.
+async fn post(stream: &mut TcpStream, request: &str) -> Result<(u64, bool), Error> {
     let begun = now();
     stream.write_all(request.as_bytes()).await?;
     let mut first = None;
@@ -168,7 +170,7 @@ async fn post(stream: &mut TcpStream, request: &str) -> Result<u64, Error> {
         })?;
     }
     match first {
-        Some(first) if events == ANSWER_EVENTS => Ok(first - begun),
+        Some(first) if events == ANSWER_EVENTS => Ok((first - begun, response.closes())),
         _ => Err(format!("an answer of {events} events instead of {ANSWER_EVENTS}").into()),
     }
 }

@@ -15,6 +15,7 @@ const LINE_ENDS: usize = 2;
 pub(crate) struct Response {
     /// Until its end has come.
     head: Option<Vec<u8>>,
+    closes: bool,
     chunk: Chunk,
     line: [u8; LINE_BYTES],
     /// Of what is kept of the line.
@@ -52,6 +53,7 @@ impl Response {
     pub(crate) fn new() -> Self {
         Self {
             head: Some(Vec::new()),
+            closes: false,
             chunk: Chunk::Size(0),
             line: [0; LINE_BYTES],
             line_len: 0,
@@ -69,6 +71,11 @@ impl Response {
         matches!(self.chunk, Chunk::Finished)
     }
 
+    /// Whether its connection is not to be used again.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes
+    }
+
     /// Reads on.
     ///
     /// # Errors
@@ -84,6 +91,8 @@ impl Response {
             return Ok(());
         };
         let body = head.split_off(end + 4);
+        let lower = head.to_ascii_lowercase();
+        self.closes = memchr::memmem::find(&lower, b"connection: close").is_some();
         if !is_chunked(&head)? {
             // It lasts as long as its connection.
             self.chunk = Chunk::Data(usize::MAX);
