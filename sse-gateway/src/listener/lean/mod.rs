@@ -72,3 +72,5 @@ where
 mod hyper_tests;
 #[cfg(test)]
 mod request_tests;
+#[cfg(test)]
+mod stream_tests;

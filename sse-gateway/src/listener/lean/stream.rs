@@ -254,162 +254,19 @@ fn poll_write_bytes(
 }
 
 /// As many chunks are written at once, if there are so many,
-const MOST_CHUNKS: usize = 64;
+pub(super) const MOST_CHUNKS: usize = 64;
 /// and so many bytes.
-const ENOUGH: usize = 64 * 1024;
+pub(super) const ENOUGH: usize = 64 * 1024;
 /// After so many writes,
-const MOST_WRITES: usize = 16;
+pub(super) const MOST_WRITES: usize = 16;
 /// or so many bytes and what is large behind them, others have their turn.
-const TURN: usize = 256 * 1024;
+pub(super) const TURN: usize = 256 * 1024;
 /// What is larger is not copied.
-const LARGE: usize = 8 * 1024;
+pub(super) const LARGE: usize = 8 * 1024;
 /// Of requests behind a stream; what is more the client is left with.
 const MOST_EARLY: usize = 16 * 1024;
 
 thread_local! {
     /// Of all streams that a thread writes: nothing stays in it.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::io;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Wake, Waker};
-
-    use http::Response;
-    use http_body::Frame;
-    use http_body_util::{BodyExt, StreamBody};
-    use tokio::io::{AsyncReadExt, ReadBuf, duplex};
-
-    use super::*;
-    use crate::descriptors::Descriptor;
-
-    /// Gives data, fails, and has ended when it is asked once more.
-    fn failing(data: usize) -> impl Body<Data = Bytes, Error = &'static str> {
-        let frames = [Ok(Frame::data(vec![b'x'; data].into())), Err("failed")];
-        StreamBody::new(futures_util::stream::iter(frames))
-    }
-
-    async fn written<B: Body<Data = Bytes>>(body: B, room: usize) -> String {
-        let (mut client, server) = duplex(room);
-        let io = ClientIo::new(server, (Descriptor::new(), None));
-        let taken = Taken {
-            response: Response::new(body),
-            closes: true,
-        };
-        let stream = Stream::new(io, taken, Hangup::new(), Shutdown::new());
-        let reading = async {
-            let mut all = Vec::new();
-            client.read_to_end(&mut all).await.expect("the end");
-            String::from_utf8(all).expect("text")
-        };
-        let (left, all) = tokio::join!(async { stream.await.is_some() }, reading);
-        assert!(!left);
-        all
-    }
-
-    #[tokio::test]
-    async fn a_body_that_fails_is_never_ended_however_little_the_client_takes() {
-        for data in [1, 5000, LARGE + 1, 100_000] {
-            for room in [1, 300, 4096, 1 << 20] {
-                let all = written(failing(data), room).await;
-                assert!(!all.ends_with("0\r\n\r\n"), "{data} bytes, {room} of room");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn all_is_written_however_little_the_client_takes() {
-        for data in [1, 5000, LARGE, LARGE + 1, 100_000] {
-            for room in [1, 3, 300, 4096, 1 << 20] {
-                let frames = [Ok::<_, Infallible>(Frame::data(vec![b'x'; data].into()))];
-                let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
-                let all = written(body, room).await;
-                let body = all.split_once("\r\n\r\n").map(|(_, body)| body);
-                let expected = format!("{data:X}\r\n{}\r\n0\r\n\r\n", "x".repeat(data));
-                assert!(body == Some(&*expected), "{data} bytes, {room} of room");
-            }
-        }
-    }
-
-    /// A client that takes all at once, and sends nothing.
-    struct Taker(Arc<AtomicUsize>);
-
-    impl AsyncWrite for Taker {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            self.0.fetch_add(bytes.len(), Ordering::Relaxed);
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncRead for Taker {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn a_turn_ends_though_neither_body_nor_client_ever_waits() {
-        for data in [1, 1000, LARGE, LARGE + 1, 1 << 20] {
-            let (frames, written) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
-            let body = StreamBody::new(futures_util::stream::repeat_with(|| {
-                frames.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, Infallible>(Frame::data(vec![b'x'; data].into()))
-            }));
-            let taker = Taker(written.clone());
-            let taken = Taken {
-                response: Response::new(body),
-                closes: true,
-            };
-            let io = ClientIo::new(taker, (Descriptor::new(), None));
-            let mut stream = Stream::new(io, taken, Hangup::new(), Shutdown::new());
-            let wakes = Arc::new(Wakes::default());
-            let waker = Waker::from(wakes.clone());
-            for turn in 1..4 {
-                let polled = Pin::new(&mut stream).poll(&mut Context::from_waker(&waker));
-                assert!(polled.is_pending());
-                assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "{data} bytes");
-                let (frames, written) = (
-                    frames.load(Ordering::Relaxed),
-                    written.load(Ordering::Relaxed),
-                );
-                assert!(
-                    frames <= turn * MOST_WRITES * MOST_CHUNKS,
-                    "{frames} of {data} bytes"
-                );
-                assert!(
-                    written <= turn * (TURN + ENOUGH + 2 * data),
-                    "{written} of {data} bytes"
-                );
-            }
-        }
-    }
 }
