@@ -1,7 +1,9 @@
 //! The head of a request that needs no hyper, as hyper reads it: with its parser, and into the same request.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+
+use crate::fields::has_token;
 
 /// Of a head; one with more is left to hyper.
 const MOST_LINES: usize = 64;
@@ -41,11 +43,9 @@ pub(super) fn head(bytes: &[u8]) -> Option<(Request<()>, usize)> {
 
 fn is_plain(headers: &HeaderMap) -> bool {
     let not_here = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE];
-    let values = headers.get_all(header::CONNECTION).iter();
-    let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     headers.get_all(HOST).iter().count() == 1
         && !not_here.iter().any(|name| headers.contains_key(name))
-        && !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        && !has_token(headers, &CONNECTION, "upgrade")
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {

@@ -5,12 +5,12 @@ use std::task::{Context, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use http::header::ACCEPT;
-use http::{HeaderValue, Request};
+use http::Request;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::connect::Io;
+use crate::fields::accepts_event_stream;
 use crate::proxy::request_body::RequestBody;
 
 /// A connection that can be given a request.
@@ -61,9 +61,7 @@ pub(super) enum Whose {
 impl Whose {
     /// For a stream of events a new connection here is better than one that wakes another thread for each of them.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
-        let accepts = request.headers().get_all(ACCEPT).iter();
-        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
-        match accepts.into_iter().any(is_stream) {
+        match accepts_event_stream(request.headers()) {
             true => Whose::Threads,
             false => Whose::Anybodys,
         }
