@@ -22,6 +22,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Waits for the turn of a test: each takes many descriptors, and most of the machine.
 async fn one_at_a_time() -> MutexGuard<'static, ()> {
+    // Each holds both ends of thousands of connections.
+    rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     static TURN: Mutex<()> = Mutex::const_new(());
     TURN.lock().await
 }
