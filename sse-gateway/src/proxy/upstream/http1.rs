@@ -59,7 +59,7 @@ impl Pool {
         mut request: Request<RequestBody>,
         expected: Option<&Expected>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        while let Some(sender) = self.idle.take(Whose::Anybodys) {
+        while let Some(sender) = self.idle.take(Whose::AnyThreads) {
             if let Some(expected) = expected {
                 expected.came();
             }

@@ -54,16 +54,16 @@ impl Connection for Io {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     /// Those of this thread, for what stays open.
-    Threads,
-    Anybodys,
+    ThisThreads,
+    AnyThreads,
 }
 
 impl Whose {
     /// For a stream of events a new connection here is better than one that wakes another thread for each of them.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         match accepts_event_stream(request.headers()) {
-            true => Whose::Threads,
-            false => Whose::Anybodys,
+            true => Whose::ThisThreads,
+            false => Whose::AnyThreads,
         }
     }
 }
@@ -102,8 +102,8 @@ impl<C: Connection> Idle<C> {
             let any = || connections.len().checked_sub(1);
             let here = connections.iter().rposition(is_here);
             let last = match whose {
-                Whose::Threads => here,
-                Whose::Anybodys => here.or_else(any),
+                Whose::ThisThreads => here,
+                Whose::AnyThreads => here.or_else(any),
             }?;
             let (mut connection, since) = state.connections.remove(last);
             if since.elapsed() < MAX_IDLE_TIME && connection.is_usable() {
