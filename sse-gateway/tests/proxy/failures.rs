@@ -156,10 +156,9 @@ async fn a_slow_upload_is_no_late_answer() {
 async fn a_client_that_leaves_before_the_head_cancels_the_request() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (client, mut server) = upstream
+        .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     drop(client);
     assert_eq!(server.rest().await, "");
     // The same after a request with a body.
@@ -178,10 +177,9 @@ async fn a_client_that_leaves_before_the_head_cancels_the_request() {
 async fn a_client_that_leaves_a_response_cancels_it() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream
+        .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
         .await;
@@ -287,10 +285,9 @@ async fn a_response_that_breaks_off_breaks_off_for_the_client() {
     ] {
         let upstream = WireUpstream::bind().await;
         let gateway = Gateway::start(&upstream.url);
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut server = upstream.accept().await;
-        server.head().await;
+        let (mut client, mut server) = upstream
+            .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .await;
         server.send(head).await;
         client.until("ab").await;
         drop(server);

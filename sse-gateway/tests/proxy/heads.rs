@@ -95,10 +95,7 @@ async fn the_upstream_learns_of_who_leaves_before_the_answer() {
     for half in [true, false] {
         let upstream = WireUpstream::bind().await;
         let gateway = plain(&upstream);
-        let mut client = Wire::connect(gateway.address).await;
-        client.send(get("/")).await;
-        let mut server = upstream.accept().await;
-        server.head().await;
+        let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
         if half {
             client.end().await;
         } else {
@@ -134,10 +131,7 @@ async fn an_answer_that_is_awaited_when_the_drain_begins_is_given_whole() {
 async fn a_connection_on_which_another_head_is_awaited_ends_with_the_drain() {
     let upstream = WireUpstream::bind().await;
     let mut gateway = plain(&upstream);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send(get("/")).await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
     server.send(format!("{STREAM}{EVENT}{END}")).await;
     read_stream(&mut client).await;
     gateway.terminate();
@@ -149,10 +143,7 @@ async fn a_connection_on_which_another_head_is_awaited_ends_with_the_drain() {
 async fn a_second_signal_ends_who_waits_for_an_answer() {
     let upstream = WireUpstream::bind().await;
     let mut gateway = plain(&upstream);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send(get("/")).await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
     gateway.terminate();
     gateway.log_with("drain");
     gateway.terminate();

@@ -86,10 +86,9 @@ async fn an_upstream_that_fails_in_the_middle_is_told_now_and_then() {
     let gateway = Gateway::start(&upstream.url);
     let began = Instant::now();
     while !gateway.log().contains(" suppressed=") {
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut server = upstream.accept().await;
-        server.head().await;
+        let (mut client, mut server) = upstream
+            .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .await;
         server
             .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
             .await;
@@ -132,10 +131,9 @@ async fn times_are_numbers_in_json_and_the_first_line_says_what_starts() {
     let upstream = WireUpstream::bind().await;
     let flags = ["--log-format", "json", "--history-events", "5"];
     let mut gateway = Gateway::with(&upstream.url, &flags, &[]);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream
+        .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: a\n\n")
         .await;

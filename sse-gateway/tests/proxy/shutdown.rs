@@ -21,10 +21,9 @@ async fn a_running_response_finishes_and_idle_connections_close_without_an_answe
     let upstream = WireUpstream::bind().await;
     let mut gateway = Gateway::start(&upstream.url);
     let mut silent = Wire::connect(gateway.address).await;
-    let mut idle = Wire::connect(gateway.address).await;
-    idle.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut idle, mut server) = upstream
+        .asked(gateway.address, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .await;
@@ -52,10 +51,9 @@ async fn a_running_response_finishes_and_idle_connections_close_without_an_answe
 async fn a_second_signal_ends_what_runs() {
     let upstream = WireUpstream::bind().await;
     let mut gateway = Gateway::start(&upstream.url);
-    let mut busy = Wire::connect(gateway.address).await;
-    busy.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut busy, mut server) = upstream
+        .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
         .await;
@@ -122,10 +120,9 @@ async fn a_second_signal_ends_event_streams_by_their_last_words() {
 async fn a_hangup_is_ignored() {
     let upstream = WireUpstream::bind().await;
     let mut gateway = Gateway::start(&upstream.url);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream
+        .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     gateway.signal("-HUP");
     gateway.log_with("SIGHUP is ignored");
     server

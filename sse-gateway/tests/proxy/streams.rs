@@ -105,10 +105,7 @@ async fn what_a_client_sends_meanwhile_does_not_stop_its_stream() {
     for sent in [1, 16 * 1024, 1 << 20] {
         let upstream = WireUpstream::bind().await;
         let gateway = plain(&upstream);
-        let mut client = Wire::connect(gateway.address).await;
-        client.send(get("/")).await;
-        let mut server = upstream.accept().await;
-        server.head().await;
+        let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
         server.send(STREAM).await;
         client.head().await;
         let (mut reader, mut writer) = client.split();
@@ -150,10 +147,7 @@ async fn who_asks_for_the_end_of_the_connection_gets_it_behind_the_stream() {
 async fn a_slow_client_of_large_events_misses_no_byte() {
     let upstream = WireUpstream::bind().await;
     let gateway = plain(&upstream);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send(get("/")).await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
     // Of all sizes about the bounds at which they are copied, joined and handed on.
     let sizes = [
         1,
@@ -216,10 +210,7 @@ async fn the_upstream_learns_that_a_client_has_left() {
     for half in [true, false] {
         let upstream = WireUpstream::bind().await;
         let gateway = plain(&upstream);
-        let mut client = Wire::connect(gateway.address).await;
-        client.send(get("/")).await;
-        let mut server = upstream.accept().await;
-        server.head().await;
+        let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
         server
             .send(format!("{STREAM}{}", chunk("data: 1\n\n")))
             .await;
@@ -238,10 +229,7 @@ async fn a_stream_that_the_upstream_cuts_is_cut_for_the_client() {
     for cut in 0..chunk("data: 2\n\n").len() {
         let upstream = WireUpstream::bind().await;
         let gateway = plain(&upstream);
-        let mut client = Wire::connect(gateway.address).await;
-        client.send(get("/")).await;
-        let mut server = upstream.accept().await;
-        server.head().await;
+        let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
         let last = chunk("data: 2\n\n");
         server
             .send(format!("{STREAM}{}{}", chunk("data: 1\n\n"), &last[..cut]))
@@ -256,10 +244,7 @@ async fn a_stream_that_the_upstream_cuts_is_cut_for_the_client() {
 async fn an_upgrade_can_come_behind_a_stream() {
     let upstream = WireUpstream::bind().await;
     let gateway = plain(&upstream);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send(get("/")).await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream.asked(gateway.address, &get("/")).await;
     let close = STREAM.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     server
         .send(format!("{close}{}{END}", chunk("data: 1\n\n")))
@@ -419,10 +404,7 @@ async fn both_ways_to_answer_give_the_same_bytes() {
         for lean in ["on", "off"] {
             let upstream = WireUpstream::bind().await;
             let gateway = Gateway::with(&upstream.url, &PLAIN, &[("SSE_GATEWAY_LEAN", lean)]);
-            let mut client = Wire::connect(gateway.address).await;
-            client.send(&request).await;
-            let mut server = upstream.accept().await;
-            server.head().await;
+            let (mut client, mut server) = upstream.asked(gateway.address, &request).await;
             server.send(&response).await;
             drop(server);
             // Refused by the gateway itself, which closes the connection then.

@@ -233,10 +233,9 @@ async fn an_upstream_of_http_2_that_says_goodbye_is_asked_on_a_new_connection() 
 async fn connections_are_used_again() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut first = Wire::connect(gateway.address).await;
-    first.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut first, mut server) = upstream
+        .asked(gateway.address, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
         .await;
@@ -253,10 +252,9 @@ async fn connections_are_used_again() {
 async fn a_connection_that_ended_while_idle_costs_no_request() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream
+        .asked(gateway.address, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .await;
@@ -279,10 +277,9 @@ async fn a_connection_that_ended_while_idle_costs_no_request() {
 async fn a_post_is_never_sent_twice() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut server = upstream.accept().await;
-    server.head().await;
+    let (mut client, mut server) = upstream
+        .asked(gateway.address, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
     server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .await;
