@@ -6,6 +6,10 @@ use super::line::{CutLine, Kinds, Lines, line_len, value_of};
 use super::plain::plain_block;
 use super::{Event, LargeEvent, LineEnding, write_line};
 
+mod byte_order_mark;
+
+use byte_order_mark::BYTE_ORDER_MARK;
+
 /// The largest event that is held back to be seen whole, unless set otherwise: 1 MiB.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 1024 * 1024;
 
@@ -332,33 +336,6 @@ impl Decoder {
         self.chunk.len().saturating_sub(self.start)
     }
 
-    #[cold]
-    fn skip_byte_order_mark(&mut self) {
-        let Some(seen) = self.byte_order_mark.map(usize::from) else {
-            return;
-        };
-        let expected = &BYTE_ORDER_MARK[seen..];
-        let same = std::iter::zip(expected, &self.chunk)
-            .take_while(|(a, b)| a == b)
-            .count();
-        if same == expected.len() {
-            self.byte_order_mark = None;
-            self.start = same;
-        } else if same == self.chunk.len() {
-            // It has three bytes.
-            self.byte_order_mark = Some((seen + same) as u8);
-            self.start = same;
-        } else {
-            // It was none, so what looked like it is the beginning of the first line.
-            self.byte_order_mark = None;
-            self.held.extend_from_slice(&BYTE_ORDER_MARK[..seen]);
-            self.cut.extend(&BYTE_ORDER_MARK[..seen]);
-            self.block.len += seen;
-            self.in_block |= seen > 0;
-        }
-        self.scanned = self.start;
-    }
-
     /// The chunk before ended in a CR; now it shows whether a LF belongs to it.
     #[cold]
     fn finish_cr(&mut self) {
@@ -510,5 +487,3 @@ impl Decoder {
         std::mem::take(&mut self.held).into()
     }
 }
-
-const BYTE_ORDER_MARK: &[u8; 3] = b"\xef\xbb\xbf";
