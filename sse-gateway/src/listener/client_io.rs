@@ -80,6 +80,20 @@ impl<I: AsyncRead + Unpin> ClientIo<I> {
         poll_fn(|cx| self.poll_read_early::<MOST_OF_HEAD>(cx)).await
     }
 
+    /// Reads on until there is so much, or nothing for now. It does not wait.
+    pub(crate) async fn read_what_is_there(&mut self, most: usize) {
+        poll_fn(|cx| {
+            while self.early.len() < most {
+                match self.poll_read_early::<MOST_OF_HEAD>(cx) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    _ => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// The same of what comes while nothing is expected, until there is so much. Ready when the client has left.
     pub(crate) fn poll_read_ahead(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<()> {
         while self.early.len() < most {

@@ -1,12 +1,13 @@
 //! A service of requests as a connection calls it.
 
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{Either, Empty};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use tower_sse::relay::Hangup;
 
@@ -45,9 +46,9 @@ impl<S: Answers> Connected<S> {
     }
 
     /// Answers a request that was read without hyper.
-    pub(super) fn answer(&self, request: Request<()>, hangup: &Hangup) -> Coming<S::Body> {
+    pub(super) fn answer(&self, request: Request<Bytes>, hangup: &Hangup) -> Coming<S::Body> {
         let request = self.marked(request, Some(hangup));
-        self.coming(request.map(|()| Either::Right(Empty::new())))
+        self.coming(request.map(|body| Either::Right(Full::new(body))))
     }
 
     fn marked<B>(&self, mut request: Request<B>, hangup: Option<&Hangup>) -> Request<B> {
@@ -78,6 +79,10 @@ impl<S: Answers> Connected<S> {
     }
 }
 
+async fn read_all(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
 impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
     type Response = Response<S::Body>;
     type Error = BoxError;
@@ -85,7 +90,11 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for Connected<S> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         if let Some(response) = self.slot.as_ref().and_then(|slot| slot.at_hand()) {
-            return Box::pin(ready(Ok(response)));
+            // Its body has been sent upstream, and is not the next request.
+            return Box::pin(async {
+                read_all(request.into_body()).await;
+                Ok(response)
+            });
         }
         if let Some(is_used) = &self.is_used {
             is_used.store(true, Ordering::Relaxed);

@@ -135,7 +135,7 @@ where
     S: Answers,
 {
     match next(&mut io, may_be_http2, &shutdown).await? {
-        Next::Stream(request, length) => lean::serve(io, service, request, length, &shutdown).await,
+        Next::Stream(plain) => lean::serve(io, service, plain, &shutdown).await,
         // Boxed, so that the other has no room for it.
         Next::Http1 => Box::pin(http1::serve(io, service, Hangup::new(), None, &shutdown)).await,
         Next::Http2 => {

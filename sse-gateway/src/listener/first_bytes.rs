@@ -2,11 +2,10 @@
 
 use std::io::{self, ErrorKind};
 
-use http::Request;
 use tokio::io::AsyncRead;
 
 use super::client_io::ClientIo;
-use super::lean;
+use super::lean::{self, Plain};
 
 /// No method of HTTP/1.1 is called `PRI`.
 const PREFACE: &[u8] = b"PRI *";
@@ -20,8 +19,8 @@ pub(super) enum Next {
     Http2,
     /// hyper, from the first byte on.
     Http1,
-    /// A request for an event stream that needs no hyper, and the length of its head, which is still to be taken.
-    Stream(Request<()>, usize),
+    /// A request for an event stream that needs no hyper, and is still to be taken.
+    Stream(Plain),
 }
 
 /// Reads until it is clear. What is read stays in front.
@@ -34,13 +33,26 @@ where
     I: AsyncRead + Unpin,
 {
     loop {
-        if let Some(next) = told(io.early(), may_be_http2) {
-            return Ok(next);
+        match told(io.early(), may_be_http2) {
+            Some(Next::Stream(plain)) => {
+                return Ok(match plain.body == 0 || is_alone(io, &plain).await {
+                    true => Next::Stream(plain),
+                    false => Next::Http1,
+                });
+            }
+            Some(next) => return Ok(next),
+            None => {}
         }
         if io.read_early().await? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }
+}
+
+/// Whether its body is there, and nothing behind that. Else it is for hyper to wait for it, or to end the connection behind it.
+async fn is_alone<I: AsyncRead + Unpin>(io: &mut ClientIo<I>, plain: &Plain) -> bool {
+    io.read_what_is_there(plain.length()).await;
+    io.early().len() == plain.length()
 }
 
 /// A head that is not whole at once is for hyper to wait for.
@@ -52,7 +64,7 @@ fn told(bytes: &[u8], may_be_http2: bool) -> Option<Next> {
         return None;
     }
     Some(match lean::request_for_stream(bytes) {
-        Some((request, length)) => Next::Stream(request, length),
+        Some(plain) => Next::Stream(plain),
         None => Next::Http1,
     })
 }

@@ -21,7 +21,7 @@ use axum::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{Either, Empty};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
@@ -51,8 +51,8 @@ pub(crate) trait Listener: Send + 'static {
     fn open(accepted: Self::Accepted) -> io::Result<Self::Io>;
 }
 
-/// The body of a client's request: what hyper reads, or that of a request which has none and was read without hyper.
-pub(crate) type ClientBody = Either<Incoming, Empty<Bytes>>;
+/// The body of a client's request: what hyper reads, or what was read without hyper, all of it.
+pub(crate) type ClientBody = Either<Incoming, Full<Bytes>>;
 
 /// Answers the requests of connections: a service, a clone of which each of them has.
 pub(crate) trait Answers:

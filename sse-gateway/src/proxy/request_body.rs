@@ -54,9 +54,11 @@ impl RequestBody {
         Bytes::new().into()
     }
 
-    /// Makes it ready to be sent. With `waiting` it is not read before its gate opens. None when there is nothing to send.
+    /// Makes it ready to be sent. With `waiting` it is not read before its gate opens. None when nothing has to come from the
+    /// client any more.
     pub(crate) fn send(&mut self, waiting: Option<Waiting>) -> Option<Arc<Upload>> {
-        if self.body.is_end_stream() {
+        let is_there = matches!(self.body, Either::Left(Either::Right(_))) && waiting.is_none();
+        if is_there || self.body.is_end_stream() {
             return None;
         }
         let upload = Arc::new(Upload::new());

@@ -153,17 +153,16 @@ async fn a_second_signal_ends_who_waits_for_an_answer() {
 }
 
 /// Tells in a stream, or in a page, what it was asked.
-async fn told(mut request: Request<Incoming>) -> Response<Body> {
+async fn told(request: Request<Incoming>) -> Response<Body> {
+    let (mut head, body) = request.into_parts();
     // It names the gateway.
-    request.headers_mut().remove("via");
+    head.headers.remove("via");
+    let body = body.collect().await.map(|body| body.to_bytes());
     let asked = format!(
-        "data: {} {:?} {:?} {:?}\n\n",
-        request.method(),
-        request.uri(),
-        request.version(),
-        request.headers()
+        "data: {} {:?} {:?} {:?} {body:?}\n\n",
+        head.method, head.uri, head.version, head.headers,
     );
-    if request.uri().path().contains("page") {
+    if head.uri.path().contains("page") {
         return Response::new(upstream::full(asked));
     }
     let frames = [Ok::<_, Infallible>(Frame::data(Bytes::from(asked)))];
@@ -178,11 +177,19 @@ async fn told(mut request: Request<Incoming>) -> Response<Body> {
 async fn answers(gateway: &Gateway, sent: &[u8]) -> String {
     let mut client = Wire::connect(gateway.address).await;
     client.send(sent).await;
+    // With bytes behind its body it would be no plain one.
+    let first = match sent.starts_with(b"POST") {
+        true => client.until("\r\n\r\n").await,
+        false => String::new(),
+    };
     client
         .send_if_open("GET /page HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n")
         .await;
-    let all = client.rest().await;
-    let lines = all.lines().filter(|line| !line.starts_with("date: "));
+    undated(&(first + &client.rest().await))
+}
+
+fn undated(answer: &str) -> String {
+    let lines = answer.lines().filter(|line| !line.starts_with("date: "));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -245,21 +252,115 @@ async fn all_heads_are_answered_as_they_are_by_hyper() {
             (" HTTP", "?a#b HTTP"),
         ] {
             let sent = plain.replacen(from, to, 1);
-            let [ours, hypers] = [
-                answers(&lean, sent.as_bytes()).await,
-                answers(&hyper, sent.as_bytes()).await,
-            ];
-            assert_eq!(ours, hypers, "{sent}");
+            assert_same_answers(&lean, &hyper, sent.as_bytes()).await;
         }
         let many = format!("\r\nAccept{}", ": x\r\nAccept".repeat(400));
         let large = format!("\r\nX: {}\r\nAccept", "x".repeat(9000));
         for more in [many, large] {
             let sent = plain.replacen("\r\nAccept", &more, 1);
-            let [ours, hypers] = [
-                answers(&lean, sent.as_bytes()).await,
-                answers(&hyper, sent.as_bytes()).await,
-            ];
-            assert_eq!(ours, hypers);
+            assert_same_answers(&lean, &hyper, sent.as_bytes()).await;
         }
     }
+}
+
+fn post(path: &str, lines: &str, body: &str) -> String {
+    let head = "Host: h\r\nAccept: text/event-stream\r\nX-A: b\r\n";
+    format!("POST {path} HTTP/1.1\r\n{head}{lines}\r\n{body}")
+}
+
+#[tokio::test]
+async fn all_posts_are_answered_as_they_are_by_hyper() {
+    let upstream = upstream::http1(told).await;
+    let lean = Gateway::with(&upstream, &PLAIN, &[]);
+    let hyper = Gateway::with(&upstream, &PLAIN, &[("SSE_GATEWAY_LEAN", "off")]);
+    let long = "x".repeat(64 * 1024);
+    for path in ["/s", "/page"] {
+        for (lines, body) in [
+            ("Content-Length: 4\r\n", "body"),
+            ("Content-Length: 0004\r\n", "body"),
+            ("Content-Length: 0\r\n", ""),
+            ("", ""),
+            ("Content-Length: +4\r\n", "body"),
+            ("Content-Length: 4x\r\n", "body"),
+            ("Content-Length: 4, 4\r\n", "body"),
+            ("Content-Length: 4\r\nContent-Length: 4\r\n", "body"),
+            ("Content-Length: 4\r\nContent-Length: 5\r\n", "body"),
+            ("Content-Length: 65536\r\n", &long),
+            ("Content-Length: 65537\r\n", &format!("{long}x")),
+            ("Transfer-Encoding: chunked\r\n", "4\r\nbody\r\n0\r\n\r\n"),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+                "4\r\nbody\r\n0\r\n\r\n",
+            ),
+            ("Transfer-Encoding: gzip\r\nContent-Length: 4\r\n", "body"),
+            ("Content-Length: 4\r\nExpect: 100-continue\r\n", "body"),
+            ("Content-Length: 4\r\nUpgrade: h2c\r\n", "body"),
+            (
+                "Content-Length: 4\r\nConnection: Content-Length\r\n",
+                "body",
+            ),
+            ("Content-Length: 23\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r\n"),
+        ] {
+            let sent = post(path, &format!("{lines}Connection: close\r\n"), body);
+            assert_same_answers(&lean, &hyper, sent.as_bytes()).await;
+            for at in [sent.len() - body.len(), sent.len() - body.len() / 2] {
+                let (first, rest) = sent.split_at(at);
+                let [ours, hypers] = [
+                    answers_to_two(&lean, first, rest).await,
+                    answers_to_two(&hyper, first, rest).await,
+                ];
+                assert_eq!(ours, hypers, "{lines}");
+            }
+        }
+    }
+}
+
+async fn answers_to_two(gateway: &Gateway, first: &str, rest: &str) -> String {
+    let mut client = Wire::connect(gateway.address).await;
+    client.send(first).await;
+    tokio::task::yield_now().await;
+    client.send_if_open(rest).await;
+    undated(&client.rest().await)
+}
+
+#[tokio::test]
+async fn plain_posts_on_one_connection_are_answered_in_turn() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = plain(&upstream);
+    let mut client = Wire::connect(gateway.address).await;
+    let mut server = None;
+    for body in ["a", "", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n", "0"] {
+        let server = ask(&mut client, &upstream, &mut server, body).await;
+        server.send(format!("{STREAM}{EVENT}{END}")).await;
+        read_stream(&mut client).await;
+    }
+    let server = ask(&mut client, &upstream, &mut server, "page").await;
+    server.send(PAGE).await;
+    read_page(&mut client).await;
+    client.send(get("/last")).await;
+    assert!(server.head().await.starts_with("GET /last HTTP/1.1\r\n"));
+}
+
+/// Posts, and reads that upstream.
+async fn ask<'a>(
+    client: &mut Wire,
+    upstream: &WireUpstream,
+    server: &'a mut Option<Wire>,
+    body: &str,
+) -> &'a mut Wire {
+    let length = format!("Content-Length: {}\r\n", body.len());
+    client.send(post("/", &length, body)).await;
+    if server.is_none() {
+        *server = Some(upstream.accept().await);
+    }
+    let server = server.as_mut().expect("it was asked");
+    let head = server.head().await;
+    assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
+    assert_eq!(server.bytes(body.len()).await, body.as_bytes());
+    server
+}
+
+async fn assert_same_answers(lean: &Gateway, hyper: &Gateway, sent: &[u8]) {
+    let [ours, hypers] = [answers(lean, sent).await, answers(hyper, sent).await];
+    assert_eq!(ours, hypers, "{}", String::from_utf8_lossy(sent));
 }

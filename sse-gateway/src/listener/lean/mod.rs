@@ -1,6 +1,6 @@
 //! Event streams of HTTP/1.1 that are asked for, and written, without hyper.
 //!
-//! hyper's connection holds two buffers for as long as it lives, and is made for more than a GET. So a request for an event
+//! hyper's connection holds two buffers for as long as it lives, and is made for more than this. So a request for an event
 //! stream that comes plainly and at once is read here ([`request_for_stream`]), and a [`Stream`] writes what comes of it. When that is
 //! something else it is hyper's after all: hyper reads the request again, and its service has the response at hand.
 //!
@@ -14,7 +14,7 @@ mod request;
 mod slot;
 mod stream;
 
-use http::Request;
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_sse::relay::Hangup;
 
@@ -26,26 +26,26 @@ use super::http1;
 use crate::fields::accepts_event_stream;
 use crate::shutdown::Shutdown;
 
+pub(super) use request::Plain;
 pub(crate) use slot::WholeBody;
 pub(super) use slot::{Ask, Slot};
 pub(super) use stream::Stream;
 
 use slot::Taken;
 
-/// A request for an event stream that needs no hyper, and the length of its head.
-pub(super) fn request_for_stream(bytes: &[u8]) -> Option<(Request<()>, usize)> {
+/// A request for an event stream that needs no hyper, if its body is there too.
+pub(super) fn request_for_stream(bytes: &[u8]) -> Option<Plain> {
     let is_on = crate::lean::is_on();
-    let read = is_on.then(|| request::head(bytes)).flatten();
-    read.filter(|(request, _)| accepts_event_stream(request.headers()))
+    let read = is_on.then(|| request::read(bytes)).flatten();
+    read.filter(|plain| accepts_event_stream(plain.request.headers()))
 }
 
-/// Answers such a request, whose head is still to be taken. Gives a stream to be written, or nothing behind the end of the
-/// connection.
+/// Answers such a request, which is whole, and still to be taken. Gives a stream to be written, or nothing behind the end of
+/// the connection.
 pub(super) async fn serve<I, S>(
     mut io: ClientIo<I>,
     service: Connected<S>,
-    request: Request<()>,
-    length: usize,
+    plain: Plain,
     shutdown: &Shutdown,
 ) -> Option<Box<Streaming<I, S>>>
 where
@@ -53,8 +53,11 @@ where
     S: Answers,
 {
     let hangup = Hangup::new();
-    let ask = Ask::of_plain(&request);
-    let coming = service.answer(request, &hangup);
+    let length = plain.length();
+    let ask = Ask::of_plain(&plain);
+    // Copied, so that what was read is given back when it is taken.
+    let body = Bytes::copy_from_slice(&io.early()[plain.head..length]);
+    let coming = service.answer(plain.request.map(|()| body), &hangup);
     let response = answer::answer(&mut io, length, coming, &hangup, shutdown).await?;
     match Taken::of(response, &ask) {
         Ok(taken) => {

@@ -1,4 +1,4 @@
-//! The head of a request that needs no hyper, as hyper reads it: with its parser, and into the same request.
+//! A request that needs no hyper, as hyper reads it: with its parser, and into the same request.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
@@ -11,24 +11,46 @@ const MOST_LINES: usize = 64;
 /// As many fields are added on the way to the upstream, at most; without room for them the map would be made twice.
 const ADDED_LINES: usize = 5;
 
-/// A GET of HTTP/1.1 without a body that asks for nothing of the connection but its end, and the length of its head.
+/// Of a body; a longer one is left to hyper.
+const MOST_BODY: usize = 64 * 1024;
+
+/// A request of HTTP/1.1 that asks for nothing of the connection but its end: a GET without a body, or a POST whose body has
+/// a length.
+pub(crate) struct Plain {
+    pub(crate) request: Request<()>,
+    /// The length of its head,
+    pub(crate) head: usize,
+    /// and of the body behind it, which may not be there yet.
+    pub(crate) body: usize,
+}
+
+impl Plain {
+    /// Where the next request begins.
+    pub(crate) fn length(&self) -> usize {
+        self.head + self.body
+    }
+}
+
+/// The request that these bytes begin with, up to the end of its head.
 ///
 /// None when there is any doubt: when the head is not whole, not valid, or only almost.
-pub(super) fn head(bytes: &[u8]) -> Option<(Request<()>, usize)> {
+pub(super) fn read(bytes: &[u8]) -> Option<Plain> {
     // hyper takes empty lines in front of a head too.
-    if !bytes.starts_with(b"GET ") {
-        return None;
-    }
+    let method = match bytes {
+        [b'G', b'E', b'T', b' ', ..] => Method::GET,
+        [b'P', b'O', b'S', b'T', b' ', ..] => Method::POST,
+        _ => return None,
+    };
     let mut lines = [httparse::EMPTY_HEADER; MOST_LINES];
     let mut parsed = httparse::Request::new(&mut lines);
-    let Ok(httparse::Status::Complete(length)) = parsed.parse(bytes) else {
+    let Ok(httparse::Status::Complete(head)) = parsed.parse(bytes) else {
         return None;
     };
-    if parsed.version != Some(1) || has_bare_line_feed(&bytes[..length]) {
+    if parsed.version != Some(1) || has_bare_line_feed(&bytes[..head]) {
         return None;
     }
     let mut request = Request::new(());
-    *request.method_mut() = Method::GET;
+    *request.method_mut() = method;
     *request.uri_mut() = Uri::try_from(parsed.path?.as_bytes()).ok()?;
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
@@ -38,14 +60,41 @@ pub(super) fn head(bytes: &[u8]) -> Option<(Request<()>, usize)> {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
         headers.append(name, HeaderValue::from_bytes(line.value).ok()?);
     }
-    is_plain(headers).then_some((request, length))
+    if !is_plain(headers) {
+        return None;
+    }
+    let body = match *request.method() {
+        Method::POST => content_length(request.headers())?,
+        _ => match request.headers().contains_key(CONTENT_LENGTH) {
+            true => return None,
+            false => 0,
+        },
+    };
+    Some(Plain {
+        request,
+        head,
+        body,
+    })
 }
 
 fn is_plain(headers: &HeaderMap) -> bool {
-    let not_here = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE];
+    let not_here = [TRANSFER_ENCODING, EXPECT, UPGRADE];
     headers.get_all(HOST).iter().count() == 1
         && !not_here.iter().any(|name| headers.contains_key(name))
         && !has_token(headers, &CONNECTION, "upgrade")
+}
+
+/// A length that is said once, as a number and nothing else.
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    // A number may have a sign, a length may not.
+    let digits = value.to_str().ok()?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let length = is_number.then(|| digits.parse().ok()).flatten();
+    length.filter(|length| *length <= MOST_BODY)
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Request, Response, Version, response};
 use http_body::Body;
 use tower_sse::stage;
 
+use super::Plain;
 use crate::fields::has_token;
 
 /// Between a connection of hyper's and its service: what is not for hyper to write, and what is for hyper alone to write.
@@ -69,10 +70,10 @@ impl Ask {
         Some(Ask { closes, body })
     }
 
-    /// Of a request that was read without hyper.
-    pub(super) fn of_plain(request: &Request<()>) -> Self {
+    /// Of a request that was read without hyper, and its body with it.
+    pub(super) fn of_plain(plain: &Plain) -> Self {
         Ask {
-            closes: has_token(request.headers(), &CONNECTION, "close"),
+            closes: has_token(plain.request.headers(), &CONNECTION, "close"),
             body: None,
         }
     }
