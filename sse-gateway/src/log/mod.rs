@@ -6,6 +6,7 @@
 pub(crate) mod limiter;
 mod queue;
 pub(crate) mod shown_path;
+mod text;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
@@ -24,6 +25,7 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::config::{Error, LogFilter, LogFormat};
 use crate::log::queue::Queue;
+use crate::log::text::Text;
 
 /// How long the end of the process waits for its last lines to be read.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -44,12 +46,12 @@ pub(crate) struct Log(());
 pub(crate) fn init(format: LogFormat, filter: LogFilter) -> Result<Log, Error> {
     IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     let lines = match format {
-        LogFormat::Text => fmt::layer()
+        LogFormat::Text if io::stderr().is_terminal() => fmt::layer()
             .with_timer(Now)
             .with_writer(Lines)
-            .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .boxed(),
+        LogFormat::Text => Text(|line: &str| QUEUE.push(line.as_bytes())).boxed(),
         LogFormat::Json => fmt::layer()
             .with_timer(Now)
             .with_writer(Lines)
