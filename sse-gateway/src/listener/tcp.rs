@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::Interest;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Connection, Listener};
 use crate::config::Error;
@@ -18,8 +20,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A listener of TCP.
-pub(crate) struct Tcp(TcpListener);
+/// A listener of TCP, which tokio knows as a stream that can be read when there is a connection. Of what tokio's own listener
+/// accepts the runtime of this thread would know, until it is given to another one's.
+pub(crate) struct Tcp(TcpStream);
 
 impl Tcp {
     /// Begins to listen, and says where. The flag is for the error.
@@ -68,9 +71,10 @@ fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     configure(SockRef::from(&socket));
-    let listener = socket.listen(BACKLOG)?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
     let address = listener.local_addr()?;
-    Ok((Tcp(listener), address))
+    let watched = TcpStream::from_std(OwnedFd::from(listener).into())?;
+    Ok((Tcp(watched), address))
 }
 
 impl Listener for Tcp {
@@ -78,14 +82,17 @@ impl Listener for Tcp {
     type Io = TcpStream;
 
     async fn accept(&self) -> io::Result<(std::net::TcpStream, Connection)> {
-        let (stream, peer) = self.0.accept().await?;
-        Ok((stream.into_std()?, Connection { peer }))
+        let accept = || SockRef::from(&self.0).accept();
+        let (stream, peer) = self.0.async_io(Interest::READABLE, accept).await?;
+        let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((stream.into(), Connection { peer }))
     }
 
     fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         if !IS_INHERITED {
             configure(SockRef::from(&stream));
         }
+        stream.set_nonblocking(true)?;
         TcpStream::from_std(stream)
     }
 }
