@@ -17,6 +17,9 @@ use tokio::sync::oneshot;
 /// What is still at work at the end, such as a name that is being looked up, is left alone after this long.
 const LAST_WORK: Duration = Duration::from_millis(500);
 
+/// Shorter than the timeouts of a request, and long enough to cost nothing.
+const TICK: Duration = Duration::from_secs(1);
+
 /// Where connections are served. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Workers(Arc<[Worker]>);
@@ -88,6 +91,7 @@ pub(crate) fn start(count: usize) -> io::Result<(Workers, Threads)> {
         let handle = thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
+                runtime.spawn(tick());
                 // Told, or dropped, it is over.
                 let _ = runtime.block_on(stopped);
                 runtime.shutdown_timeout(LAST_WORK);
@@ -104,6 +108,14 @@ pub(crate) fn start(count: usize) -> io::Result<(Workers, Threads)> {
 /// When the operating system gives no more descriptors.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
+}
+
+/// Sees to it that a timer always ends soon. One that ends before all others has tokio wake its own thread, by a system call, for
+/// nothing; and a request has several that hardly ever end.
+async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 impl Drop for Threads {
