@@ -19,8 +19,8 @@ struct Inner {
     /// Connections and upgrades together, to wait for.
     open: watch::Sender<usize>,
     upgrades: AtomicUsize,
-    /// Who is woken in the end.
-    woken: Mutex<Slab<Waker>>,
+    /// Who is woken when nothing new is taken any more, and who in the end.
+    woken: [Mutex<Slab<Waker>>; 2],
 }
 
 /// How far the gateway is on its way to the end.
@@ -41,7 +41,7 @@ impl Shutdown {
                 phase: watch::Sender::new(Phase::Serving),
                 open: watch::Sender::new(0),
                 upgrades: AtomicUsize::new(0),
-                woken: Mutex::default(),
+                woken: Default::default(),
             }),
         }
     }
@@ -54,26 +54,35 @@ impl Shutdown {
     /// Drops what still runs.
     pub(crate) fn now(&self) {
         self.advance(Phase::Now);
-        self.wake();
     }
 
-    /// Has a task woken at [`Phase::Now`], for as long as this is held. It costs less than [`Shutdown::reached`].
+    /// Has a task woken at [`Phase::Graceful`], for as long as this is held. It costs less than [`Shutdown::reached`].
+    pub(crate) fn wake_at_graceful(&self, waker: Waker) -> Woken {
+        self.wake_at(Phase::Graceful, waker)
+    }
+
+    /// The same at [`Phase::Now`].
     pub(crate) fn wake_at_end(&self, waker: Waker) -> Woken {
-        let key = self.inner.woken().insert(waker);
+        self.wake_at(Phase::Now, waker)
+    }
+
+    fn wake_at(&self, phase: Phase, waker: Waker) -> Woken {
+        let key = self.inner.woken(phase).insert(waker);
         // Who comes too late to be in the list is woken at once.
-        if self.phase() == Phase::Now {
-            self.wake();
+        if self.phase() >= phase {
+            self.wake(phase);
         }
         Woken {
             inner: self.inner.clone(),
+            phase,
             key,
         }
     }
 
-    fn wake(&self) {
+    fn wake(&self, phase: Phase) {
         let all: Vec<_> = self
             .inner
-            .woken()
+            .woken(phase)
             .iter()
             .map(|(_, waker)| waker.clone())
             .collect();
@@ -88,6 +97,11 @@ impl Shutdown {
             }
             later
         });
+        for phase in [Phase::Graceful, Phase::Now] {
+            if phase <= to {
+                self.wake(phase);
+            }
+        }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -144,21 +158,23 @@ impl Shutdown {
 }
 
 impl Inner {
-    fn woken(&self) -> MutexGuard<'_, Slab<Waker>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn woken(&self, phase: Phase) -> MutexGuard<'_, Slab<Waker>> {
+        let woken = &self.woken[usize::from(phase == Phase::Now)];
+        woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A task in the list of those that are woken in the end.
+/// A task in the list of those that are woken at a phase.
 #[derive(Debug)]
 pub(crate) struct Woken {
     inner: Arc<Inner>,
+    phase: Phase,
     key: usize,
 }
 
 impl Drop for Woken {
     fn drop(&mut self) {
-        self.inner.woken().remove(self.key);
+        self.inner.woken(self.phase).remove(self.key);
     }
 }
 
@@ -195,28 +211,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_to_be_woken_in_the_end_is_also_when_it_comes_too_late() {
+    async fn who_is_to_be_woken_at_a_phase_is_also_when_it_comes_too_late() {
+        use Phase::{Graceful, Now};
         use std::future::poll_fn;
         use std::task::Poll;
-        for is_late in [false, true] {
-            let shutdown = Shutdown::new();
-            if is_late {
-                shutdown.now();
+        for (phase, reached) in [(Graceful, Graceful), (Graceful, Now), (Now, Now)] {
+            for is_late in [false, true] {
+                let shutdown = Shutdown::new();
+                if is_late {
+                    shutdown.advance(reached);
+                }
+                let mut woken = None;
+                let waiting = poll_fn(|cx| {
+                    if woken.is_none() {
+                        woken = Some(shutdown.wake_at(phase, cx.waker().clone()));
+                        return Poll::Pending;
+                    }
+                    match shutdown.phase() >= phase {
+                        true => Poll::Ready(()),
+                        false => Poll::Pending,
+                    }
+                });
+                tokio::join!(waiting, async { shutdown.advance(reached) });
+                drop(woken);
+                assert!(shutdown.inner.woken(phase).is_empty());
             }
-            let mut woken = None;
-            let waiting = poll_fn(|cx| {
-                if woken.is_none() {
-                    woken = Some(shutdown.wake_at_end(cx.waker().clone()));
-                    return Poll::Pending;
-                }
-                match shutdown.phase() {
-                    Phase::Now => Poll::Ready(()),
-                    _ => Poll::Pending,
-                }
-            });
-            tokio::join!(waiting, async { shutdown.now() });
-            drop(woken);
-            assert!(shutdown.inner.woken().is_empty());
         }
     }
 

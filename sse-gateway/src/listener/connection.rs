@@ -1,6 +1,6 @@
 //! One connection: what is spoken on it, and who speaks it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tower_sse::relay::Hangup;
 
 use super::Answers;
@@ -150,11 +151,17 @@ async fn next<I>(io: &mut ClientIo<I>, may_be_http2: bool, shutdown: &Shutdown) 
 where
     I: AsyncRead + Unpin,
 {
-    let reading = first_bytes::read(io, may_be_http2);
-    tokio::select! {
-        next = tokio::time::timeout(FIRST_BYTES, reading) => next.ok()?.ok(),
-        () = shutdown.reached(Phase::Graceful) => None,
-    }
+    let mut reading = pin!(timeout(FIRST_BYTES, first_bytes::read(io, may_be_http2)));
+    let mut woken = None;
+    poll_fn(|cx| {
+        woken.get_or_insert_with(|| shutdown.wake_at_graceful(cx.waker().clone()));
+        if shutdown.phase() != Phase::Serving {
+            return Poll::Ready(None);
+        }
+        let next = ready!(reading.as_mut().poll(cx));
+        Poll::Ready(next.ok().and_then(Result::ok))
+    })
+    .await
 }
 
 pub(super) fn told(served: hyper::Result<()>) {
