@@ -20,7 +20,7 @@
 //! | `sse_oversize_events_total` | counter | events too large for the stages |
 //! | `sse_encoded_streams_total` | counter | event streams passed untouched because of their content coding |
 //!
-//! Handles are made once, when the stage is: the recorder must be installed before. Gaps below a second are
+//! Handles are made once, when the stage is, and those of reasons when one first comes: the recorder must be installed before. Gaps below a second are
 //! left out since a histogram keeps every sample until it is rendered, and a stream of tokens has many.
 //!
 //! # Example
@@ -33,7 +33,7 @@
 //! ```
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::response;
@@ -69,6 +69,22 @@ struct Handles {
     ids_added: Counter,
     oversize_events: Counter,
     encoded: Counter,
+    /// By reason; each from the first stream on that ends with it.
+    closed: Mutex<Vec<(&'static str, Counter)>>,
+}
+
+impl Handles {
+    fn count_closed(&self, reason: &'static str) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counter)) = closed.iter().find(|(known, _)| *known == reason) {
+            counter.increment(1);
+            return;
+        }
+        let labels = [("route", self.route.clone()), ("reason", reason.into())];
+        let counter = counter!("sse_streams_closed_total", &labels);
+        counter.increment(1);
+        closed.push((reason, counter));
+    }
 }
 
 const GAP_FROM: Duration = Duration::from_secs(1);
@@ -94,6 +110,7 @@ impl Metrics {
                 ids_added: counter!("sse_ids_added_total", &label()),
                 oversize_events: counter!("sse_oversize_events_total", &label()),
                 encoded: counter!("sse_encoded_streams_total", &label()),
+                closed: Mutex::default(),
                 route,
             }),
             counted: Counts::default(),
@@ -193,11 +210,7 @@ impl Stage for Metrics {
         self.count(times);
         self.handles.active.decrement(1.0);
         self.handles.duration.record(times.now - times.opened);
-        let labels = [
-            ("route", self.handles.route.clone()),
-            ("reason", end.as_str().into()),
-        ];
-        counter!("sse_streams_closed_total", &labels).increment(1);
+        self.handles.count_closed(end.as_str());
     }
 }
 
