@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use super::ip_text::IpText;
+
 /// Where a request came from: an extension that is set in front of all routes. A relay that makes one request for
 /// several clients takes it out, and the upstream is told of none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +30,9 @@ impl fmt::Display for ClientAddress {
     /// With the port where it is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.client == self.peer.ip() {
-            self.peer.fmt(f)
+            IpText::with_port(self.peer).fmt(f)
         } else {
-            self.client.fmt(f)
+            IpText::of(self.client).fmt(f)
         }
     }
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
 use crate::client::address::ClientAddress;
+use crate::client::ip_text::IpText;
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::listener::Connection;
 
@@ -90,19 +91,19 @@ fn remove(headers: &mut HeaderMap) {
 /// Adds the peer of the connection to what the proxies in front of it have told.
 pub(crate) fn add_peer(headers: &mut HeaderMap, peer: IpAddr) {
     let peer = peer.to_canonical();
-    append(headers, &X_FORWARDED_FOR, &peer.to_string());
+    append(headers, &X_FORWARDED_FOR, IpText::of(peer).as_bytes());
     // It is not begun where nobody uses it: few servers read it, and two stories are one too many.
     if headers.contains_key(header::FORWARDED) {
         let node = match peer {
             IpAddr::V4(peer) => format!("for={peer}"),
             IpAddr::V6(peer) => format!("for=\"[{peer}]\""),
         };
-        append(headers, &header::FORWARDED, &node);
+        append(headers, &header::FORWARDED, node.as_bytes());
     }
 }
 
 /// Adds an item to a list, on one line: many servers read the first line alone.
-pub(crate) fn append(headers: &mut HeaderMap, name: &HeaderName, item: &str) {
+pub(crate) fn append(headers: &mut HeaderMap, name: &HeaderName, item: &[u8]) {
     let mut list = Vec::new();
     for line in headers.get_all(name) {
         let line = line.as_bytes().trim_ascii();
@@ -111,8 +112,11 @@ pub(crate) fn append(headers: &mut HeaderMap, name: &HeaderName, item: &str) {
             list.extend_from_slice(b", ");
         }
     }
-    list.extend_from_slice(item.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&list) {
+    let value = match list.is_empty() {
+        true => HeaderValue::from_bytes(item),
+        false => HeaderValue::from_bytes(&[&list, item].concat()),
+    };
+    if let Ok(value) = value {
         headers.insert(name, value);
     }
 }

@@ -171,7 +171,7 @@ mod tests {
         to_http2: false,
     };
 
-    fn ours() -> String {
+    fn ours() -> &'static str {
         via::ours(Version::HTTP_11)
     }
 
@@ -242,7 +242,7 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1, 203.0.113.2, 192.0.2.7"),
                 ("x-forwarded-proto", "http"),
                 ("x-forwarded-host", "shop.example:81"),
-                ("via", &ours()),
+                ("via", ours()),
             ]
         );
         let mut headers = map(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "edge")]);
@@ -265,7 +265,7 @@ mod tests {
         to_upstream(&mut headers, None, Hop { peer: None, ..HOP });
         assert_eq!(
             lines(&headers),
-            [("x-forwarded-proto", "http"), ("via", &ours())]
+            [("x-forwarded-proto", "http"), ("via", ours())]
         );
     }
 

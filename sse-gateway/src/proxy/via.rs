@@ -14,9 +14,15 @@ static NAME: LazyLock<String> = LazyLock::new(|| {
     format!("sse-gateway-{chance:016x}")
 });
 
+/// By the version of what was received, in the order of [`VERSIONS`].
+static ENTRIES: LazyLock<[String; 3]> =
+    LazyLock::new(|| VERSIONS.map(|version| format!("{version} {}", *NAME)));
+
+const VERSIONS: [&str; 3] = ["1.0", "1.1", "2.0"];
+
 /// Adds us to what a request came through.
 pub(crate) fn add(headers: &mut HeaderMap, received: Version) {
-    claims::append(headers, &VIA, &ours(received));
+    claims::append(headers, &VIA, ours(received).as_bytes());
 }
 
 /// Whether a request has been through here before.
@@ -31,13 +37,12 @@ pub(crate) fn is_known(headers: &HeaderMap) -> bool {
 }
 
 /// The entry of a request that came by this version.
-pub(crate) fn ours(received: Version) -> String {
-    let version = match received {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
-        _ => "1.1",
-    };
-    format!("{version} {}", *NAME)
+pub(crate) fn ours(received: Version) -> &'static str {
+    &ENTRIES[match received {
+        Version::HTTP_10 => 0,
+        Version::HTTP_2 => 2,
+        _ => 1,
+    }]
 }
 
 #[cfg(test)]
