@@ -1,10 +1,14 @@
 //! What the lists in header fields say.
 
 use http::header::ACCEPT;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Whether `Accept` names `text/event-stream`.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
+    let is_that_alone = |value: &HeaderValue| value == "text/event-stream";
+    if headers.get(ACCEPT).is_some_and(is_that_alone) {
+        return true;
+    }
     tokens(headers, &ACCEPT).any(|range| {
         let essence = range.split(|&byte| byte == b';').next().unwrap_or(range);
         essence

@@ -97,12 +97,13 @@ impl Inner {
         let path = request.extensions().get().cloned();
         let Forward {
             request,
+            expected,
             gate,
             upload,
             wish,
             is_retried,
         } = Forward::prepare(request, &self.client);
-        let response = match self.head(request, upload).await {
+        let response = match self.head(request, expected, upload).await {
             Ok(response) => response,
             Err(failure) => return self.failed(&failure, path.as_ref()),
         };
@@ -138,9 +139,10 @@ impl Inner {
     async fn head(
         &self,
         request: Request<RequestBody>,
+        expected: Option<Arc<Expected>>,
         upload: Option<Arc<Upload>>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let mut sent = std::pin::pin!(self.client.send(request));
+        let mut sent = std::pin::pin!(self.client.send(request, expected));
         let mut deadline = Instant::now() + self.head_timeout;
         loop {
             if let Ok(result) = tokio::time::timeout_at(deadline, &mut sent).await {
@@ -182,6 +184,8 @@ impl Inner {
 /// A request on its way, and what is to be done when its response comes.
 struct Forward {
     request: Request<RequestBody>,
+    /// Until there is a socket for it: dropped before, it would be in neither count for a moment.
+    expected: Option<Arc<Expected>>,
     gate: Option<Arc<Gate>>,
     upload: Option<Arc<Upload>>,
     wish: Option<Wish>,
@@ -214,10 +218,6 @@ impl Forward {
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = parts.headers;
-        // Until there is a socket for it: dropped before, it would be in neither count for a moment.
-        if let Some(expected) = parts.extensions.remove::<Arc<Expected>>() {
-            request.extensions_mut().insert(expected);
-        }
         let unknown_length = upload.is_some() && request.body().size_hint().exact().is_none();
         if unknown_length && !hop.to_http2 && !request.headers().contains_key(CONTENT_LENGTH) {
             // hyper sends no body with a GET unless it is told to.
@@ -230,6 +230,7 @@ impl Forward {
         }
         Self {
             request,
+            expected: parts.extensions.remove(),
             gate,
             upload,
             wish,

@@ -86,9 +86,12 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        if !self.hold.is_on() {
+            let coming = self.inner.call(request);
+            return Box::pin(async move { Ok(coming.await?.map(HoldBody::Passing)) });
+        }
         let (parts, body) = request.into_parts();
-        let is_held = self.hold.is_on()
-            && no_answer::is_retried(&parts)
+        let is_held = no_answer::is_retried(&parts)
             // A page of another origin gives up at a head that does not allow it, which only the upstream's does.
             && !parts.headers.contains_key(header::ORIGIN)
             && body.is_end_stream();

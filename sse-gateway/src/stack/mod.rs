@@ -16,11 +16,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_sse::EventLayer;
-use tower_sse::relay::move_last_event_id_to_header;
+use tower_sse::relay::{self, move_last_event_id_to_header};
 use tower_sse::stage::Drain;
 
+use crate::client::address::ClientAddress;
 use crate::config::{Error, NoAnswer, Route, RouteSettings};
 use crate::listener::ClientBody;
+use crate::log::shown_path::ShownPath;
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::hold::{Hold, HoldLayer};
@@ -67,6 +69,7 @@ pub(crate) fn build(
             ServiceBuilder::new()
                 .map_response(answered)
                 .map_request(asked)
+                .map_request(told)
                 .layer(stages)
                 // The silence of the upstream is told in front of the relay from that of a relay which waits for it.
                 .layer(match stages::idle_timeout(stream) {
@@ -100,6 +103,18 @@ fn asked(request: Request<ClientBody>) -> Request<RequestBody> {
     move_last_event_id_to_header(&mut head);
     let whole = head.extensions.remove();
     Request::from_parts(head, RequestBody::coming(body, whole))
+}
+
+/// Tells a relay what it may know of a request.
+fn told(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    let extensions = request.extensions_mut();
+    if let Some(ShownPath(path)) = extensions.get().cloned() {
+        extensions.insert(relay::ShownPath(path));
+    }
+    if let Some(address) = extensions.get().map(|from: &ClientAddress| from.client) {
+        extensions.insert(relay::ClientAddress(address));
+    }
+    request
 }
 
 fn hold(stream: &RouteSettings) -> Hold {

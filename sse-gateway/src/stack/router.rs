@@ -12,10 +12,8 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use tower_service::Service;
-use tower_sse::relay;
 
 use crate::answer::{TEXT, answer};
-use crate::client::address::ClientAddress;
 use crate::client::claims;
 use crate::config::{NoAnswer, Route};
 use crate::listener::ClientBody;
@@ -92,15 +90,7 @@ impl Service<Request<ClientBody>> for Router {
         };
         let until = plan.routes[..=place].iter();
         let shown = ShownPath::of(path, until.map(|(route, _)| &route.matcher));
-        parts.extensions.insert(relay::ShownPath(shown.0.clone()));
         parts.extensions.insert(shown);
-        if let Some(address) = parts
-            .extensions
-            .get()
-            .map(|from: &ClientAddress| from.client)
-        {
-            parts.extensions.insert(relay::ClientAddress(address));
-        }
         let (route, stack) = &plan.routes[place];
         let may_be_left =
             route.settings.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);

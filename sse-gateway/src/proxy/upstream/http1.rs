@@ -43,10 +43,9 @@ impl Pool {
     /// yet is then sent on another one, and so is a safe one without a body (RFC 9110 section 9.2.2), once.
     pub(super) async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
+        expected: Option<&Expected>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let expected: Option<Arc<Expected>> = request.extensions_mut().remove();
-        let expected = expected.as_deref();
         match exchange::takes(&request) {
             true => self.exchange(request, expected).await,
             // Boxed, so that the other has no room for it.

@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::descriptors::Expected;
 use crate::proxy::failure::Failure;
 use crate::proxy::request_body::RequestBody;
 
@@ -65,12 +64,8 @@ impl Shared {
 
     pub(super) async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        // It needs no socket of its own.
-        if let Some(expected) = request.extensions_mut().remove::<Arc<Expected>>() {
-            expected.came();
-        }
         let (mut sender, stream) = self.stream().await?;
         let copy = copy_if_safe(&request);
         let again = match sender.try_send_request(request).await {

@@ -33,6 +33,7 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
 
 use crate::config::upstream::{Protocol, Upstream};
+use crate::descriptors::Expected;
 use crate::log::limiter::Limiter;
 use crate::proxy::failure::Failure;
 use crate::proxy::request_body::RequestBody;
@@ -110,15 +111,22 @@ impl UpstreamClient {
     /// Sends one request and waits for its response head.
     ///
     /// The request's URI is a path and query alone (or `*`), its `Host` header is set. Dropping the future cancels the
-    /// request, dropping the response's body does so too.
+    /// request, dropping the response's body does so too. `expected` is told once the request has its socket.
     pub(crate) async fn send(
         &self,
         request: Request<RequestBody>,
+        expected: Option<Arc<Expected>>,
     ) -> Result<Response<UpstreamBody>, Failure> {
         match &self.inner.transport {
-            Transport::Http1(pool) => pool.send(request).await,
-            // Boxed, so that the other has no room for it.
-            Transport::Http2(shared) => Box::pin(shared.send(with_authority(request)?)).await,
+            Transport::Http1(pool) => pool.send(request, expected.as_deref()).await,
+            Transport::Http2(shared) => {
+                // It needs no socket of its own.
+                if let Some(expected) = expected {
+                    expected.came();
+                }
+                // Boxed, so that the other has no room for it.
+                Box::pin(shared.send(with_authority(request)?)).await
+            }
         }
     }
 }
