@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tower_service::Service;
 use crate::descriptors::{Descriptor, Expected};
 use crate::proxy::failure::Failure;
 
-use super::tcp::Tcp;
+use super::tcp::{self, Tcp};
 use crate::config::upstream::{Endpoint, Upstream};
 
 /// A connection of any kind. One virtual call a read is nothing beside the read.
@@ -52,6 +53,8 @@ pub(super) struct Connector {
 
 #[derive(Clone)]
 enum Kind {
+    /// An upstream that is written as an address.
+    Address(SocketAddr),
     Tcp(Tcp, Uri),
     Tls(HttpsConnector<Tcp>, Uri),
     Unix(PathBuf),
@@ -60,7 +63,10 @@ enum Kind {
 impl Connector {
     pub(super) fn new(upstream: &Upstream, timeout: Duration) -> Result<Self, String> {
         let kind = match &upstream.endpoint {
-            Endpoint::Tcp(uri) => Kind::Tcp(Tcp::new(), uri.clone()),
+            Endpoint::Tcp(uri) => match tcp::address(uri) {
+                Some(address) => Kind::Address(address),
+                None => Kind::Tcp(Tcp::new(), uri.clone()),
+            },
             Endpoint::Tls(uri) => {
                 let config = tls_config()
                     .map_err(|error| format!("no certificates to trust {upstream} by: {error}"))?;
@@ -98,6 +104,7 @@ impl Connector {
 
     async fn open(&self) -> Result<Box<dyn Duplex>, Box<dyn Error + Send + Sync>> {
         match &self.kind {
+            Kind::Address(address) => Ok(Box::new(tcp::open(*address).await?)),
             Kind::Tcp(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
             Kind::Tls(connector, uri) => Ok(Box::new(connector.clone().call(uri.clone()).await?)),
             Kind::Unix(path) => Ok(Box::new(TokioIo::new(UnixStream::connect(path).await?))),

@@ -43,11 +43,10 @@ impl Tcp {
     }
 
     async fn connect(mut self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
-        let host = uri.host().unwrap_or_default();
-        let port = uri.port_u16().unwrap_or_else(|| default_port(&uri));
-        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(open(SocketAddr::new(address, port)).await?);
+        if let Some(address) = address(&uri) {
+            return Ok(open(address).await?);
         }
+        let (host, port) = (uri.host().unwrap_or_default(), port(&uri));
         let addresses = self.resolver.call(host.parse()?).await;
         let addresses = addresses.map_err(Unresolved)?;
         let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,11 +61,19 @@ impl Tcp {
     }
 }
 
-fn default_port(uri: &Uri) -> u16 {
-    match uri.scheme() == Some(&Scheme::HTTPS) {
+/// The address that a URI names, if it does not name a host.
+pub(super) fn address(uri: &Uri) -> Option<SocketAddr> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address: IpAddr = host.parse().ok()?;
+    Some(SocketAddr::new(address, port(uri)))
+}
+
+fn port(uri: &Uri) -> u16 {
+    let default = match uri.scheme() == Some(&Scheme::HTTPS) {
         true => 443,
         false => 80,
-    }
+    };
+    uri.port_u16().unwrap_or(default)
 }
 
 impl Service<Uri> for Tcp {
@@ -140,7 +147,12 @@ where
     }
 }
 
-async fn open(address: SocketAddr) -> Result<TokioIo<TcpStream>, NotConnected> {
+/// Connects to one address.
+///
+/// # Errors
+///
+/// When nobody answers there.
+pub(super) async fn open(address: SocketAddr) -> Result<TokioIo<TcpStream>, NotConnected> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -189,7 +201,7 @@ impl Error for Unresolved {
 
 /// There is no connection to an address, and what was done last.
 #[derive(Debug)]
-struct NotConnected(&'static str, io::Error);
+pub(super) struct NotConnected(&'static str, io::Error);
 
 impl fmt::Display for NotConnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
