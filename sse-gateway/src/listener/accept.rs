@@ -3,17 +3,20 @@
 use std::fmt::Display;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::connected::Connected;
 use super::connection::Serving;
-use super::{Answers, Listener};
-use crate::descriptors::For;
+use super::unless::unless;
+use super::{Answers, Connection, Listener};
+use crate::descriptors::{Descriptor, For};
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::{Phase, Shutdown};
-use crate::workers::Workers;
+use crate::workers::{Here, Workers};
 
 pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -30,56 +33,98 @@ pub(crate) async fn run<L, F, S>(
     shutdown: Shutdown,
 ) where
     L: Listener,
-    F: Fn() -> S,
+    F: Fn() -> S + Send + Sync + 'static,
     S: Answers,
 {
-    accept(whose, listener, make, &workers, &shutdown).await;
+    let accepting = Arc::new(Accepting {
+        whose,
+        listener,
+        make,
+        shutdown: shutdown.clone(),
+        turn: AsyncMutex::default(),
+        pauses: Pauses::default(),
+    });
+    let all = workers.on_some(ACCEPTORS, |here| accepting.clone().accept(here));
+    drop(accepting);
+    for one in all {
+        // One that has panicked is over as well.
+        let _ = one.await;
+    }
     shutdown.idle().await;
 }
 
-async fn accept<L, F, S>(whose: For, listener: L, make: F, workers: &Workers, shutdown: &Shutdown)
+/// Workers that accept: what one accepts it serves itself, as a rule, without waking another thread. There is a second, so that
+/// clients do not wait for one that is kept from running; and no third, since all of them are woken for each connection.
+const ACCEPTORS: usize = 2;
+
+struct Accepting<L, F> {
+    whose: For,
+    listener: L,
+    make: F,
+    shutdown: Shutdown,
+    /// Held by who accepts, until there is room: one connection at most waits in here for that.
+    turn: AsyncMutex<()>,
+    pauses: Pauses,
+}
+
+impl<L, F, S> Accepting<L, F>
 where
     L: Listener,
-    F: Fn() -> S,
+    F: Fn() -> S + Send + Sync + 'static,
     S: Answers,
 {
-    let mut stop = pin!(shutdown.reached(Phase::Graceful));
-    let pauses = Pauses::default();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut stop => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((accepted, info)) => {
-                let descriptor = whose.descriptor();
-                // This one waits for room, and so nothing is accepted behind it.
-                if !whose.has_room(&descriptor) {
-                    pauses.begin(whose, &"all are in use");
-                    tokio::select! {
-                        () = &mut stop => return,
-                        () = whose.room(&descriptor) => {}
-                    }
-                }
-                let open = shutdown.connection();
-                let service = Connected::new(make(), info, whose);
-                let shutdown = shutdown.clone();
-                workers.serve(|seat| {
-                    let held = (descriptor, Some(seat));
-                    Serving::new(move || L::open(accepted), held, service, shutdown, open)
-                });
+    /// Until the shutdown begins.
+    async fn accept(self: Arc<Self>, here: Here) {
+        let begins = pin!(self.shutdown.reached(Phase::Graceful));
+        if let Ok(error) = unless(pin!(self.accept_all(&here)), begins).await {
+            tracing::warn!(%error, "a thread accepts no connections any more");
+        }
+    }
+
+    /// Gives the reason why there are no more.
+    async fn accept_all(&self, here: &Here) -> io::Error {
+        let _descriptor = Descriptor::new();
+        let watch = loop {
+            match self.listener.watch() {
+                Ok(watch) => break watch,
+                Err(error) => self.pause(&error).await,
             }
-            // The client left before it was accepted.
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                pauses.begin(whose, &error);
-                tokio::select! {
-                    () = &mut stop => return,
-                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
-                }
+        };
+        loop {
+            if let Err(error) = L::ready(&watch).await {
+                return error;
+            }
+            let _turn = self.turn.lock().await;
+            match L::accept(&watch) {
+                Ok((accepted, info)) => self.serve(accepted, info, here).await,
+                // Another one was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The client left before it was accepted.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => self.pause(&error).await,
             }
         }
+    }
+
+    async fn serve(&self, accepted: L::Accepted, info: Connection, here: &Here) {
+        let whose = self.whose;
+        let descriptor = whose.descriptor();
+        if !whose.has_room(&descriptor) {
+            self.pauses.begin(whose, &"all are in use");
+            whose.room(&descriptor).await;
+        }
+        let open = self.shutdown.connection();
+        let service = Connected::new((self.make)(), info, whose);
+        let shutdown = self.shutdown.clone();
+        here.serve(|seat| {
+            let held = (descriptor, Some(seat));
+            Serving::new(move || L::open(accepted), held, service, shutdown, open)
+        });
+    }
+
+    async fn pause(&self, error: &io::Error) {
+        self.pauses.begin(self.whose, error);
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

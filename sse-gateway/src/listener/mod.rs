@@ -31,17 +31,34 @@ pub(crate) use lean::WholeBody;
 pub(crate) use tcp::Tcp;
 
 /// Where connections come from.
-pub(crate) trait Listener: Send + 'static {
+pub(crate) trait Listener: Send + Sync + 'static {
+    /// What tells of connections on one thread.
+    type Watch: Send + Sync + 'static;
     /// A connection that belongs to no thread yet.
     type Accepted: Send + 'static;
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Looks for connections on this thread. Several may do so, and each connection is accepted by one of them.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors.
+    fn watch(&self) -> io::Result<Self::Watch>;
+
+    /// Resolves when there may be a connection.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime of the thread ends.
+    fn ready(watch: &Self::Watch) -> impl Future<Output = io::Result<()>> + Send;
 
     /// The next connection.
     ///
     /// # Errors
     ///
-    /// When there is none for now, as when no descriptors are left. It is asked again.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Accepted, Connection)>> + Send;
+    /// When there is none for now, as when no descriptors are left. It is asked again, and behind
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) not before it is ready.
+    fn accept(watch: &Self::Watch) -> io::Result<(Self::Accepted, Connection)>;
 
     /// Opens it on the thread that serves it. What takes the client's time, such as a handshake, is left to the first read of it.
     ///

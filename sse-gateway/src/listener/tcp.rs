@@ -1,7 +1,7 @@
 //! Connections over TCP.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -20,9 +20,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A listener of TCP, which tokio knows as a stream that can be read when there is a connection. Of what tokio's own listener
-/// accepts the runtime of this thread would know, until it is given to another one's.
-pub(crate) struct Tcp(TcpStream);
+/// A listener of TCP.
+pub(crate) struct Tcp(TcpListener);
 
 impl Tcp {
     /// Begins to listen, and says where. The flag is for the error.
@@ -73,17 +72,27 @@ fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
     configure(SockRef::from(&socket));
     let listener = socket.listen(BACKLOG)?.into_std()?;
     let address = listener.local_addr()?;
-    let watched = TcpStream::from_std(OwnedFd::from(listener).into())?;
-    Ok((Tcp(watched), address))
+    Ok((Tcp(listener), address))
 }
 
 impl Listener for Tcp {
+    /// A listener that tokio knows as a stream, which can be read when there is a connection. Of what tokio's own listener
+    /// accepts its runtime would know, until it is given to that of another thread.
+    type Watch = TcpStream;
     type Accepted = std::net::TcpStream;
     type Io = TcpStream;
 
-    async fn accept(&self) -> io::Result<(std::net::TcpStream, Connection)> {
-        let accept = || SockRef::from(&self.0).accept();
-        let (stream, peer) = self.0.async_io(Interest::READABLE, accept).await?;
+    fn watch(&self) -> io::Result<TcpStream> {
+        TcpStream::from_std(OwnedFd::from(self.0.try_clone()?).into())
+    }
+
+    async fn ready(watch: &TcpStream) -> io::Result<()> {
+        watch.readable().await
+    }
+
+    fn accept(watch: &TcpStream) -> io::Result<(std::net::TcpStream, Connection)> {
+        let accept = || SockRef::from(watch).accept();
+        let (stream, peer) = watch.try_io(Interest::READABLE, accept)?;
         let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
         Ok((stream.into(), Connection { peer }))
     }
@@ -131,8 +140,10 @@ mod tests {
                 continue;
             };
             let client = TcpStream::connect(address);
-            let (accepted, client) = tokio::join!(listener.accept(), client);
-            let (stream, _) = accepted.expect("accepts");
+            let watch = listener.watch().expect("a descriptor");
+            let (ready, client) = tokio::join!(Tcp::ready(&watch), client);
+            ready.expect("a connection");
+            let (stream, _) = Tcp::accept(&watch).expect("accepts");
             client.expect("connects");
             let socket = SockRef::from(&stream);
             assert!(socket.tcp_nodelay().expect("an option"));
