@@ -30,7 +30,7 @@ pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> 
     })
 }
 
-/// What accepts, answers the admin listener, and waits for signals. Clients have [`workers`].
+/// What answers the admin listener, and waits for signals. Clients have [`workers`].
 ///
 /// # Errors
 ///
