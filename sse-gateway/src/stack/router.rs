@@ -1,8 +1,8 @@
 //! What stands in front of all routes, and finds the one of a request.
 //!
 //! Behind it a request has one form of target and host (`target`), says nothing of its way that is not believable
-//! (`claims`), and carries where it came from ([`ClientAddress`]) and how its path
-//! may be shown ([`ShownPath`]).
+//! (`claims`), and carries where it came from
+//! ([`ClientAddress`](crate::client::address::ClientAddress)) and how its path may be shown ([`ShownPath`]).
 
 use std::future::Future;
 use std::pin::Pin;
