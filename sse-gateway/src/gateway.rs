@@ -24,7 +24,7 @@ use crate::workers::{self, Threads, Workers};
 /// When it cannot start: an address in use, an upstream that cannot be.
 pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
-        let gateway = Gateway::build(config, opening, FreePorts::default())?;
+        let gateway = Gateway::build(config, opening, FreePorts::default()).await?;
         let router = gateway.router.clone();
         Ok(gateway.serve(router).await)
     })
@@ -65,7 +65,7 @@ impl Gateway {
     /// # Errors
     ///
     /// When it cannot start: an address in use, an upstream that cannot be.
-    pub(crate) fn build(
+    pub(crate) async fn build(
         config: Config,
         opening: &Opening,
         free_ports: FreePorts,
@@ -90,14 +90,15 @@ impl Gateway {
                 bind(admin_listen, "--admin-listen", free_ports.admin_listen)?;
             admin_address = Some(address);
             let admin = admin::router(metrics, &state, &config.gateway.admin_hosts);
-            // It answers until the process ends, so that the drain can be watched.
-            tokio::spawn(listener::run(
+            let server = listener::start(
                 For::Admin,
                 listener,
                 move || admin.clone(),
                 Workers::here(),
                 Shutdown::new(),
-            ));
+            );
+            // It answers until the process ends, so that the drain can be watched.
+            tokio::spawn(server.await);
         }
         Ok(Gateway {
             address,
@@ -115,21 +116,29 @@ impl Gateway {
 
     /// Has clients served by this service until told to stop.
     pub(crate) async fn serve(self, service: impl Answers + Sync) -> ExitCode {
-        if let Some(address) = self.admin_address {
-            tracing::info!("admin on http://{address}");
-        }
-        tracing::info!("listening on http://{}", self.address);
         let State {
             shutdown, drain, ..
         } = self.state;
-        let server = tokio::spawn(listener::run(
+        let server = listener::start(
             For::Clients,
             self.listener,
             move || service.clone(),
             self.workers,
             shutdown.clone(),
-        ));
-        stop::when_told(self.signals, shutdown, drain, &self.config, server).await
+        )
+        .await;
+        if let Some(address) = self.admin_address {
+            tracing::info!("admin on http://{address}");
+        }
+        tracing::info!("listening on http://{}", self.address);
+        stop::when_told(
+            self.signals,
+            shutdown,
+            drain,
+            &self.config,
+            tokio::spawn(server),
+        )
+        .await
     }
 }
 

@@ -120,13 +120,14 @@ mod tests {
         let service = demo.clone().around(Endless);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let (listener, addr) = Tcp::bind(free, "--listen").expect("a free port");
-        tokio::spawn(listener::run(
+        let server = listener::start(
             For::Clients,
             listener,
             move || service.clone(),
             Workers::here(),
             Shutdown::new(),
-        ));
+        );
+        tokio::spawn(server.await);
 
         let mut socket = TcpStream::connect(addr).await.expect("it listens");
         let request = b"GET /news?client=a HTTP/1.1\r\nhost: demo\r\n\r\n";

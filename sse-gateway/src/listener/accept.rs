@@ -1,5 +1,6 @@
 //! Accepts connections, as far as there are descriptors.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::pin::pin;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use super::connected::Connected;
 use super::connection::Serving;
@@ -21,17 +22,18 @@ use crate::workers::{Here, Workers};
 pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves connections until `shutdown` begins, and resolves when the last of them is gone.
+/// Begins to serve connections until `shutdown` begins. What it gives resolves when the last of them is gone.
 ///
 /// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a
 /// new connection, and one of the workers serves it.
-pub(crate) async fn run<L, F, S>(
+pub(crate) async fn start<L, F, S>(
     whose: For,
     listener: L,
     make: F,
     workers: Workers,
     shutdown: Shutdown,
-) where
+) -> impl Future<Output = ()> + Send + 'static
+where
     L: Listener,
     F: Fn() -> S + Send + Sync + 'static,
     S: Answers,
@@ -44,14 +46,23 @@ pub(crate) async fn run<L, F, S>(
         turn: AsyncMutex::default(),
         pauses: Pauses::default(),
     });
-    let all = workers.on_some(ACCEPTORS, |here| accepting.clone().accept(here));
-    drop(accepting);
-    for one in all {
-        // One that has panicked is over as well.
-        let _ = one.await;
+    let (begins, mut all_watch) = mpsc::channel(1);
+    let all = workers.on_some(ACCEPTORS, |here| {
+        accepting.clone().accept(here, begins.clone())
+    });
+    drop((accepting, begins));
+    all_watch.recv().await;
+    async move {
+        for one in all {
+            // One that has panicked is over as well.
+            let _ = one.await;
+        }
+        shutdown.idle().await;
     }
-    shutdown.idle().await;
 }
+
+/// Dropped by each that has begun to look for connections.
+type Begins = mpsc::Sender<Infallible>;
 
 /// Workers that accept: what one accepts it serves itself, as a rule, without waking another thread. There is a second, so that
 /// clients do not wait for one that is kept from running; and no third, since all of them are woken for each connection.
@@ -74,15 +85,15 @@ where
     S: Answers,
 {
     /// Until the shutdown begins.
-    async fn accept(self: Arc<Self>, here: Here) {
-        let begins = pin!(self.shutdown.reached(Phase::Graceful));
-        if let Ok(error) = unless(pin!(self.accept_all(&here)), begins).await {
+    async fn accept(self: Arc<Self>, here: Here, begins: Begins) {
+        let ends = pin!(self.shutdown.reached(Phase::Graceful));
+        if let Ok(error) = unless(pin!(self.accept_all(&here, begins)), ends).await {
             tracing::warn!(%error, "a thread accepts no connections any more");
         }
     }
 
     /// Gives the reason why there are no more.
-    async fn accept_all(&self, here: &Here) -> io::Error {
+    async fn accept_all(&self, here: &Here, begins: Begins) -> io::Error {
         let _descriptor = Descriptor::new();
         let watch = loop {
             match self.listener.watch() {
@@ -90,6 +101,7 @@ where
                 Err(error) => self.pause(&error).await,
             }
         };
+        drop(begins);
         loop {
             if let Err(error) = L::ready(&watch).await {
                 return error;

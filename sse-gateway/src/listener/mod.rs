@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
-pub(crate) use accept::{ACCEPT_PAUSES, run};
+pub(crate) use accept::{ACCEPT_PAUSES, start};
 pub(crate) use lean::WholeBody;
 pub(crate) use tcp::Tcp;
 

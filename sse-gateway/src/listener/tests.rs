@@ -38,13 +38,9 @@ impl Service<Request<ClientBody>> for Hello {
 async fn listen() -> SocketAddr {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let (listener, address) = Tcp::bind(free, "--listen").expect("binds");
-    tokio::spawn(run(
-        For::Clients,
-        listener,
-        || Hello,
-        Workers::here(),
-        Shutdown::new(),
-    ));
+    let workers = Workers::here();
+    let server = start(For::Clients, listener, || Hello, workers, Shutdown::new());
+    tokio::spawn(server.await);
     address
 }
 
