@@ -212,6 +212,9 @@
 pub mod history;
 pub mod layer;
 #[cfg(feature = "relay")]
+#[doc(hidden)]
+pub mod level;
+#[cfg(feature = "relay")]
 #[cfg_attr(docsrs, doc(cfg(feature = "relay")))]
 pub mod relay;
 mod slots;

@@ -38,7 +38,7 @@ pub trait History: Logs {}
 pub mod seam {
     pub use super::follow::{Found, Gap, Joined, Read, Skip, Start, Stats};
     pub use super::log::{Appended, Draft, Hold, Keep, Log, Logs};
-    pub use super::memory::{Follower, MemoryLog};
+    pub use super::memory::{Batch, Follower, MemoryLog, Next, Place, Reader, Reading};
     pub use super::reserved::Reserved;
     pub use super::seal::Seal;
 }

@@ -84,6 +84,8 @@ where
             let frame = frame.map(|frame| frame.map(|frame| frame.map_data(whole)));
             return Poll::Ready(frame.map(|frame| frame.map_err(X::failed)));
         };
+        #[cfg(feature = "relay")]
+        driver.take_given();
         loop {
             if let Some(bytes) = driver.pipeline.next() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -132,7 +134,11 @@ where
                 },
                 Poll::Ready(Some(Err(error))) => driver.fail(error),
                 Poll::Ready(None) => driver.pipeline.finish(Instant::now()),
-                Poll::Pending => ready!(driver.poll_deadline(cx)),
+                Poll::Pending => {
+                    #[cfg(feature = "relay")]
+                    driver.say_whether_it_passes();
+                    ready!(driver.poll_deadline(cx));
+                }
             }
         }
     }

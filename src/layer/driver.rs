@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::{Instant, Sleep};
 
+#[cfg(feature = "relay")]
+use crate::level;
 use crate::stage::{LAST_WORDS, Pipeline, Stage};
 
 /// All that a body needs which is an event stream. Boxed, so that other bodies stay small.
@@ -68,11 +70,34 @@ impl<St: Stage, E> Driver<St, E> {
     #[cfg(feature = "relay")]
     #[inline]
     pub(super) fn passes(&mut self, chunk: &[u8]) -> bool {
-        let events = crate::whole::said(chunk);
-        let passes =
-            events.is_some_and(|events| self.pipeline.pass_whole(chunk, events, Instant::now()));
-        self.ready += u32::from(passes);
+        let Some(events) = crate::whole::said(chunk) else {
+            return false;
+        };
+        let (before, now) = (self.pipeline.times().received, Instant::now());
+        let passes = self.pipeline.pass_whole(chunk, events, now);
+        if passes {
+            self.ready += 1;
+            level::passed(chunk, now - before);
+        }
         passes
+    }
+
+    /// Tells the stages what a server has written meanwhile.
+    #[cfg(feature = "relay")]
+    #[inline]
+    pub(super) fn take_given(&mut self) {
+        if let Some(given) = level::given() {
+            self.pipeline.pass_given(&given);
+        }
+    }
+
+    /// Says whether a server may write what comes next.
+    #[cfg(feature = "relay")]
+    #[inline]
+    pub(super) fn say_whether_it_passes(&self) {
+        if level::is_asked() {
+            level::layer(|| self.pipeline.would_pass_whole());
+        }
     }
 
     /// The upstream has failed.
@@ -154,6 +179,8 @@ impl<St: Stage, E> Driver<St, E> {
 impl<St: Stage, E> Drop for Driver<St, E> {
     fn drop(&mut self) {
         if !self.pipeline.is_ended() {
+            #[cfg(feature = "relay")]
+            self.take_given();
             self.pipeline.abandon(Instant::now());
         }
     }

@@ -75,7 +75,8 @@ impl Hangup {
 }
 
 /// How far a client has read.
-pub(super) struct Progress {
+#[derive(Debug)]
+pub(crate) struct Progress {
     /// The number of the last event with data.
     read_up_to: AtomicU64,
     /// Whether it had fallen behind when it was last looked at.
@@ -86,7 +87,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn set(&self, read_up_to: u64) {
+    pub(crate) fn set(&self, read_up_to: u64) {
         self.read_up_to.store(read_up_to, Ordering::Relaxed);
     }
 

@@ -173,6 +173,7 @@ mod vary;
 pub use body::RelayBody;
 pub use config::{AfterEnd, CleanEnd, OnFull, OnLeave, SlowClient, Start};
 pub use hangup::Hangup;
+pub(crate) use hangup::Progress;
 pub use key::{InvalidKey, Key};
 pub use last_event_id::move_last_event_id_to_header;
 pub use layer::RelayLayer;

@@ -13,6 +13,7 @@ use super::last_event_id::is_same;
 use super::shared::Client;
 use super::{Hangup, SlowClient, gap};
 use crate::history::{Follower, Gap, Read, Skip};
+use crate::level::{self, Level};
 use crate::stage::Reason;
 use crate::whole;
 use crate::wire::{
@@ -128,9 +129,28 @@ impl Relayed {
     #[inline]
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match (&self.follower, &self.ahead) {
-            (Some((follower, _)), None) if follower.waits(cx.waker()) => Poll::Pending,
+            (Some((follower, _)), None) if follower.waits(cx.waker()) => self.pending(),
             _ => self.poll_next(cx),
         }
+    }
+
+    /// There is nothing yet. The server may write what comes, if nothing is to be put in front of it.
+    #[inline]
+    fn pending<T>(&mut self) -> Poll<T> {
+        if level::is_asked() && self.has_given && self.nearest_id.is_none() && self.ahead.is_none()
+        {
+            self.be_level();
+        }
+        Poll::Pending
+    }
+
+    #[inline(never)]
+    fn be_level(&mut self) {
+        let Some((follower, _)) = &mut self.follower else {
+            return;
+        };
+        let place = follower.level();
+        level::say(place.map(|place| Level::new(place, self.progress.clone())));
     }
 
     #[inline(never)]
@@ -145,7 +165,10 @@ impl Relayed {
                 let retry = self.ahead.as_mut().and_then(|ahead| ahead.retry.take());
                 return Poll::Ready(retry.map(|time| retry_line(time, LineEnding::Lf).into()));
             };
-            let to = match ready!(follower.poll_read(cx)) {
+            let Poll::Ready(read) = follower.poll_read(cx) else {
+                return self.pending();
+            };
+            let to = match read {
                 Read::Events {
                     bytes,
                     events,

@@ -185,13 +185,20 @@ impl Decoder {
         decoded
     }
 
+    /// Whether all that came is through, and what comes next does not belong to it.
+    #[cfg(feature = "relay")]
+    #[inline]
+    pub(crate) fn is_between(&self) -> bool {
+        let is_between = !(self.in_block | self.after_cr) && self.byte_order_mark.is_none();
+        is_between && self.is_drained()
+    }
+
     /// Leaves out a chunk that is known to be whole events with data, and small ones, as if it had been read. False when
     /// it has to be read: what came before is not through, or what comes next may belong to it.
     #[cfg(feature = "relay")]
     #[inline]
     pub(crate) fn skip(&mut self, chunk: &[u8]) -> bool {
-        let is_between = !(self.in_block | self.after_cr) && self.byte_order_mark.is_none();
-        if !is_between || !self.is_drained() || chunk.len() > self.max_event_bytes {
+        if !self.is_between() || chunk.len() > self.max_event_bytes {
             return false;
         }
         self.ending = match chunk {

@@ -89,7 +89,12 @@ impl Gateway {
             let (listener, address) =
                 bind(admin_listen, "--admin-listen", free_ports.admin_listen)?;
             admin_address = Some(address);
-            let admin = admin::router(metrics, &state, &config.gateway.admin_hosts);
+            let admin = admin::router(
+                metrics,
+                &state,
+                workers.clone(),
+                &config.gateway.admin_hosts,
+            );
             let server = listener::start(
                 For::Admin,
                 listener,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, RawWakerVTable, Waker};
 
 use bytes::{Bytes, BytesMut};
 
+use super::level::Place;
 use super::log::{Inner, State};
 use super::ring::{Entry, Resume, Ring};
 use crate::history::{Gap, Read, Skip};
@@ -24,6 +25,8 @@ pub struct Follower {
     read_up_to: u64,
     /// It has read all that there was.
     waits: Option<Waits>,
+    /// Others may have read for it.
+    is_level: bool,
 }
 
 /// How a follower waits. As long as its log wakes nobody there is no news, and the log need not be locked to see that.
@@ -47,6 +50,9 @@ impl Waits {
 /// As many bytes are joined into one read for those who are behind.
 const JOIN_UP_TO: usize = 64 * 1024;
 
+/// For fewer it is not worth it to have one read for all of them.
+const MANY: usize = 8;
+
 impl Follower {
     pub(super) fn new(log: Arc<Inner>, slot: usize, live: u64, read_up_to: u64) -> Self {
         Follower {
@@ -55,6 +61,7 @@ impl Follower {
             live,
             read_up_to,
             waits: None,
+            is_level: false,
         }
     }
 
@@ -72,6 +79,9 @@ impl Follower {
         self.waits = None;
         let log = &*self.log;
         let mut state = log.lock();
+        if std::mem::take(&mut self.is_level) {
+            self.read_up_to = state.readers.read_up_to(self.slot);
+        }
         let before = state.readers.position(self.slot);
         let mut begin = before;
         if begin < state.ring.base() {
@@ -128,6 +138,29 @@ impl Follower {
         })
     }
 
+    /// Lets others read for this one from now on until it reads again, if it is one of many that have read all that there is.
+    pub fn level(&mut self) -> Option<Place> {
+        let mut state = self.log.lock();
+        let position = state.readers.position(self.slot);
+        if state.readers.len() < MANY || position != state.ring.next() || state.closed {
+            return None;
+        }
+        state.readers.begin_level(self.slot, self.read_up_to);
+        self.is_level = true;
+        self.waits = None;
+        Some(Place::new(
+            self.log.clone(),
+            self.slot,
+            position,
+            self.read_up_to,
+        ))
+    }
+
+    /// Where it is.
+    pub(super) fn position(&self) -> u64 {
+        self.log.lock().readers.position(self.slot)
+    }
+
     /// Waits for the event with this last event ID, and goes on behind it. Gives what a client is to be told that may have
     /// had some of what follows.
     pub fn poll_seek(&mut self, cx: &mut Context<'_>, id: &[u8]) -> Poll<Gap> {
@@ -159,7 +192,10 @@ impl Follower {
     /// The number of the last event with data that was read, or in front of the position where it began. `u64::MAX` when that
     /// is not known.
     pub fn read_up_to(&self) -> u64 {
-        self.read_up_to
+        match self.is_level {
+            true => self.log.lock().readers.read_up_to(self.slot),
+            false => self.read_up_to,
+        }
     }
 
     /// After [`Read::Lost`]: goes on at the oldest event that is kept, or behind the newest.

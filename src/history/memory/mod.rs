@@ -1,6 +1,7 @@
 //! Events kept in this process.
 
 mod follower;
+mod level;
 mod log;
 mod readers;
 mod ring;
@@ -19,6 +20,7 @@ use super::{History, Logs, Reserved, Seal};
 use crate::wire::Epoch;
 
 pub use follower::Follower;
+pub use level::{Batch, Next, Place, Reader, Reading};
 pub use log::MemoryLog;
 pub(crate) use ring::MAX_UPSTREAM_ID;
 

@@ -23,6 +23,8 @@ pub(super) struct Readers {
 struct Slot {
     /// Where it reads next; [`FREE`] where there is no follower.
     position: u64,
+    /// As a follower has it, where another has read for it.
+    read_up_to: u64,
     waker: Option<Waker>,
 }
 
@@ -32,6 +34,7 @@ impl Default for Slot {
     fn default() -> Self {
         Slot {
             position: FREE,
+            read_up_to: 0,
             waker: None,
         }
     }
@@ -51,6 +54,7 @@ impl Readers {
     pub(super) fn enter(&mut self, position: u64) -> usize {
         let slot = self.slots.enter(Slot {
             position,
+            read_up_to: 0,
             waker: None,
         });
         if !self.marks.is_empty() && slot == self.marks.len() {
@@ -75,6 +79,27 @@ impl Readers {
         self.slots[slot].position
     }
 
+    /// What a follower that entered here, or another for it, was last said to have read up to.
+    pub(super) fn read_up_to(&self, slot: usize) -> u64 {
+        self.slots[slot].read_up_to
+    }
+
+    /// Others may read for a follower from here on.
+    pub(super) fn begin_level(&mut self, slot: usize, read_up_to: u64) {
+        self.slots[slot].read_up_to = read_up_to;
+    }
+
+    /// Another has read for a follower. The writer is to be woken, if it waits.
+    pub(super) fn read_for(
+        &mut self,
+        slot: usize,
+        position: u64,
+        read_up_to: u64,
+    ) -> Option<Waker> {
+        self.slots[slot].read_up_to = read_up_to;
+        self.move_to(slot, position)
+    }
+
     /// A follower reads on at this position. The writer is to be woken, if it waits.
     #[inline]
     pub(super) fn move_to(&mut self, slot: usize, position: u64) -> Option<Waker> {
@@ -91,6 +116,11 @@ impl Readers {
         self.unmark(slot);
         self.is_watched = !self.marks.is_empty();
         self.writer.take()
+    }
+
+    /// A follower is not to be woken any more. Whether it was waiting.
+    pub(super) fn take_waker(&mut self, slot: usize) -> bool {
+        self.slots[slot].waker.take().is_some()
     }
 
     /// A follower waits for more.

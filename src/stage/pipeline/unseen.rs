@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::Pipeline;
+use crate::level::{Given, PAUSE};
 use crate::stage::Stage;
 
 impl<S: Stage> Pipeline<S> {
@@ -23,6 +24,37 @@ impl<S: Stage> Pipeline<S> {
         self.stage.on_passed(events, &self.times);
         self.sent(chunk.len());
         true
+    }
+
+    /// Whether the next chunk would pass so, if it is one.
+    #[inline(never)]
+    pub(crate) fn would_pass_whole(&self) -> bool {
+        let is_free = !self.begins && !self.has_output() && !self.is_ended();
+        is_free && self.stage.passes() && self.decoder.is_between()
+    }
+
+    /// Takes what a server has written by itself, as if it had [passed](Self::pass_whole) piece by piece.
+    #[inline(never)]
+    pub(crate) fn pass_given(&mut self, given: &Given) {
+        if self.is_ended() {
+            return;
+        }
+        self.times.counts.events += given.events;
+        self.times.counts.event_bytes += given.bytes;
+        // No pause was longer, so none is made here that is.
+        let time = given.last.saturating_duration_since(self.times.received);
+        let pauses = (time.as_nanos() / PAUSE.as_nanos() + 1).min(given.events.into());
+        let pauses = u32::try_from(pauses).unwrap_or(u32::MAX);
+        for pause in 1..=pauses {
+            let events = match pause {
+                1 => given.events - u64::from(pauses - 1),
+                _ => 1,
+            };
+            self.times.now = given.last - time / pauses * (pauses - pause);
+            self.times.received = self.times.now;
+            self.stage.on_passed(events, &self.times);
+        }
+        self.sent(given.bytes as usize);
     }
 }
 
@@ -79,6 +111,65 @@ mod tests {
             prop_assert_eq!(unread, read);
             prop_assert_eq!(none, 0);
         }
+
+        #[test]
+        fn what_a_server_wrote_is_as_if_it_had_passed(
+            plan in plans(),
+            batches in vec((0_u64..PAUSE.as_millis() as u64, 1_u64..4), 1..40),
+        ) {
+            let start = Instant::now();
+            let passed = written(&plan, &batches, start, |pipeline, chunks| {
+                for (at, events) in chunks {
+                    let chunk = EVENT.repeat(*events as usize);
+                    assert!(pipeline.pass_whole(chunk.as_bytes(), *events, *at));
+                }
+            });
+            let given = written(&plan, &batches, start, |pipeline, chunks| {
+                let events = chunks.iter().map(|(_, events)| events).sum();
+                pipeline.pass_given(&Given {
+                    events,
+                    bytes: events * EVENT.len() as u64,
+                    last: chunks.last().expect("some").0,
+                });
+            });
+            prop_assert_eq!(passed, given);
+        }
+    }
+
+    const EVENT: &str = "data: x\n\n";
+
+    /// What is seen of events that come so many milliseconds behind one another, and of ten seconds behind them.
+    fn written(
+        plan: &Plan,
+        batches: &[(u64, u64)],
+        start: Instant,
+        write: fn(&mut Pipeline<Stages>, &[(Instant, u64)]),
+    ) -> Vec<String> {
+        recorded(|| {
+            let (mut head, ()) = Response::new(()).into_parts();
+            let mut pipeline = Pipeline::open(stages(plan), &mut head, Times::at(start));
+            let mut seen = Vec::new();
+            pipeline.push(EVENT.into(), start);
+            take(&mut pipeline, &mut seen);
+            assert!(pipeline.would_pass_whole());
+            let mut now = start;
+            let chunks: Vec<_> = batches
+                .iter()
+                .map(|(wait, events)| {
+                    now += Duration::from_millis(*wait);
+                    (now, *events)
+                })
+                .collect();
+            write(&mut pipeline, &chunks);
+            let until = now + Duration::from_secs(10);
+            while let Some(due) = pipeline.deadline().filter(|due| *due <= until) {
+                pipeline.tick(due);
+                take(&mut pipeline, &mut seen);
+            }
+            pipeline.push(EVENT.into(), until);
+            take(&mut pipeline, &mut seen);
+            seen
+        })
     }
 
     #[test]
@@ -110,10 +201,20 @@ mod tests {
 
     /// Everything that can be seen, in order, and how many chunks passed unread.
     fn run<S: Stage>(plan: &Plan, start: Instant, wrap: fn(Stages) -> S) -> (Vec<String>, usize) {
+        let mut passed = 0;
+        let seen = recorded(|| {
+            let seen;
+            (seen, passed) = drive(plan, start, wrap(stages(plan)));
+            seen
+        });
+        (seen, passed)
+    }
+
+    /// What is seen, and the metrics behind it.
+    fn recorded(see: impl FnOnce() -> Vec<String>) -> Vec<String> {
         let recorder = DebuggingRecorder::new();
         let snapshotter = recorder.snapshotter();
-        let (mut seen, passed) =
-            metrics::with_local_recorder(&recorder, || drive(plan, start, wrap(stages(plan))));
+        let mut seen = metrics::with_local_recorder(&recorder, see);
         let mut metrics: Vec<String> = snapshotter
             .snapshot()
             .into_vec()
@@ -128,7 +229,7 @@ mod tests {
             .collect();
         metrics.sort();
         seen.extend(metrics);
-        (seen, passed)
+        seen
     }
 
     fn drive(plan: &Plan, start: Instant, stage: impl Stage) -> (Vec<String>, usize) {

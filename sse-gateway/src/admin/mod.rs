@@ -22,6 +22,7 @@ use crate::log;
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::Phase;
 use crate::state::State;
+use crate::workers::Workers;
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ struct Admin {
     drain_remaining: Gauge,
     log_lines_dropped: Counter,
     state: State,
+    workers: Workers,
 }
 
 /// Who may ask.
@@ -54,13 +56,19 @@ const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The service of the admin listener.
-pub(crate) fn router(metrics: PrometheusHandle, state: &State, hosts: &[String]) -> Router {
+pub(crate) fn router(
+    metrics: PrometheusHandle,
+    state: &State,
+    workers: Workers,
+    hosts: &[String],
+) -> Router {
     describe();
     let admin = Admin {
         metrics,
         drain_remaining: gauge!("sse_drain_remaining"),
         log_lines_dropped: counter!("sse_log_lines_dropped_total"),
         state: state.clone(),
+        workers,
     };
     let door = Door {
         hosts: hosts.into(),
@@ -112,6 +120,7 @@ async fn pass(Shared(door): Shared<Door>, request: Request, next: Next) -> Respo
 }
 
 async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    admin.workers.settle().await;
     admin.drain_remaining.set(admin.remaining() as f64);
     admin.state.relays.update_metrics();
     admin.log_lines_dropped.absolute(log::lines_dropped());
@@ -126,6 +135,7 @@ async fn ready(Shared(admin): Shared<Admin>) -> impl IntoResponse {
 }
 
 async fn streams(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    admin.workers.settle().await;
     let streams = admin.state.streams.to_json();
     let all = json!({
         "active": streams.len(),

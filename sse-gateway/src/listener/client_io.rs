@@ -19,8 +19,8 @@ pub(crate) struct ClientIo<I> {
     stream: I,
     /// What was read before, and is to be read again.
     early: Vec<u8>,
-    /// Whether the last write had to wait.
-    is_blocked: Arc<AtomicBool>,
+    /// Whether the last write had to wait, if somebody wants to know.
+    is_blocked: Option<Arc<AtomicBool>>,
     _held: Held,
 }
 
@@ -39,7 +39,7 @@ impl<I> ClientIo<I> {
         ClientIo {
             stream,
             early: Vec::new(),
-            is_blocked: Arc::default(),
+            is_blocked: None,
             _held: held,
         }
     }
@@ -63,13 +63,19 @@ impl<I> ClientIo<I> {
     }
 
     /// Whether the last write had to wait, at any time.
-    pub(crate) fn is_blocked(&self) -> Arc<AtomicBool> {
-        self.is_blocked.clone()
+    pub(crate) fn is_blocked(&mut self) -> Arc<AtomicBool> {
+        self.is_blocked.get_or_insert_default().clone()
+    }
+
+    /// The connection below.
+    pub(crate) fn inner(&mut self) -> &mut I {
+        &mut self.stream
     }
 
     fn wrote(&self, polled: Poll<Result<usize>>) -> Poll<Result<usize>> {
-        self.is_blocked
-            .store(polled.is_pending(), Ordering::Relaxed);
+        if let Some(is_blocked) = &self.is_blocked {
+            is_blocked.store(polled.is_pending(), Ordering::Relaxed);
+        }
         polled
     }
 }

@@ -14,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tower_sse::relay::Hangup;
 
-use super::Answers;
 use super::client_io::{ClientIo, Held};
 use super::connected::Connected;
 use super::first_bytes::{self, Next};
 use super::http1;
 use super::lean::{self, Stream};
 use super::unless::unless;
+use super::{Answers, Lends};
 use crate::shutdown::{Open, Phase, Shutdown};
 
 /// For the first bytes, for each request head, and for the first request of HTTP/2.
@@ -60,7 +60,7 @@ pub(super) struct Streaming<I, S: Answers> {
 
 impl<I, S> Serving<I, S>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
     /// `connect` is called on the thread that serves the connection.
@@ -94,7 +94,7 @@ where
 
 impl<I, S> Future for Serving<I, S>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
     type Output = ();
@@ -132,7 +132,7 @@ async fn until_stream<I, S>(
     shutdown: Shutdown,
 ) -> Option<Box<Streaming<I, S>>>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
     match next(&mut io, may_be_http2, &shutdown).await? {
@@ -177,7 +177,7 @@ async fn serve_http2<I, S>(
     shutdown: &Shutdown,
 ) -> hyper::Result<()>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
     let is_used = Arc::new(AtomicBool::new(false));

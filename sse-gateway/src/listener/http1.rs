@@ -10,12 +10,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_sse::relay::Hangup;
 
-use super::Answers;
 use super::client_io::ClientIo;
 use super::connected::Connected;
 use super::connection::{FIRST_BYTES, MAX_BUFFER, Streaming, told};
 use super::lean::{Slot, Stream};
 use super::unless::unless;
+use super::{Answers, Lends};
 use crate::shutdown::{Phase, Shutdown};
 
 /// Of a request head; above them hyper answers 431.
@@ -26,14 +26,14 @@ const MAX_LINES: usize = 320;
 /// Serves requests until the connection ends, or a stream is taken over. The first request is given the response that is at
 /// hand, if one is.
 pub(super) async fn serve<I, S>(
-    io: ClientIo<I>,
+    mut io: ClientIo<I>,
     mut service: Connected<S>,
     hangup: Hangup,
     at_hand: Option<Response<S::Body>>,
     shutdown: &Shutdown,
 ) -> Option<Box<Streaming<I, S>>>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
     let has_begun = at_hand.is_some();

@@ -10,6 +10,7 @@ mod connection;
 mod first_bytes;
 mod http1;
 mod lean;
+mod socket;
 mod tcp;
 mod unless;
 
@@ -28,6 +29,8 @@ use tower_service::Service;
 
 pub(crate) use accept::{ACCEPT_PAUSES, start};
 pub(crate) use lean::WholeBody;
+pub(crate) use lean::settle;
+pub(crate) use socket::Lends;
 pub(crate) use tcp::Tcp;
 
 /// Where connections come from.
@@ -36,7 +39,7 @@ pub(crate) trait Listener: Send + Sync + 'static {
     type Watch: Send + Sync + 'static;
     /// A connection that belongs to no thread yet.
     type Accepted: Send + 'static;
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Io: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static;
 
     /// Looks for connections on this thread. Several may do so, and each connection is accepted by one of them.
     ///

@@ -9,6 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::socket::Socket;
 use super::{Connection, Listener};
 use crate::config::Error;
 
@@ -80,7 +81,7 @@ impl Listener for Tcp {
     /// accepts its runtime would know, until it is given to that of another thread.
     type Watch = TcpStream;
     type Accepted = std::net::TcpStream;
-    type Io = TcpStream;
+    type Io = Socket;
 
     fn watch(&self) -> io::Result<TcpStream> {
         TcpStream::from_std(OwnedFd::from(self.0.try_clone()?).into())
@@ -97,12 +98,12 @@ impl Listener for Tcp {
         Ok((stream.into(), Connection { peer }))
     }
 
-    fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    fn open(stream: std::net::TcpStream) -> io::Result<Socket> {
         if !IS_INHERITED {
             configure(SockRef::from(&stream));
         }
         stream.set_nonblocking(true)?;
-        TcpStream::from_std(stream)
+        Ok(Socket::new(TcpStream::from_std(stream)?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A client on a socket of its own.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -41,7 +42,11 @@ pub(crate) fn post(lines: &[&str], body: &str) -> String {
 impl Client {
     /// Sends a request, and does not wait for its response.
     pub(crate) async fn send(gateway: &Gateway, request: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(gateway.address).await.expect("connects");
+        Self::send_to(gateway.address, request).await
+    }
+
+    async fn send_to(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
         stream
             .write_all(request.as_bytes())
             .await
@@ -67,6 +72,10 @@ impl Client {
         Self::opened(Self::send(gateway, request).await).await
     }
 
+    pub(crate) async fn open_at(address: SocketAddr, request: &str) -> Self {
+        Self::opened(Self::send_to(address, request).await).await
+    }
+
     pub(crate) fn status(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
@@ -83,6 +92,14 @@ impl Client {
                 let block: String = self.text.drain(..end + 2).collect();
                 self.events.extend(event(&block));
             }
+        }
+    }
+
+    /// Reads on until this has come.
+    pub(crate) async fn until_text(&mut self, text: &str) {
+        while !self.text.contains(text) {
+            let chunk = self.chunk().await.expect("no end");
+            self.text.push_str(&chunk);
         }
     }
 

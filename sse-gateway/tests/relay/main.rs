@@ -11,6 +11,7 @@ mod answers;
 mod bounds;
 mod chains;
 mod client;
+mod many;
 mod resume;
 mod safety;
 mod share;

@@ -107,7 +107,7 @@ async fn a_body_that_hyper_says_has_ended_has_left_nothing_behind() {
 #[tokio::test]
 async fn what_hyper_could_not_write_is_known() {
     let (mut client, server) = duplex(16);
-    let io = ClientIo::new(server, (Descriptor::new(), None));
+    let mut io = ClientIo::new(server, (Descriptor::new(), None));
     let is_blocked: Arc<AtomicBool> = io.is_blocked();
     let mut io = pin!(io);
     let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -13,16 +13,17 @@ mod head;
 mod request;
 mod slot;
 mod stream;
+mod walk;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_sse::relay::Hangup;
 
-use super::Answers;
 use super::client_io::ClientIo;
 use super::connected::Connected;
 use super::connection::Streaming;
 use super::http1;
+use super::{Answers, Lends};
 use crate::fields::accepts_event_stream;
 use crate::shutdown::Shutdown;
 
@@ -30,6 +31,7 @@ pub(super) use request::Plain;
 pub(crate) use slot::WholeBody;
 pub(super) use slot::{Ask, Slot};
 pub(super) use stream::Stream;
+pub(crate) use walk::settle;
 
 use slot::Taken;
 
@@ -49,7 +51,7 @@ pub(super) async fn serve<I, S>(
     shutdown: &Shutdown,
 ) -> Option<Box<Streaming<I, S>>>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
     let hangup = Hangup::new();
@@ -77,3 +79,5 @@ mod hyper_tests;
 mod request_tests;
 #[cfg(test)]
 mod stream_tests;
+#[cfg(test)]
+mod walk_tests;

@@ -9,9 +9,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tower_sse::level::{Level, Turn};
 use tower_sse::relay::Hangup;
 
+use super::walk::{self, Seat};
 use super::{Taken, head};
+use crate::listener::Lends;
 use crate::listener::client_io::ClientIo;
 use crate::shutdown::{Phase, Shutdown, Woken};
 
@@ -19,7 +22,11 @@ use crate::shutdown::{Phase, Shutdown, Woken};
 pub(in crate::listener) struct Stream<I, B> {
     /// None once it was given back.
     io: Option<ClientIo<I>>,
-    body: Pin<Box<B>>,
+    /// While the socket is lent. Left before the body is polled.
+    seat: Option<Seat>,
+    /// None once it was dropped.
+    body: Option<Pin<Box<B>>>,
+    turn: Turn,
     /// What the client has not taken yet.
     rest: Bytes,
     /// And behind that an event that is too large to be copied, with the end of its chunk.
@@ -55,7 +62,9 @@ where
         let (parts, body) = response.into_parts();
         Stream {
             io: Some(io),
-            body: Box::pin(body),
+            seat: None,
+            body: Some(Box::pin(body)),
+            turn: Turn::default(),
             rest: head::written(&parts).into(),
             large: None,
             hangup,
@@ -70,7 +79,7 @@ where
 
 impl<I, B> Future for Stream<I, B>
 where
-    I: AsyncRead + AsyncWrite + Unpin,
+    I: AsyncRead + AsyncWrite + Lends + Unpin,
     B: Body<Data = Bytes>,
 {
     type Output = Option<ClientIo<I>>;
@@ -87,7 +96,11 @@ where
             tracing::debug!("closed the connection of a client that does not read");
             return Poll::Ready(None);
         }
-        match this.poll_write_all(cx) {
+        if this.seat.take().is_some_and(|seat| this.come_back(seat)) {
+            return Poll::Ready(None);
+        }
+        let mut level = None;
+        match this.poll_write_all(&mut level, cx) {
             Poll::Ready(Ok(())) => {
                 let goes_on = !this.closes && this.shutdown.phase() == Phase::Serving;
                 Poll::Ready(this.io.take().filter(|_| goes_on))
@@ -95,7 +108,10 @@ where
             Poll::Ready(Err(Failed)) => Poll::Ready(None),
             Poll::Pending => match this.poll_read_ahead(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    this.lend(level, cx);
+                    Poll::Pending
+                }
             },
         }
     }
@@ -103,11 +119,39 @@ where
 
 impl<I, B> Stream<I, B>
 where
-    I: AsyncRead + AsyncWrite + Unpin,
+    I: AsyncRead + AsyncWrite + Lends + Unpin,
     B: Body<Data = Bytes>,
 {
+    /// Lends the socket to who writes the events of its relay to many, if all that is to be done is to wait for the next one.
+    fn lend(&mut self, level: Option<Level>, cx: &mut Context<'_>) {
+        let (Some(level), Some(io)) = (level, &mut self.io) else {
+            return;
+        };
+        if let Some(socket) = io.inner().lend() {
+            match walk::enter(level, socket, cx.waker()) {
+                Ok(seat) => self.seat = Some(seat),
+                Err(socket) => io.inner().take_back(socket),
+            }
+        }
+    }
+
+    /// Takes the socket back. Whether the connection is broken.
+    fn come_back(&mut self, seat: Seat) -> bool {
+        let (Some(left), Some(io)) = (seat.leave(), &mut self.io) else {
+            return true;
+        };
+        io.inner().take_back(left.socket);
+        self.rest = left.rest;
+        self.turn.give(left.given);
+        left.has_failed
+    }
+
     /// Writes until the end, or its turn is over.
-    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+    fn poll_write_all(
+        &mut self,
+        level: &mut Option<Level>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failed>> {
         let mut taken = 0;
         for _ in 0..MOST_WRITES {
             if !self.is_new {
@@ -124,7 +168,7 @@ where
                 if std::mem::take(&mut self.is_new) {
                     buffer.extend_from_slice(&std::mem::take(&mut self.rest));
                 }
-                let filled = self.poll_fill(buffer, cx);
+                let filled = self.poll_fill(buffer, level, cx);
                 taken += buffer.len() + self.large.as_ref().map_or(0, |large| large.data.len());
                 // What there is goes out, whatever comes behind it.
                 self.write(buffer, cx)?;
@@ -147,13 +191,19 @@ where
     fn poll_fill(
         &mut self,
         buffer: &mut Vec<u8>,
+        level: &mut Option<Level>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failed>> {
         for _ in 0..MOST_CHUNKS {
             if buffer.len() >= ENOUGH {
                 break;
             }
-            let frame = match ready!(self.body.as_mut().poll_frame(cx)) {
+            let Some(body) = &mut self.body else {
+                return Poll::Ready(Err(Failed));
+            };
+            let (polled, is_level) = self.turn.poll_frame(body.as_mut(), cx);
+            *level = is_level;
+            let frame = match ready!(polled) {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Poll::Ready(Err(Failed)),
                 None => {
@@ -233,6 +283,16 @@ where
             Some(io) => io.poll_read_ahead(MOST_EARLY, cx),
             None => Poll::Ready(()),
         }
+    }
+}
+
+impl<I, B> Drop for Stream<I, B> {
+    /// Nothing that was written is missing in what is counted.
+    fn drop(&mut self) {
+        if let Some(left) = self.seat.take().and_then(Seat::leave) {
+            self.turn.give(left.given);
+        }
+        self.turn.drop_body(self.body.take());
     }
 }
 

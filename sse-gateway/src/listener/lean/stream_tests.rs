@@ -18,6 +18,7 @@ use tower_sse::relay::Hangup;
 use super::stream::{ENOUGH, LARGE, MOST_CHUNKS, MOST_WRITES, TURN};
 use super::{Stream, Taken};
 use crate::descriptors::Descriptor;
+use crate::listener::Lends;
 use crate::listener::client_io::ClientIo;
 use crate::shutdown::Shutdown;
 
@@ -71,6 +72,8 @@ async fn all_is_written_however_little_the_client_takes() {
 
 /// A client that takes all at once, and sends nothing.
 struct Taker(Arc<AtomicUsize>);
+
+impl Lends for Taker {}
 
 impl AsyncWrite for Taker {
     fn poll_write(
