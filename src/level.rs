@@ -62,7 +62,8 @@ pub const PAUSE: Duration = Duration::from_millis(900);
 const SOON: Duration = Duration::from_millis(500);
 
 thread_local! {
-    static IS_ASKED: Cell<bool> = const { Cell::new(false) };
+    /// What is to be looked at in each poll of each stream.
+    static FLAGS: Cell<u8> = const { Cell::new(0) };
     static LEVEL: Cell<Option<Level>> = const { Cell::new(None) };
     /// How many layers would let events pass.
     static LAYERS: Cell<u32> = const { Cell::new(0) };
@@ -71,6 +72,13 @@ thread_local! {
     static GIVEN: Cell<Option<Given>> = const { Cell::new(None) };
 }
 
+/// A server polls a body with its turn,
+const IS_TURN: u8 = 1;
+/// wants to know whether there is nothing more to give,
+const IS_ASKED: u8 = 2;
+/// and has written something for it.
+const HAS_GIVEN: u8 = 4;
+
 impl Turn {
     /// Polls a body. If it has to wait, there may be a [`Level`].
     pub fn poll_frame<B: Body<Data = Bytes>>(
@@ -78,17 +86,19 @@ impl Turn {
         body: Pin<&mut B>,
         cx: &mut Context<'_>,
     ) -> Polled<B> {
-        IS_ASKED.set(std::mem::take(&mut self.passes));
+        let is_asked = std::mem::take(&mut self.passes);
+        FLAGS.set(IS_TURN | if is_asked { IS_ASKED } else { 0 });
         let has_given = self.given.is_some();
         if has_given {
-            GIVEN.set(self.given.as_deref().copied());
+            lay_out(self.given.as_deref().copied());
         }
         let polled = body.poll_frame(cx);
-        if has_given && GIVEN.take().is_none() {
+        if has_given && take_given().is_none() {
             self.given = None;
         }
+        FLAGS.set(0);
         let mut level = None;
-        if IS_ASKED.replace(false) {
+        if is_asked {
             // Which of several layers would be told what was given?
             level = LEVEL.take().filter(|_| LAYERS.replace(0) == 1);
         }
@@ -112,9 +122,9 @@ impl Turn {
 
     /// Drops a body that is to be told of what was given.
     pub fn drop_body<B>(&mut self, body: B) {
-        GIVEN.set(self.given.take().map(|given| *given));
+        lay_out(self.given.take().map(|given| *given));
         drop(body);
-        GIVEN.set(None);
+        lay_out(None);
     }
 }
 
@@ -160,7 +170,18 @@ impl Drop for Level {
 /// Whether a server wants to know that there is nothing more to give.
 #[inline]
 pub(crate) fn is_asked() -> bool {
-    IS_ASKED.get()
+    has(IS_ASKED)
+}
+
+/// Whether it wants to know what a layer lets pass.
+#[inline]
+pub(crate) fn is_turn() -> bool {
+    has(IS_TURN)
+}
+
+#[inline]
+fn has(flag: u8) -> bool {
+    FLAGS.get() & flag != 0
 }
 
 /// Says that there is nothing more to give.
@@ -170,8 +191,9 @@ pub(crate) fn say(level: Option<Level>) {
 }
 
 /// A layer says whether it would let the next events pass.
-pub(crate) fn layer(passes: impl FnOnce() -> bool) {
-    if passes() {
+#[cold]
+pub(crate) fn layer(passes: bool) {
+    if passes {
         LAYERS.set(LAYERS.get() + 1);
     } else {
         LEVEL.set(None);
@@ -179,17 +201,30 @@ pub(crate) fn layer(passes: impl FnOnce() -> bool) {
 }
 
 /// A layer has let this data pass, so long behind what was before it.
-#[inline]
+#[cold]
 pub(crate) fn passed(data: &[u8], behind: Duration) {
     if behind <= SOON {
         PASSED.set(place(data));
     }
 }
 
-/// What a server has written for this body.
+/// Whether a server has written something for this body.
 #[inline]
-pub(crate) fn given() -> Option<Given> {
+pub(crate) fn is_given() -> bool {
+    has(HAS_GIVEN)
+}
+
+/// What it was.
+#[cold]
+pub(crate) fn take_given() -> Option<Given> {
+    FLAGS.set(FLAGS.get() & !HAS_GIVEN);
     GIVEN.take()
+}
+
+fn lay_out(given: Option<Given>) {
+    let others = FLAGS.get() & !HAS_GIVEN;
+    FLAGS.set(others | if given.is_some() { HAS_GIVEN } else { 0 });
+    GIVEN.set(given);
 }
 
 fn place(data: &[u8]) -> (usize, usize) {

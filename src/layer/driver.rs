@@ -73,10 +73,11 @@ impl<St: Stage, E> Driver<St, E> {
         let Some(events) = crate::whole::said(chunk) else {
             return false;
         };
-        let (before, now) = (self.pipeline.times().received, Instant::now());
+        let now = Instant::now();
+        let before = self.pipeline.times().received;
         let passes = self.pipeline.pass_whole(chunk, events, now);
-        if passes {
-            self.ready += 1;
+        self.ready += u32::from(passes);
+        if passes && level::is_turn() {
             level::passed(chunk, now - before);
         }
         passes
@@ -86,7 +87,15 @@ impl<St: Stage, E> Driver<St, E> {
     #[cfg(feature = "relay")]
     #[inline]
     pub(super) fn take_given(&mut self) {
-        if let Some(given) = level::given() {
+        if level::is_given() {
+            self.pass_given();
+        }
+    }
+
+    #[cfg(feature = "relay")]
+    #[cold]
+    fn pass_given(&mut self) {
+        if let Some(given) = level::take_given() {
             self.pipeline.pass_given(&given);
         }
     }
@@ -96,7 +105,7 @@ impl<St: Stage, E> Driver<St, E> {
     #[inline]
     pub(super) fn say_whether_it_passes(&self) {
         if level::is_asked() {
-            level::layer(|| self.pipeline.would_pass_whole());
+            level::layer(self.pipeline.would_pass_whole());
         }
     }
 

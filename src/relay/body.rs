@@ -133,7 +133,7 @@ impl<B: Body, X: Ends> Body for RelayBody<B, X> {
     type Error = X::Error<B::Error>;
 
     /// Inlined into the layer's poll, which is done for each event and client.
-    #[inline]
+    #[inline(always)]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

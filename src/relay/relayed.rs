@@ -137,15 +137,17 @@ impl Relayed {
     /// There is nothing yet. The server may write what comes, if nothing is to be put in front of it.
     #[inline]
     fn pending<T>(&mut self) -> Poll<T> {
-        if level::is_asked() && self.has_given && self.nearest_id.is_none() && self.ahead.is_none()
-        {
+        if level::is_asked() {
             self.be_level();
         }
         Poll::Pending
     }
 
-    #[inline(never)]
+    #[cold]
     fn be_level(&mut self) {
+        if !self.has_given || self.nearest_id.is_some() || self.ahead.is_some() {
+            return;
+        }
         let Some((follower, _)) = &mut self.follower else {
             return;
         };
