@@ -5,7 +5,7 @@ use std::task::Waker;
 use http::{request, response};
 use tokio::time::Instant;
 
-use super::{Bypass, End, Outbox, Stage, Times};
+use super::{Bypass, End, Outbox, Passing, Stage, Times};
 use crate::wire::{Event, LargeEvent};
 
 /// A stage that can be boxed and still be cloned for each request: `Box<dyn CloneStage>`.
@@ -79,6 +79,14 @@ impl<S: Stage> Stage for Option<S> {
     #[inline]
     fn passes(&self) -> bool {
         self.as_ref().is_none_or(Stage::passes)
+    }
+
+    #[inline]
+    fn passing(&mut self) -> Passing<'_> {
+        match self {
+            Some(stage) => stage.passing(),
+            None => Passing::Unseen,
+        }
     }
 
     #[inline]
@@ -157,6 +165,11 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
     }
 
     #[inline]
+    fn passing(&mut self) -> Passing<'_> {
+        (**self).passing()
+    }
+
+    #[inline]
     fn on_passed(&mut self, events: u64, times: &Times) {
         (**self).on_passed(events, times);
     }
@@ -221,6 +234,13 @@ macro_rules! tuple {
             #[inline]
             fn passes(&self) -> bool {
                 $(self.$index.passes())&&+
+            }
+
+            #[inline]
+            fn passing(&mut self) -> Passing<'_> {
+                let passing = Passing::Unseen;
+                $(let passing = passing.and(self.$index.passing());)+
+                passing
             }
 
             #[inline(always)]

@@ -17,8 +17,11 @@
 
 use http::{HeaderName, Method, request, response};
 
-use super::{Outbox, Stage, Times, jitter};
-use crate::wire::{Epoch, Event, EventId, IdTag, LargeEvent, SequentialId};
+use super::{Outbox, Passing, Stage, Times, jitter};
+use crate::wire::{
+    Epoch, Event, EventId, IdTag, Kinds, LargeEvent, LineEnding, SequentialId, id_line_len, id_of,
+    write_id,
+};
 
 /// Gives an id to each event with data. See the [module docs](self).
 #[derive(Clone, Debug)]
@@ -106,6 +109,42 @@ impl EventIds {
         !keep && !self.gives_none && event.has_data()
     }
 
+    /// Whether the next event with data is given an id, so far as its kinds tell.
+    #[inline(always)]
+    pub(super) fn gives(&self, kinds: Kinds) -> bool {
+        !(kinds.has(Kinds::ID) | self.gives_none)
+    }
+
+    /// Looks at an event with data, and says whether it is left as it is.
+    #[inline(always)]
+    pub(super) fn leaves(&mut self, block: &[u8], kinds: Kinds) -> bool {
+        if !kinds.has(Kinds::ID) {
+            return self.gives_none;
+        }
+        let own = id_of(block).filter(|_| !self.replace);
+        if let Some(id) = own {
+            self.remember(id);
+        }
+        own.is_some()
+    }
+
+    /// How long the line of the next id is.
+    pub(super) fn line_len(&self, ending: LineEnding) -> usize {
+        id_line_len(self.id(self.sequence + 1).text_len(), ending)
+    }
+
+    /// Writes the line of the next id.
+    #[inline(always)]
+    pub(super) fn write_next(&mut self, ending: LineEnding, out: &mut Vec<u8>) {
+        self.sequence += 1;
+        if let Some(last) = &mut self.last {
+            if last.count_on() {
+                return write_id(last, ending, out);
+            }
+        }
+        write_id(&self.write_id(), ending, out);
+    }
+
     #[inline(always)]
     fn next_id(&mut self) -> EventId {
         self.sequence += 1;
@@ -117,14 +156,17 @@ impl EventIds {
         self.write_id()
     }
 
+    fn id(&self, sequence: u64) -> SequentialId<'_> {
+        SequentialId {
+            epoch: self.epoch,
+            sequence,
+            upstream: (!self.upstream.is_empty()).then_some(&self.upstream[..]),
+        }
+    }
+
     #[inline(never)]
     fn write_id(&mut self) -> EventId {
-        let id = SequentialId {
-            epoch: self.epoch,
-            sequence: self.sequence,
-            upstream: (!self.upstream.is_empty()).then_some(&self.upstream[..]),
-        };
-        let id = id.write();
+        let id = self.id(self.sequence).write();
         // The number stands at the end.
         self.last = self.upstream.is_empty().then(|| id.clone());
         id
@@ -158,6 +200,19 @@ impl Stage for EventIds {
             event.set_id(self.next_id());
         }
         Some(event)
+    }
+
+    #[inline]
+    fn passes(&self) -> bool {
+        self.is_off
+    }
+
+    #[inline]
+    fn passing(&mut self) -> Passing<'_> {
+        match self.is_off {
+            true => Passing::Unseen,
+            false => Passing::WithIds(self),
+        }
     }
 
     fn on_large_event(&mut self, event: &LargeEvent, _: &Times) {

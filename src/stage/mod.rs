@@ -75,6 +75,7 @@ pub mod lifetime;
 pub mod metrics;
 pub mod no_buffering;
 mod outbox;
+mod passing;
 mod pipeline;
 pub mod retry;
 mod times;
@@ -103,6 +104,7 @@ pub use metrics::Metrics;
 #[doc(inline)]
 pub use no_buffering::NoBuffering;
 pub use outbox::Outbox;
+pub use passing::Passing;
 #[cfg(feature = "relay")]
 pub(crate) use pipeline::ABOUT_THE_BYTES;
 pub use pipeline::Pipeline;
@@ -160,16 +162,29 @@ pub trait Stage {
     /// Whether events that are known to be whole and to have data may pass this stage unseen. Default: false.
     ///
     /// Say so if `on_event` changes none of them, and needs to know no more than [`on_passed`](Self::on_passed) tells. If all
-    /// stages of a stream do, what a relay gives is not decoded again for each of its clients. Other events still come to
-    /// `on_event`, so it is to do the same for the stage as `on_passed`. This is asked for each chunk, so it should be no
-    /// more than a look at a field.
+    /// stages of a stream do, the events of a chunk pass at once, and what a relay gives is not decoded again for each of
+    /// its clients. Other events still come to `on_event`, so it is to do the same for the stage as `on_passed`. This is asked
+    /// for each chunk, so it should be no more than a look at a field.
     fn passes(&self) -> bool {
         false
     }
 
+    /// The same, for a stage that may give ids to such events. Default: what [`passes`](Self::passes) says.
+    ///
+    /// For stages made of stages, which give what that of [`EventIds`] gives. It is asked for each chunk of a stream
+    /// whose events come one by one, and `passes` is for those that a relay gives.
+    #[inline]
+    fn passing(&mut self) -> Passing<'_> {
+        match self.passes() {
+            true => Passing::Unseen,
+            false => Passing::Seen,
+        }
+    }
+
     /// So many events with data have passed unseen, at least one and none of them too large. [`Times::counts`] has them already.
     ///
-    /// Called in place of `on_event`, and only if all stages [let them pass](Self::passes).
+    /// Called in place of `on_event`, and only if all stages [let them pass](Self::passes), but for one that may
+    /// [give them ids](Passing::WithIds).
     fn on_passed(&mut self, events: u64, times: &Times) {
         let _ = (events, times);
     }

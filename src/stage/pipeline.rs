@@ -73,8 +73,8 @@ pub struct Pipeline<S: Stage> {
 /// So much later the stages are told the time again when a deadline was not moved.
 const UNMOVED_WAIT: Duration = Duration::from_millis(10);
 
-/// A chunk of joined pieces is sent when it is as large as this.
-const JOINED_SIZE: usize = 16 * 1024;
+/// A chunk of joined pieces is sent when it is as large as this: one of 64 KiB, with an id for each of its small events, goes out at once.
+const JOINED_SIZE: usize = 96 * 1024;
 
 /// It may have come in parts. What else begins with it is the name of a field that no client knows.
 const FIRST_OF_BYTE_ORDER_MARK: u8 = 0xef;

@@ -126,7 +126,7 @@ impl Event {
     }
 
     fn own_id(&self) -> Option<&[u8]> {
-        self.values(b"id").filter(|id| !id.contains(&0)).last()
+        id_of(&self.block)
     }
 
     /// The reconnection time that this event sets, if its `retry` is ASCII digits alone.
@@ -179,7 +179,7 @@ impl Event {
 
     /// The values of all fields of this name, in order.
     fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        Lines::new(&self.block).filter_map(move |(line, _)| value_of(name, line))
+        values(&self.block, name)
     }
 
     /// How its lines end, for what is written in its place.
@@ -191,9 +191,8 @@ impl Event {
     #[inline]
     #[allow(clippy::len_without_is_empty)] // an event has at least a line ending
     pub fn len(&self) -> usize {
-        let id_line =
-            |id: &EventId| ID_FIELD.len() + id.as_bytes().len() + self.ending.as_bytes().len();
-        self.id.as_ref().map_or(0, id_line) + self.block.len()
+        let line = |id: &EventId| id_line_len(id.as_bytes().len(), self.ending);
+        self.id.as_ref().map_or(0, line) + self.block.len()
     }
 
     /// The same event with this id, as a line in front of its own.
@@ -248,12 +247,7 @@ impl Event {
     #[inline(always)]
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         if let Some(id) = &self.id {
-            out.extend_from_slice(ID_FIELD);
-            out.extend_from_slice(id.as_bytes());
-            match self.ending {
-                LineEnding::Lf => out.push(b'\n'),
-                other => out.extend_from_slice(other.as_bytes()),
-            }
+            write_id(id, self.ending, out);
         }
         out.extend_from_slice(&self.block);
     }
@@ -276,6 +270,32 @@ impl Event {
 }
 
 const ID_FIELD: &[u8] = b"id: ";
+
+/// How long the line is of an id of this length.
+#[inline]
+pub(crate) fn id_line_len(id: usize, ending: LineEnding) -> usize {
+    ID_FIELD.len() + id + ending.as_bytes().len()
+}
+
+/// Writes the line of an id.
+#[inline(always)]
+pub(crate) fn write_id(id: &EventId, ending: LineEnding, out: &mut Vec<u8>) {
+    out.extend_from_slice(ID_FIELD);
+    out.extend_from_slice(id.as_bytes());
+    match ending {
+        LineEnding::Lf => out.push(b'\n'),
+        other => out.extend_from_slice(other.as_bytes()),
+    }
+}
+
+/// The id that a block sets; see [`Event::id`].
+pub(crate) fn id_of(block: &[u8]) -> Option<&[u8]> {
+    values(block, b"id").filter(|id| !id.contains(&0)).last()
+}
+
+fn values<'a>(block: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    Lines::new(block).filter_map(move |(line, _)| value_of(name, line))
+}
 
 /// The reconnection time that these digits stand for, if they are nothing else.
 pub(super) fn millis_of(value: &[u8]) -> Option<Duration> {

@@ -66,7 +66,6 @@ impl Kinds {
         self.0 |= other.0;
     }
 
-    #[cfg(feature = "relay")]
     pub(crate) const fn or(self, other: Kinds) -> Self {
         Kinds(self.0 | other.0)
     }

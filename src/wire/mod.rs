@@ -51,13 +51,17 @@ mod sequential_id;
 
 pub use builder::{EventBuilder, InvalidEventType};
 pub(crate) use builder::{millis, split_lines, write_line};
+pub(crate) use decoder::Taken;
 pub use decoder::{DEFAULT_MAX_EVENT_BYTES, Decoded, Decoder};
 pub use event::Event;
+pub(crate) use event::{id_line_len, id_of, write_id};
 pub use id::{EventId, InvalidEventId};
 pub use large::LargeEvent;
+pub(crate) use line::Kinds;
 pub use line::LineEnding;
 #[cfg(feature = "relay")]
-pub(crate) use line::{Kinds, first_block};
+pub(crate) use line::first_block;
+pub(crate) use plain::Plain;
 #[cfg(feature = "relay")]
 pub(crate) use sequential_id::IdCheck;
 pub use sequential_id::{Epoch, IdTag, SequentialId};

@@ -251,13 +251,24 @@ impl<'a> SequentialId<'a> {
         self.write_with(None)
     }
 
+    /// How long the id is without a check.
+    pub(crate) fn text_len(&self) -> usize {
+        self.own_len() + self.upstream.map_or(0, |upstream| 1 + upstream.len())
+    }
+
+    /// How long it is without the upstream's part.
+    #[inline]
+    fn own_len(&self) -> usize {
+        let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
+        self.epoch.as_bytes().len() + 1 + digits
+    }
+
     #[inline]
     fn write_with(&self, check: Option<&IdCheck>) -> EventId {
         debug_assert!(self.upstream.is_none_or(is_valid));
-        let digits = self.sequence.checked_ilog10().unwrap_or(0) as usize + 1;
         let epoch = self.epoch.as_bytes();
         let begin = epoch.len() + 1;
-        let own = begin + digits;
+        let own = self.own_len();
         let check = check.filter(|_| self.upstream.is_some());
         let checked = own + check.map_or(0, |_| 1 + CHECK);
         let len = checked + self.upstream.map_or(0, |upstream| 1 + upstream.len());

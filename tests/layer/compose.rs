@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tower_sse::EventLayer;
-use tower_sse::stage::{CloneStage, Outbox, Pipeline, Stage, Times};
+use tower_sse::stage::{CloneStage, EventIds, Heartbeat, Outbox, Passing, Pipeline, Stage, Times};
 use tower_sse::wire::LargeEvent;
 
 use crate::client::{answer, read};
@@ -29,6 +29,7 @@ fn every_hook(mut stage: impl Stage) {
     let event = stage.on_event(event, &times).expect("a probe keeps it");
     assert_eq!(event.to_bytes(), "data: a\n\n");
     assert!(stage.passes(), "all of them pass what is whole");
+    assert!(matches!(stage.passing(), Passing::Unseen));
     stage.on_passed(2, &times);
     stage.on_large_event(&LargeEvent::default(), &times);
     assert_eq!(
@@ -50,6 +51,7 @@ fn expected(names: &[&str]) -> Vec<String> {
         "on_bypass NotAnEventStream",
         "on_event data: a\\n\\n",
         "passes",
+        "passing",
         "on_passed 2",
         "on_large_event none",
         "deadline",
@@ -125,6 +127,33 @@ fn nothing_does_nothing() {
     assert_eq!(pipeline.next().unwrap(), "data: a\n\n");
 }
 
+#[test]
+fn ids_are_given_unseen_by_one_stage_alone_and_if_no_other_wants_to_see() {
+    let passing = |stage: &mut dyn Stage| match stage.passing() {
+        Passing::Unseen => "unseen",
+        Passing::WithIds(_) => "with ids",
+        _ => "seen",
+    };
+    let ids = EventIds::sequential;
+    let boxed = || Some(Box::new(ids()) as Box<dyn Stage>);
+    let heartbeat = || Heartbeat::every(Duration::from_secs(15));
+    assert_eq!(passing(&mut ()), "unseen");
+    assert_eq!(passing(&mut (heartbeat(), heartbeat())), "unseen");
+    assert_eq!(passing(&mut (heartbeat(), ids(), heartbeat())), "with ids");
+    assert_eq!(
+        passing(&mut (heartbeat(), (None::<EventIds>, boxed()))),
+        "with ids"
+    );
+    assert_eq!(passing(&mut (ids(), heartbeat(), ids())), "seen");
+    assert_eq!(passing(&mut (ids(), Looks)), "seen");
+    assert_eq!(passing(&mut (Looks, heartbeat())), "seen");
+}
+
+/// Says nothing of what it wants.
+struct Looks;
+
+impl Stage for Looks {}
+
 #[tokio::test(start_paused = true)]
 async fn hooks_are_called_in_the_order_that_is_promised() {
     let log = Log::default();
@@ -136,7 +165,8 @@ async fn hooks_are_called_in_the_order_that_is_promised() {
     let upstream = upstream()
         .chunk(2, "data: x\n\n: y\n")
         .chunk(7, "data: z\n\n")
-        .end(8);
+        .chunk(8, "data: v\n\ndata: w\n\n")
+        .end(9);
     let response = answer(&layer, Method::GET, upstream.response()).await;
     assert_eq!(
         read(response.into_body(), 20).await,
@@ -145,11 +175,12 @@ async fn hooks_are_called_in_the_order_that_is_promised() {
             (2, "data: x\n\n: y\n"),
             (5, ": b\n"),
             (7, "data: z\n\n"),
-            (8, "(end)")
+            (8, "data: v\n\ndata: w\n\n"),
+            (9, "(end)")
         ]
     );
     let mut calls = log.take();
-    calls.retain(|call| !call.ends_with("deadline"));
+    calls.retain(|call| !call.ends_with("deadline") && !call.ends_with("passing"));
     assert_eq!(
         calls,
         [
@@ -175,8 +206,12 @@ async fn hooks_are_called_in_the_order_that_is_promised() {
             "b on_event data: z\\n\\n",
             "a on_sent",
             "b on_sent",
-            "a on_end upstream_end 8",
-            "b on_end upstream_end 8",
+            "a on_passed 2",
+            "b on_passed 2",
+            "a on_sent",
+            "b on_sent",
+            "a on_end upstream_end 9",
+            "b on_end upstream_end 9",
         ]
     );
 }

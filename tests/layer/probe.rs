@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{request, response};
 use tokio::time::Instant;
-use tower_sse::stage::{Bypass, End, Outbox, Stage, Times};
+use tower_sse::stage::{Bypass, End, Outbox, Passing, Stage, Times};
 use tower_sse::wire::{Event, LargeEvent};
 
 /// What the stages of one test were told, in order.
@@ -83,6 +83,11 @@ impl Stage for Probe {
     fn passes(&self) -> bool {
         self.log("passes");
         true
+    }
+
+    fn passing(&mut self) -> Passing<'_> {
+        self.log("passing");
+        Passing::Unseen
     }
 
     fn on_passed(&mut self, events: u64, _: &Times) {

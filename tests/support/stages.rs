@@ -108,6 +108,15 @@ impl Stage for Probe {
         Some(event)
     }
 
+    fn passes(&self) -> bool {
+        true
+    }
+
+    fn on_passed(&mut self, events: u64, times: &Times) {
+        assert!(self.0.borrow().is_empty(), "events after the end");
+        assert!((1..=times.counts.events).contains(&events));
+    }
+
     fn on_deadline(&mut self, times: &Times, _: &mut Outbox) {
         assert!(self.0.borrow().is_empty(), "a deadline after the end");
         assert!(times.sent <= times.now && times.received <= times.now);

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{JOINED_SIZE, Pipeline};
-use crate::stage::Stage;
-use crate::wire::{Decoded, Event};
+use crate::stage::{Passing, Stage};
+use crate::wire::{Decoded, Event, Plain, Taken};
 
 impl<S: Stage> Pipeline<S> {
     /// Passes events through the stages until there is something to send.
@@ -15,9 +15,16 @@ impl<S: Stage> Pipeline<S> {
     #[inline(never)]
     pub(super) fn work(&mut self, mut run: Range<usize>) {
         while !self.decoder.is_drained() {
-            let goes_on = match self.decoder.next_plain() {
-                Some((event, start)) => self.pass(event, start, &mut run),
-                None => self.pass_other(&mut run),
+            let unseen = match self.stage.passing() {
+                Passing::Seen => None,
+                _ => self.pass_unseen(&mut run),
+            };
+            let goes_on = match unseen {
+                Some(goes_on) => goes_on,
+                None => match self.decoder.next_plain() {
+                    Some((event, start)) => self.pass(event, start, &mut run),
+                    None => self.pass_other(&mut run),
+                },
             };
             if !goes_on {
                 break;
@@ -27,6 +34,79 @@ impl<S: Stage> Pipeline<S> {
         if !self.decoder.chunk().is_empty() && self.decoder.is_drained() {
             self.decoder.release_chunk();
         }
+    }
+
+    /// Passes events that no stage wants to see, as many as there are in a row. False when there is nothing, or enough to
+    /// send; None when what is next is to be seen.
+    #[inline(never)]
+    fn pass_unseen(&mut self, run: &mut Range<usize>) -> Option<bool> {
+        let Some(next) = self.decoder.peek_plain() else {
+            return Some(self.pass_other(run));
+        };
+        let left = match self.stage.passing() {
+            Passing::WithIds(ids) if ids.gives(next.kinds) => {
+                return Some(self.give_ids(next, run));
+            }
+            Passing::WithIds(ids) => {
+                let leaves = |block: &_, plain: Plain| ids.leaves(block, plain.kinds);
+                self.decoder.take_plain(next, leaves)
+            }
+            _ => self.decoder.take_plain(next, |_, _| true),
+        };
+        if left.events == 0 {
+            return None;
+        }
+        self.passed(&left);
+        Some(self.keep(left.start..left.end, run))
+    }
+
+    /// Gives an id to the event that is next, and to those behind it for which there is room.
+    #[inline(always)]
+    fn give_ids(&mut self, next: Plain, run: &mut Range<usize>) -> bool {
+        self.flush(run);
+        if self.queued.is_some() {
+            self.tail();
+        }
+        let Passing::WithIds(ids) = self.stage.passing() else {
+            unreachable!("it gave ids just now");
+        };
+        let out = &mut self.out.bytes;
+        if out.is_empty() {
+            let rest = self.decoder.remaining() - next.len;
+            *out = room(next.len, ids.line_len(next.ending), rest);
+        }
+        let full = JOINED_SIZE.max(out.len() + 1);
+        let given = self.decoder.take_plain(next, |block, plain| {
+            let gives = ids.gives(plain.kinds) && out.len() < full;
+            if gives {
+                ids.write_next(plain.ending, out);
+                out.extend_from_slice(block);
+            }
+            gives
+        });
+        self.times.counts.ids_added += given.events;
+        self.passed(&given);
+        self.out.bytes.len() < JOINED_SIZE
+    }
+
+    /// Tells the stages of events that they have not seen.
+    #[inline(always)]
+    fn passed(&mut self, taken: &Taken) {
+        self.times.counts.events += taken.events;
+        self.times.counts.event_bytes += (taken.end - taken.start) as u64;
+        self.stage.on_passed(taken.events, &self.times);
+    }
+
+    /// Sends a piece of the chunk as it is, together with the run if it is right behind it. False when there is enough.
+    #[inline(always)]
+    fn keep(&mut self, piece: Range<usize>, run: &mut Range<usize>) -> bool {
+        let goes_on = run.end == piece.start || {
+            self.flush(run);
+            run.start = piece.start;
+            !self.has_enough()
+        };
+        run.end = piece.end;
+        goes_on
     }
 
     /// The same while nothing was sent, or there is an opening to be put in its place.
@@ -141,13 +221,7 @@ impl<S: Stage> Pipeline<S> {
             self.send(block);
             return !self.has_enough();
         };
-        let goes_on = run.end == start || {
-            self.flush(run);
-            run.start = start;
-            !self.has_enough()
-        };
-        run.end = start + block.len();
-        goes_on
+        self.keep(start..start + block.len(), run)
     }
 
     /// An event that is not what came.
@@ -162,10 +236,20 @@ impl<S: Stage> Pipeline<S> {
         if self.queued.is_some() {
             self.tail();
         } else if self.out.bytes.is_empty() {
-            // For the events behind it in the chunk too, and their ids.
-            let rest = self.decoder.remaining().min(JOINED_SIZE);
-            self.out.bytes = Vec::with_capacity(event.len() + rest * 5 / 4);
+            let len = event.block().len();
+            self.out.bytes = room(len, event.len() - len, self.decoder.remaining());
         }
         event.write_to(&mut self.out.bytes);
     }
+}
+
+/// Room for an event of this length with the line of its id, and for those behind it in the chunk with theirs.
+#[inline(always)]
+fn room(event: usize, id_line: usize, rest: usize) -> Vec<u8> {
+    let others = match rest {
+        0 => 0,
+        // As if they were all of this length, and some more.
+        rest => (rest + rest / event * id_line + rest / 8).min(JOINED_SIZE),
+    };
+    Vec::with_capacity(event + id_line + others)
 }

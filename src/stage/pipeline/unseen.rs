@@ -60,7 +60,7 @@ impl<S: Stage> Pipeline<S> {
 
 #[cfg(all(test, feature = "metrics"))]
 mod tests {
-    //! The same reads through the same stages, once unread and once taken apart: nobody can tell them from each other.
+    //! The same reads through the same stages, once unseen and once taken apart: nobody can tell them from each other.
 
     use std::task::Waker;
     use std::time::Duration;
@@ -74,8 +74,8 @@ mod tests {
 
     use super::*;
     use crate::stage::{
-        Bypass, End, Heartbeat, HeartbeatFrame, IdleTimeout, Lifetime, Metrics, NoBuffering,
-        Outbox, Retry, Times,
+        Bypass, End, EventIds, Heartbeat, HeartbeatFrame, IdleTimeout, Lifetime, Metrics,
+        NoBuffering, Outbox, Retry, Times,
     };
     use crate::wire::{Event, LargeEvent};
 
@@ -92,6 +92,10 @@ mod tests {
     #[derive(Clone, Debug)]
     struct Plan {
         steps: Vec<Step>,
+        /// Nobody says of what comes that it is whole.
+        is_known: bool,
+        /// Ids are given, in place of the upstream's or not.
+        ids: Option<bool>,
         end: Option<bool>,
         limit: usize,
         retry: bool,
@@ -106,9 +110,9 @@ mod tests {
         #[test]
         fn both_roads_are_one(plan in plans()) {
             let start = Instant::now();
-            let (unread, _) = run(&plan, start, |stage| stage);
-            let (read, none) = run(&plan, start, TakenApart);
-            prop_assert_eq!(unread, read);
+            let (unseen, _) = run(&plan, start, |stage| stage);
+            let (seen, none) = run(&plan, start, TakenApart);
+            prop_assert_eq!(unseen, seen);
             prop_assert_eq!(none, 0);
         }
 
@@ -147,7 +151,11 @@ mod tests {
     ) -> Vec<String> {
         recorded(|| {
             let (mut head, ()) = Response::new(()).into_parts();
-            let mut pipeline = Pipeline::open(stages(plan), &mut head, Times::at(start));
+            let plan = Plan {
+                ids: None,
+                ..plan.clone()
+            };
+            let mut pipeline = Pipeline::open(stages(&plan), &mut head, Times::at(start));
             let mut seen = Vec::new();
             pipeline.push(EVENT.into(), start);
             take(&mut pipeline, &mut seen);
@@ -187,6 +195,8 @@ mod tests {
                 whole(&["data: f\n\n"]),
                 whole(&["data: g\n\n"]),
             ],
+            is_known: true,
+            ids: None,
             end: Some(true),
             limit: 1 << 20,
             retry: true,
@@ -229,7 +239,17 @@ mod tests {
             .collect();
         metrics.sort();
         seen.extend(metrics);
-        seen
+        without_epoch(seen)
+    }
+
+    /// The random part of ids is another in each run.
+    fn without_epoch(seen: Vec<String>) -> Vec<String> {
+        let all = seen.concat();
+        let Some((_, behind)) = all.split_once("id: ts") else {
+            return seen;
+        };
+        let epoch = &behind[..14];
+        seen.iter().map(|line| line.replace(epoch, "?")).collect()
     }
 
     fn drive(plan: &Plan, start: Instant, stage: impl Stage) -> (Vec<String>, usize) {
@@ -244,7 +264,8 @@ mod tests {
             match step {
                 Step::Whole(events) => {
                     let chunk = events.concat();
-                    if pipeline.pass_whole(chunk.as_bytes(), events.len() as u64, now) {
+                    let count = events.len() as u64;
+                    if plan.is_known && pipeline.pass_whole(chunk.as_bytes(), count, now) {
                         passed += 1;
                         seen.push(format!("{}", chunk.as_bytes().escape_ascii()));
                     } else {
@@ -286,6 +307,7 @@ mod tests {
         Metrics,
         NoBuffering,
         Option<Retry>,
+        Option<EventIds>,
         IdleTimeout,
         Lifetime,
         Heartbeat,
@@ -303,6 +325,10 @@ mod tests {
             Metrics::new("/"),
             NoBuffering,
             plan.retry.then(|| Retry::after(Duration::from_secs(3))),
+            plan.ids.map(|replaces| match replaces {
+                true => EventIds::sequential().replacing(),
+                false => EventIds::sequential(),
+            }),
             match plan.events_only {
                 true => idle.events_only(),
                 false => idle,
@@ -370,9 +396,12 @@ mod tests {
         let settings = (any::<bool>(), 0_usize..4, any::<bool>(), any::<bool>());
         let limit = select(vec![1 << 20, 1 << 20, 40, 8]);
         let end = select(vec![Some(true), Some(false), None]);
-        (vec(step, 0..20), end, limit, settings).prop_map(
-            |(steps, end, limit, (retry, frame, at_open, events_only))| Plan {
+        let ids = select(vec![None, Some(false), Some(false), Some(true)]);
+        (vec(step, 0..20), any::<bool>(), ids, end, limit, settings).prop_map(
+            |(steps, is_known, ids, end, limit, (retry, frame, at_open, events_only))| Plan {
                 steps,
+                is_known,
+                ids,
                 end,
                 limit,
                 retry,
@@ -404,7 +433,12 @@ mod tests {
 
     /// With data, and whole: comments and the like in front, and lines that end in any way.
     fn event() -> impl Strategy<Value = String> {
-        let front = select(vec!["", "", "", ": c", "retry: 9", "id: 3", "event: add"]);
+        let ids = ["id: 3", "id: 4", "id", "id: a\0"].map(str::to_owned);
+        // Too long to be carried along.
+        let long = format!("id: {}", "x".repeat(257));
+        let others = ["", "", "", "", ": c", "retry: 9", "event: add"].map(str::to_owned);
+        let front =
+            prop_oneof![2 => select(ids.to_vec()), 1 => Just(long), 6 => select(others.to_vec())];
         let data = select(vec![
             "data: a",
             "data",
@@ -415,7 +449,7 @@ mod tests {
         let ending = select(vec!["\n", "\n", "\n", "\r\n", "\r\n", "\r"]);
         (front, vec(data, 1..3), ending, ending_of_blank_line()).prop_map(
             |(front, data, ending, blank)| {
-                let front = Some(front).filter(|front| !front.is_empty());
+                let front = Some(&*front).filter(|front| !front.is_empty());
                 let lines: String = front
                     .into_iter()
                     .chain(data)
