@@ -1,9 +1,9 @@
-//! Streams without hyper, where they can be. A switch that users are not told of has all by hyper, to compare the two.
+//! Streams without hyper, where they can be. In debug builds a variable has all by hyper, so that tests compare the two.
 
 use std::sync::LazyLock;
 
 pub(crate) fn is_on() -> bool {
-    *IS_ON
+    !cfg!(debug_assertions) || *IS_ON
 }
 
 static IS_ON: LazyLock<bool> =
