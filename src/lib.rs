@@ -219,6 +219,9 @@ pub mod level;
 pub mod relay;
 mod slots;
 pub mod stage;
+#[cfg(feature = "store")]
+#[doc(hidden)]
+pub mod store;
 #[cfg(feature = "relay")]
 mod whole;
 pub mod wire;

@@ -1,0 +1,194 @@
+//! What a member and a store say to each other.
+
+use bytes::Bytes;
+
+/// One run of one gateway: random bits, drawn anew by each process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u64);
+
+/// Since when a primary is the primary without a break: another one after each restart and each failover, also one that
+/// goes back to a process that was the primary before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reign(pub u64);
+
+/// What an owner shows with all that it appends. Compared for equality alone: a counter can be given twice where the
+/// store has forgotten an acquire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence {
+    /// How many owners there were.
+    pub counter: u64,
+    /// Random bits.
+    pub random: u64,
+}
+
+/// What the store keeps of a stream beside its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Where its numbers belong to.
+    pub epoch: u64,
+    /// The last position.
+    pub position: u64,
+    /// The last sequence.
+    pub sequence: u64,
+    /// What who owns it has to show.
+    pub fence: Fence,
+    /// Who owns it.
+    pub owner: Option<InstanceId>,
+    /// The last reign whose first new frame is there.
+    pub reign: Option<Reign>,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// To the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// What is kept of the stream, from the frame on that has this position, or would.
+    Read {
+        /// 0 for all.
+        from: u64,
+    },
+    /// To own the stream.
+    Acquire {
+        /// The fence as it was read; none where there was no log.
+        seen: Option<Fence>,
+        /// For the new fence.
+        random: u64,
+        /// For a log that is not there.
+        epoch: u64,
+        /// Also if the owner's session lives.
+        force: bool,
+    },
+    /// To append a frame.
+    Append {
+        /// That of the owner.
+        fence: Fence,
+        /// The position behind which the frame belongs.
+        base: u64,
+        /// The last position in it.
+        last: u64,
+        /// The last sequence in it.
+        sequence: u64,
+        /// The oldest position to be kept.
+        keep: u64,
+        /// Whether it is the first new one of this reign.
+        is_first: bool,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// To own the stream no more.
+    Leave {
+        /// That of the owner.
+        fence: Fence,
+    },
+    /// To end the log, whose last position is this.
+    Finish {
+        /// That of the owner.
+        fence: Fence,
+        /// The last position.
+        base: u64,
+    },
+    /// To have the owner's next heartbeat name the stream.
+    Ask,
+}
+
+/// From the store, in the order of the commands of one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To `Read`.
+    Read(Snapshot),
+    /// To `Acquire`.
+    Acquired(Acquired),
+    /// To `Append` and `Finish`.
+    Appended(Appended),
+    /// To `Leave` and `Ask`.
+    Done,
+}
+
+/// What is kept of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// None where there is no log.
+    pub meta: Option<Meta>,
+    /// Frames, the oldest first.
+    pub frames: Vec<Bytes>,
+}
+
+/// What became of an `Acquire`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// It is owned, and was found like this but for the fence and the owner.
+    Own(Meta),
+    /// There is another fence than the one that was read.
+    Changed(Option<Fence>, Option<InstanceId>),
+    /// The owner lives.
+    Busy(InstanceId),
+    /// The log has ended.
+    Ended,
+    /// Who asks has no session.
+    Dead,
+}
+
+/// What became of an `Append` or a `Finish`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is there.
+    Done,
+    /// It is not, since the last position is this one.
+    At(u64),
+    /// It is not, since another owns the stream, or nobody does.
+    Fenced,
+}
+
+/// What is heard on the channel of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// It was appended.
+    Frame(Bytes),
+    /// It has another owner.
+    Owned(Fence, InstanceId),
+    /// It has none.
+    Free(Fence),
+    /// It has ended, and this is its last position.
+    Ended(u64),
+    /// Somebody asks whether the owner lives.
+    Asked,
+}
+
+/// What a member wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To be sent to the store.
+    Command(Command),
+    /// The channel is to be subscribed to; [`Member::subscribed`](super::Member::subscribed) says that it is.
+    Subscribe,
+    /// The upstream is to be asked, behind this id.
+    Open(Option<Bytes>),
+    /// The upstream is not to be read any more.
+    Close,
+}
+
+/// What a member is given with everything that happens.
+pub struct Context<'a> {
+    /// Milliseconds, by a clock of this process that never goes back.
+    pub now: u64,
+    /// Random bits.
+    pub chance: &'a mut dyn FnMut() -> u64,
+    /// What is to be done, in this order.
+    pub outputs: Vec<Output>,
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("now", &self.now)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context<'_> {
+    pub(super) fn send(&mut self, command: Command) {
+        self.outputs.push(Output::Command(command));
+    }
+}

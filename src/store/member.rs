@@ -1,0 +1,469 @@
+//! One gateway's part in one stream: it follows the log, and at times owns it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::owner::Owner;
+use super::replica::Merged;
+use super::tail::{Step, Watch};
+use super::{
+    Acquired, Answer, Appended, Command, Context, Draft, Frame, InstanceId, Message, Meta, Output,
+    Place, Reign, Replica, Rules, SESSION, Snapshot,
+};
+use crate::wire::SequentialId;
+
+mod own;
+
+/// How many frames wait for a hole in front of them to be filled.
+const BUFFERED: usize = 256;
+
+/// See the [module docs](self).
+///
+/// There are two connections to the store. Commands are answered in their order, and not at all once their connection is
+/// lost. What is published is heard on the other, the tail.
+#[derive(Debug)]
+pub struct Member {
+    me: InstanceId,
+    rules: Rules,
+    replica: Replica,
+    reign: Option<Reign>,
+    tail: Option<Reign>,
+    sent: VecDeque<Sent>,
+    reads_begun: u64,
+    /// The number of the last one that was answered.
+    reads_done: u64,
+    is_reading: bool,
+    read_again: bool,
+    /// What is to be merged behind the next read.
+    heard: Vec<Frame>,
+    meta: Option<Meta>,
+    /// `meta` was read under this reign.
+    is_known: bool,
+    gone_since: u64,
+    watch: Watch,
+    is_acquiring: bool,
+    owner: Option<Owner>,
+    is_wanted: bool,
+    /// The upstream's id that the first client came with.
+    behind: Option<Bytes>,
+    /// What the next heartbeat names.
+    moved: bool,
+}
+
+/// What was sent, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    Read { from: u64 },
+    Acquire { fresh: Option<u64> },
+    Append,
+    Finish,
+    Leave,
+    Ask,
+    /// What was refused before has made it meaningless.
+    Stale,
+}
+
+/// Where a client goes on, or what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Here; some are not kept any more if it says so.
+    At {
+        /// The place.
+        place: u64,
+        /// Whether it is to be told.
+        is_lost: bool,
+    },
+    /// It is not known yet. Ask again behind the next change.
+    Wait,
+    /// Nobody knows it: nothing will come but what the upstream may give again.
+    Unknown,
+}
+
+impl Member {
+    /// One that keeps this many events at most, with clients.
+    pub fn new(me: InstanceId, rules: Rules, limit: usize) -> Self {
+        Member {
+            me,
+            rules,
+            replica: Replica::new(limit, rules.orphans),
+            reign: None,
+            tail: None,
+            sent: VecDeque::new(),
+            reads_begun: 0,
+            reads_done: 0,
+            is_reading: false,
+            read_again: false,
+            heard: Vec::new(),
+            meta: None,
+            is_known: false,
+            gone_since: 0,
+            watch: Watch::default(),
+            is_acquiring: false,
+            owner: None,
+            is_wanted: true,
+            behind: None,
+            moved: false,
+        }
+    }
+
+    /// What its clients read.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Whether it reads the upstream, or is about to.
+    pub fn is_owner(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Whether it has clients. Without any it does not become the owner.
+    pub fn want(&mut self, is_wanted: bool) {
+        self.is_wanted = is_wanted;
+    }
+
+    /// The connection for commands leads to a primary with this reign.
+    pub fn connected(&mut self, reign: Reign, cx: &mut Context<'_>) {
+        self.disconnected();
+        let is_same = self.reign == Some(reign) && self.is_known;
+        self.reign = Some(reign);
+        if !is_same {
+            self.is_known = false;
+            self.watch.changed(cx.now, false);
+        }
+        let resend = match &mut self.owner {
+            Some(owner) if owner.reign == reign && owner.resolved => true,
+            Some(owner) => {
+                owner.reign = reign;
+                owner.resolved = false;
+                false
+            }
+            None => false,
+        };
+        if resend {
+            if let Some(owner) = &mut self.owner {
+                owner.resend(cx, &mut self.sent, &self.replica);
+            }
+            self.pump(cx);
+        }
+        self.read(cx);
+    }
+
+    /// The connection for commands is lost, and what was not answered may be done or not.
+    pub fn disconnected(&mut self) {
+        self.sent.clear();
+        self.is_acquiring = false;
+        self.read_again = false;
+        self.heard.clear();
+        self.is_reading = false;
+    }
+
+    /// The tail leads to a primary with this reign, and nothing is subscribed to.
+    pub fn tail_connected(&mut self, reign: Reign, cx: &mut Context<'_>) {
+        self.tail = Some(reign);
+        cx.outputs.push(Output::Subscribe);
+        if !self.rules.subscribe_first {
+            self.read(cx);
+        }
+    }
+
+    /// The tail is lost.
+    pub fn tail_lost(&mut self) {
+        self.tail = None;
+    }
+
+    /// What is published from now on is heard.
+    pub fn subscribed(&mut self, cx: &mut Context<'_>) {
+        if self.rules.subscribe_first {
+            self.read(cx);
+        }
+    }
+
+    /// Something was published.
+    pub fn hear(&mut self, message: &Message, cx: &mut Context<'_>) {
+        if self.rules.one_reign && self.tail != self.reign {
+            return;
+        }
+        match message {
+            Message::Frame(bytes) => {
+                let Ok(frame) = Frame::parse(bytes) else {
+                    return;
+                };
+                let is_read = self.is_known || !self.rules.one_reign;
+                if !is_read || self.replica.merge(&frame) == Merged::Hole {
+                    if self.heard.len() < BUFFERED {
+                        self.heard.push(frame);
+                    }
+                    self.read(cx);
+                }
+            }
+            Message::Owned(fence, owner) => {
+                if let Some(mine) = &self.owner {
+                    if mine.fence != Some(*fence) {
+                        self.read(cx);
+                    }
+                } else if let Some(meta) = &mut self.meta {
+                    (meta.fence, meta.owner) = (*fence, Some(*owner));
+                    self.watch.changed(cx.now, true);
+                } else {
+                    self.read(cx);
+                }
+            }
+            Message::Free(fence) => match &mut self.meta {
+                Some(meta) if meta.fence == *fence => {
+                    meta.owner = None;
+                    self.watch.changed(cx.now, true);
+                    self.consider(cx);
+                }
+                _ => self.read(cx),
+            },
+            Message::Ended(_) => self.read(cx),
+            Message::Asked => self.moved |= self.owner.is_some(),
+        }
+    }
+
+    /// An instance has told that it lives, and what this stream's last position is if that has changed.
+    pub fn beat(&mut self, from: InstanceId, position: Option<u64>, cx: &mut Context<'_>) {
+        if self.owner.is_some() || from == self.me {
+            return;
+        }
+        if self.meta.is_some_and(|meta| meta.owner == Some(from)) {
+            self.watch.heard(cx.now, position.is_some());
+        }
+        let position = position.filter(|_| self.rules.beat_positions);
+        if position.is_some_and(|position| !self.replica.contains(position)) {
+            self.read(cx);
+        }
+    }
+
+    /// What this instance's next heartbeat is to name: the last position, if others may not know it.
+    pub fn moved(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.moved).then(|| self.replica.tip().0)
+    }
+
+    /// Time has passed. To be called some ten times a second.
+    pub fn tick(&mut self, cx: &mut Context<'_>) {
+        self.consider(cx);
+    }
+
+    /// Where a client goes on that has had this id last. `since` is what [`Member::seek`] gave when it came.
+    pub fn sought(&self, id: &[u8], since: u64) -> Sought {
+        let Some(id) = SequentialId::parse(id) else {
+            return Sought::Unknown;
+        };
+        match self.replica.place(&id) {
+            Place::At(place) => Sought::At {
+                place,
+                is_lost: false,
+            },
+            Place::Evicted(place) => Sought::At {
+                place,
+                is_lost: true,
+            },
+            Place::Ahead if !self.rules.wait_for_number => Sought::Unknown,
+            Place::Ahead if self.reads_done >= since && id.upstream.is_none() => Sought::Unknown,
+            Place::Ahead => Sought::Wait,
+        }
+    }
+
+    /// A client has come with this id: what a read that begins now brings tells where it goes on.
+    pub fn seek(&mut self, id: &[u8], cx: &mut Context<'_>) -> u64 {
+        let upstream = SequentialId::parse(id).and_then(|id| id.upstream);
+        if let (None, Some(upstream)) = (&self.behind, upstream) {
+            self.behind = Some(Bytes::copy_from_slice(upstream));
+        }
+        let since = self.reads_begun + 1;
+        self.read(cx);
+        since
+    }
+
+    /// An answer to the oldest command that has none.
+    pub fn answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
+        let Some(sent) = self.sent.pop_front() else {
+            return;
+        };
+        match (sent, answer) {
+            (Sent::Read { from }, Answer::Read(snapshot)) => self.was_read(from, snapshot, cx),
+            (Sent::Acquire { fresh }, Answer::Acquired(acquired)) => {
+                self.is_acquiring = false;
+                self.acquired(fresh, acquired, cx);
+            }
+            (Sent::Append, Answer::Appended(appended)) => self.appended(appended, cx),
+            (Sent::Finish, Answer::Appended(appended)) => self.finished(appended, cx),
+            (Sent::Leave, _) => {
+                self.step_down(cx);
+                if let Some(meta) = &mut self.meta {
+                    meta.owner = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads what is new in the log, or once more if that is under way.
+    fn read(&mut self, cx: &mut Context<'_>) {
+        if self.is_reading {
+            self.read_again = true;
+        } else {
+            let from = self.replica.tip().0;
+            self.read_from(from, cx);
+        }
+    }
+
+    fn read_from(&mut self, from: u64, cx: &mut Context<'_>) {
+        if self.reign.is_none() {
+            return;
+        }
+        if !std::mem::replace(&mut self.is_reading, true) {
+            self.reads_begun += 1;
+        }
+        cx.send(Command::Read { from });
+        self.sent.push_back(Sent::Read { from });
+    }
+
+    fn was_read(&mut self, from: u64, snapshot: Snapshot, cx: &mut Context<'_>) {
+        let frames: Vec<_> = snapshot.frames.iter().flat_map(Frame::parse).collect();
+        if let Some(meta) = snapshot.meta {
+            if !self.merge_read(from, &meta, &frames) {
+                self.read_from(0, cx);
+                return;
+            }
+        } else if self.meta.is_some() || !self.is_known {
+            self.gone_since = cx.now;
+        }
+        self.reads_done = self.reads_begun;
+        self.is_reading = false;
+        let before = self.meta.and_then(|meta| meta.owner);
+        let owner = snapshot.meta.and_then(|meta| meta.owner);
+        if before != owner || !self.is_known {
+            self.watch.changed(cx.now, false);
+        }
+        self.meta = snapshot.meta;
+        self.is_known = true;
+        let heard = std::mem::take(&mut self.heard);
+        let position = self.meta.map_or(0, |meta| meta.position);
+        for frame in heard {
+            if self.replica.merge(&frame) == Merged::Hole && frame.last() > position {
+                self.read_again = true;
+                self.heard.push(frame);
+            }
+        }
+        if self.meta.is_some_and(|meta| meta.ended) {
+            self.replica.close();
+        }
+        self.resolve(None, cx);
+        if std::mem::take(&mut self.read_again) {
+            self.read(cx);
+        }
+        self.consider(cx);
+    }
+
+    /// Says whether it is understood, or all of the log is to be read.
+    fn merge_read(&mut self, from: u64, meta: &Meta, frames: &[Frame]) -> bool {
+        if self.replica.epoch() != Some(meta.epoch) {
+            if from != 0 {
+                return false;
+            }
+            let base = frames.first().map_or((0, 0), |frame| (frame.base, 0));
+            self.replica.begin(meta.epoch, base);
+        }
+        let merged = frames.iter().all(|frame| self.replica.merge(frame) != Merged::Hole);
+        if merged && self.replica.contains(meta.position) {
+            return true;
+        }
+        if from == 0 {
+            let root = frames.first().map_or((0, 0), |frame| (frame.base, 0));
+            self.replica.begin(meta.epoch, root);
+            for frame in frames {
+                self.replica.merge(frame);
+            }
+        }
+        from == 0
+    }
+
+    /// Becomes the owner, if there is need and nobody is.
+    fn consider(&mut self, cx: &mut Context<'_>) {
+        let is_busy = self.is_reading || self.is_acquiring || self.owner.is_some();
+        let is_idle = !self.is_wanted || self.replica.is_closed();
+        if self.reign.is_none() || !self.is_known || is_busy || is_idle {
+            return;
+        }
+        let Some(meta) = self.meta else {
+            // Who owned it last has all of it, and goes first.
+            let waits = self.replica.epoch().is_some() && cx.now < self.gone_since + SESSION;
+            if !waits && cx.now >= self.watch.next_try {
+                self.acquire(None, false, cx);
+            }
+            return;
+        };
+        let chance = (cx.chance)();
+        let is_mine = meta.owner == Some(self.me) && self.rules.own_again;
+        let owner = meta.owner.filter(|_| !is_mine);
+        match self.watch.step(owner, cx.now, chance) {
+            Step::Wait => {}
+            Step::Ask if self.rules.ask_owner => {
+                cx.send(Command::Ask);
+                self.sent.push_back(Sent::Ask);
+            }
+            Step::Take { force } if self.rules.ask_owner || !force => {
+                self.acquire(Some(meta), force, cx);
+            }
+            Step::Ask | Step::Take { .. } => {}
+        }
+    }
+
+    fn acquire(&mut self, seen: Option<Meta>, force: bool, cx: &mut Context<'_>) {
+        let fresh = match self.replica.epoch() {
+            Some(_) => None,
+            None if !self.rules.random_epoch => Some(1),
+            None => Some((cx.chance)() >> 4),
+        };
+        let epoch = fresh.or(self.replica.epoch()).unwrap_or(0);
+        self.is_acquiring = true;
+        let random = (cx.chance)();
+        cx.send(Command::Acquire {
+            seen: seen.map(|meta| meta.fence),
+            random,
+            epoch,
+            force,
+        });
+        self.sent.push_back(Sent::Acquire {
+            fresh: fresh.filter(|_| seen.is_none()),
+        });
+    }
+
+    fn acquired(&mut self, fresh: Option<u64>, acquired: Acquired, cx: &mut Context<'_>) {
+        match acquired {
+            Acquired::Own(meta) => self.own(fresh, meta, cx),
+            Acquired::Changed(..) | Acquired::Ended => {
+                self.lost_again(cx);
+                self.read(cx);
+            }
+            Acquired::Busy(_) | Acquired::Dead => {
+                let chance = (cx.chance)();
+                self.watch.refused(cx.now, chance);
+                self.lost_again(cx);
+            }
+        }
+    }
+
+    /// The upstream has sent this. Not to be asked for more while [`Member::is_full`].
+    pub fn draft(&mut self, draft: Draft, cx: &mut Context<'_>) {
+        if let Some(owner) = &mut self.owner {
+            owner.draft(draft, &self.replica);
+        }
+        self.pump(cx);
+    }
+
+    /// Whether the upstream is not to be read for now.
+    pub fn is_full(&self) -> bool {
+        self.owner.as_ref().is_none_or(Owner::is_full)
+    }
+
+    fn appended(&mut self, appended: Appended, cx: &mut Context<'_>) {
+        match appended {
+            Appended::Done => self.landed(cx),
+            Appended::At(_) | Appended::Fenced => self.look_again(cx),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the owner does beside appending: it begins, finds out what the log has, and ends.
+
+use bytes::Bytes;
+
+use super::{Member, Sent};
+use crate::store::owner::Owner;
+use crate::store::{Appended, Context, Draft, Meta, Output};
+
+impl Member {
+    /// The stream is this member's.
+    pub(super) fn own(&mut self, fresh: Option<u64>, meta: Meta, cx: &mut Context<'_>) {
+        let Some(reign) = self.reign else {
+            return;
+        };
+        match &mut self.owner {
+            Some(owner) => owner.fence = Some(meta.fence),
+            None => self.owner = Some(Owner::new(meta.fence, reign)),
+        }
+        self.meta = Some(meta);
+        let fresh = fresh.filter(|epoch| *epoch == meta.epoch && meta.position == 0);
+        if let (Some(epoch), None) = (fresh, self.replica.epoch()) {
+            self.replica.begin(epoch, (0, 0));
+        }
+        if self.replica.epoch() == Some(meta.epoch) && self.replica.tip().0 == meta.position {
+            self.resolve(fresh, cx);
+        } else {
+            self.read(cx);
+        }
+    }
+
+    /// What the log has is known: does what follows from it.
+    pub(super) fn resolve(&mut self, fresh: Option<u64>, cx: &mut Context<'_>) {
+        let Some(owner) = &mut self.owner else {
+            return;
+        };
+        let Some(meta) = self.meta else {
+            // The store has lost all of it, but not this member.
+            if !self.is_acquiring {
+                owner.fence = None;
+                owner.resolved = false;
+                self.acquire(None, false, cx);
+            }
+            return;
+        };
+        if self.is_acquiring {
+            return;
+        }
+        if owner.fence != Some(meta.fence) || meta.ended {
+            return self.step_down(cx);
+        }
+        if owner.resolved {
+            return;
+        }
+        for sent in &mut self.sent {
+            if matches!(sent, Sent::Append | Sent::Finish | Sent::Leave) {
+                *sent = Sent::Stale;
+            }
+        }
+        let is_noted = meta.reign == self.reign;
+        owner.resolve(meta.position, is_noted, fresh.is_some(), &self.replica, &self.rules);
+        self.open(cx);
+        self.moved = true;
+        self.pump(cx);
+    }
+
+    /// Asks the upstream, unless it is asked already.
+    fn open(&mut self, cx: &mut Context<'_>) {
+        let Some(owner) = &mut self.owner else {
+            return;
+        };
+        if owner.is_open || owner.finishing || owner.leaving {
+            return;
+        }
+        owner.is_open = true;
+        let mut behind = owner.last_upstream(&self.replica);
+        let is_empty = self.replica.tip().0 == 0;
+        if let (true, None, Some(id)) = (is_empty, &behind, &self.behind) {
+            behind = Some(id.clone());
+            // So that all members know where the log begins.
+            owner.draft(Draft::id(id.clone()), &self.replica);
+        } else if behind.is_none() && !is_empty {
+            owner.draft(Draft::gap(), &self.replica);
+        }
+        cx.outputs.push(Output::Open(behind));
+    }
+
+    /// The connection to the upstream is lost, and it is to be asked again.
+    pub fn upstream_lost(&mut self, cx: &mut Context<'_>) {
+        if let Some(owner) = &mut self.owner {
+            owner.is_open = false;
+            if owner.resolved {
+                self.open(cx);
+                self.pump(cx);
+            }
+        }
+    }
+
+    /// The upstream has sent all there is.
+    pub fn upstream_finished(&mut self, cx: &mut Context<'_>) {
+        if let Some(owner) = &mut self.owner {
+            owner.finishing = true;
+            owner.is_open = false;
+        }
+        self.pump(cx);
+    }
+
+    /// Hands the stream over to whoever has clients of it.
+    pub fn leave(&mut self, cx: &mut Context<'_>) {
+        if let Some(owner) = &mut self.owner {
+            owner.leaving = true;
+            if std::mem::take(&mut owner.is_open) {
+                cx.outputs.push(Output::Close);
+            }
+        }
+        self.pump(cx);
+    }
+
+    pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
+        if let (Some(owner), Some(_)) = (&mut self.owner, self.reign) {
+            owner.pump(cx, &mut self.sent, &self.replica, &self.rules);
+        }
+    }
+
+    pub(super) fn landed(&mut self, cx: &mut Context<'_>) {
+        let frame = self.owner.as_mut().and_then(Owner::landed);
+        if let Some(frame) = frame {
+            self.replica.merge(&frame);
+            self.moved = true;
+        }
+        self.pump(cx);
+    }
+
+    /// An append was refused: reads what the log has.
+    pub(super) fn look_again(&mut self, cx: &mut Context<'_>) {
+        if let Some(owner) = &mut self.owner {
+            if std::mem::take(&mut owner.resolved) {
+                self.read(cx);
+            }
+        }
+    }
+
+    pub(super) fn finished(&mut self, appended: Appended, cx: &mut Context<'_>) {
+        match appended {
+            Appended::Done => {
+                self.replica.close();
+                self.step_down(cx);
+            }
+            Appended::At(_) | Appended::Fenced => self.look_again(cx),
+        }
+    }
+
+    /// The log could not be made anew by this member.
+    pub(super) fn lost_again(&mut self, cx: &mut Context<'_>) {
+        if self.owner.is_some() {
+            self.step_down(cx);
+        }
+    }
+
+    pub(super) fn step_down(&mut self, cx: &mut Context<'_>) {
+        if self.owner.take().is_some_and(|owner| owner.is_open) {
+            cx.outputs.push(Output::Close);
+        }
+        for sent in &mut self.sent {
+            if matches!(sent, Sent::Append | Sent::Finish | Sent::Leave) {
+                *sent = Sent::Stale;
+            }
+        }
+        self.watch.changed(cx.now, false);
+    }
+}
+
+impl Draft {
+    /// A block that sets an id alone.
+    fn id(upstream: Bytes) -> Self {
+        Draft {
+            has_data: false,
+            sets_id: true,
+            is_gap: false,
+            upstream: Some(upstream),
+            event: Bytes::from_static(b"\n"),
+        }
+    }
+
+    /// The event that tells of a gap.
+    fn gap() -> Self {
+        Draft {
+            has_data: true,
+            sets_id: false,
+            is_gap: true,
+            upstream: None,
+            event: Bytes::from_static(b"event: gap\ndata: null\n\n"),
+        }
+    }
+}
