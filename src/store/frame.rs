@@ -239,7 +239,9 @@ impl Cursor<'_> {
 
     fn long(&mut self) -> Result<u64, FrameError> {
         let bytes = self.take(8)?;
-        Ok(bytes.iter().fold(0, |long, byte| long << 8 | u64::from(*byte)))
+        Ok(bytes
+            .iter()
+            .fold(0, |long, byte| long << 8 | u64::from(*byte)))
     }
 
     fn varint(&mut self) -> Result<u64, FrameError> {
@@ -260,14 +262,18 @@ impl Cursor<'_> {
 
     fn count(&mut self, most: usize) -> Result<usize, FrameError> {
         let count = usize::try_from(self.varint()?).ok();
-        count.filter(|count| *count <= most).ok_or(FrameError::TooLarge)
+        count
+            .filter(|count| *count <= most)
+            .ok_or(FrameError::TooLarge)
     }
 
     fn was(&mut self) -> Result<Was, FrameError> {
         let first = self.varint()?;
         let counter = self.varint()?;
         let random = self.long()?;
-        first.checked_add(MAX_EVENTS as u64).ok_or(FrameError::Malformed)?;
+        first
+            .checked_add(MAX_EVENTS as u64)
+            .ok_or(FrameError::Malformed)?;
         let fence = Fence { counter, random };
         Ok(Was { first, fence })
     }

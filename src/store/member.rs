@@ -54,8 +54,12 @@ pub struct Member {
 /// What was sent, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    Read { from: u64 },
-    Acquire { fresh: Option<u64> },
+    Read {
+        from: u64,
+    },
+    Acquire {
+        fresh: Option<u64>,
+    },
     Append,
     Finish,
     Leave,
@@ -367,7 +371,9 @@ impl Member {
             let base = frames.first().map_or((0, 0), |frame| (frame.base, 0));
             self.replica.begin(meta.epoch, base);
         }
-        let merged = frames.iter().all(|frame| self.replica.merge(frame) != Merged::Hole);
+        let merged = frames
+            .iter()
+            .all(|frame| self.replica.merge(frame) != Merged::Hole);
         if merged && self.replica.contains(meta.position) {
             return true;
         }

@@ -108,10 +108,19 @@ impl Model {
                     let alive = |id: &InstanceId| sessions.get(id).is_some_and(|end| *end > now);
                     owner.filter(|owner| *owner != instance && !force && alive(owner))
                 };
-                if self.state.sessions.get(&instance).is_none_or(|end| *end <= now) {
+                if self
+                    .state
+                    .sessions
+                    .get(&instance)
+                    .is_none_or(|end| *end <= now)
+                {
                     (Answer::Acquired(Acquired::Dead), None)
                 } else {
-                    let busy = self.state.streams.get(&stream).and_then(|log| log.meta.owner);
+                    let busy = self
+                        .state
+                        .streams
+                        .get(&stream)
+                        .and_then(|log| log.meta.owner);
                     let busy = may(busy, &self.state.sessions);
                     self.acquire(stream, instance, (seen, random, epoch), busy)
                 }
@@ -128,7 +137,10 @@ impl Model {
                 let reign = is_first.then_some(self.reign);
                 let (appended, is_new) =
                     self.append(stream, fence, (base, last, sequence), keep, reign, &frame);
-                (Answer::Appended(appended), is_new.then_some(Message::Frame(frame)))
+                (
+                    Answer::Appended(appended),
+                    is_new.then_some(Message::Frame(frame)),
+                )
             }
             Command::Leave { fence } => {
                 let log = self.owned(stream, fence);
@@ -187,7 +199,11 @@ impl Model {
     /// A finished log gives way to another, and is found by its epoch alone.
     pub fn anew(&mut self, stream: u64, aside: u64) -> bool {
         self.remember();
-        let ended = self.state.streams.get(&stream).is_some_and(|log| log.meta.ended);
+        let ended = self
+            .state
+            .streams
+            .get(&stream)
+            .is_some_and(|log| log.meta.ended);
         if let (true, Some(log)) = (ended, self.state.streams.remove(&stream)) {
             self.state.streams.insert(aside, log);
         }
@@ -297,6 +313,8 @@ impl Model {
     pub fn frames(&self, stream: u64) -> Vec<Frame> {
         let log = self.state.streams.get(&stream);
         let frames = log.into_iter().flat_map(|log| &log.frames);
-        frames.filter_map(|(_, bytes)| Frame::parse(bytes).ok()).collect()
+        frames
+            .filter_map(|(_, bytes)| Frame::parse(bytes).ok())
+            .collect()
     }
 }

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::member::Sent;
-use super::{Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, Reign, Replica, Rules, Stored, Was};
+use super::{
+    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, Reign, Replica, Rules, Stored, Was,
+};
 use crate::wire::{Epoch, SequentialId};
 
 /// How many frames may be sent and not answered.
@@ -92,7 +94,10 @@ impl Owner {
         let is_same = |other: &Draft| {
             draft.sets_id && other.upstream == draft.upstream && other.event == draft.event
         };
-        let flights = self.flights.iter().filter_map(|flight| flight.drafts.as_ref());
+        let flights = self
+            .flights
+            .iter()
+            .filter_map(|flight| flight.drafts.as_ref());
         let again = self.again.iter().map(|(drafts, _)| drafts);
         let mut waiting = flights.chain(again).flatten().chain(&self.drafts);
         let known = draft.upstream.as_ref().filter(|_| draft.sets_id);
@@ -104,7 +109,10 @@ impl Owner {
 
     /// The last id of the upstream, once all of it is appended.
     pub(super) fn last_upstream(&self, replica: &Replica) -> Option<Bytes> {
-        let flights = self.flights.iter().filter_map(|flight| flight.drafts.as_ref());
+        let flights = self
+            .flights
+            .iter()
+            .filter_map(|flight| flight.drafts.as_ref());
         let again = self.again.iter().map(|(drafts, _)| drafts);
         let waiting = flights.chain(again).flatten().chain(&self.drafts);
         let last = waiting.last().map(|draft| draft.upstream.clone());
@@ -213,7 +221,11 @@ impl Owner {
         let (drafts, was) = self.again.pop_front().or_else(|| self.batch())?;
         let base = self.end.0;
         if std::mem::take(&mut self.leaves_out) {
-            let times = if rules.jump_random { (cx.chance)() % JUMP + 1 } else { 1 };
+            let times = if rules.jump_random {
+                (cx.chance)() % JUMP + 1
+            } else {
+                1
+            };
             self.end.0 += times * JUMP;
             self.end.1 += times * JUMP;
         }

@@ -146,7 +146,10 @@ impl Replica {
 
     /// Where a client goes on that has had this id last.
     pub fn place(&self, id: &SequentialId<'_>) -> Place {
-        let known = self.epochs.iter().find(|bits| Epoch::from_bits(**bits) == id.epoch);
+        let known = self
+            .epochs
+            .iter()
+            .find(|bits| Epoch::from_bits(**bits) == id.epoch);
         let number = known.and_then(|epoch| self.numbers.get(&(*epoch, id.sequence)));
         let upstream = || self.index.get(id.upstream?);
         if let Some(place) = number.or_else(upstream) {
@@ -222,7 +225,9 @@ impl Replica {
     }
 
     fn link(&self, position: u64) -> Option<&Link> {
-        let index = self.chain.binary_search_by_key(&position, |link| link.position);
+        let index = self
+            .chain
+            .binary_search_by_key(&position, |link| link.position);
         self.chain.get(index.ok()?)
     }
 

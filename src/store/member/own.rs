@@ -57,7 +57,13 @@ impl Member {
             }
         }
         let is_noted = meta.reign == self.reign;
-        owner.resolve(meta.position, is_noted, fresh.is_some(), &self.replica, &self.rules);
+        owner.resolve(
+            meta.position,
+            is_noted,
+            fresh.is_some(),
+            &self.replica,
+            &self.rules,
+        );
         self.open(cx);
         self.moved = true;
         self.pump(cx);

@@ -137,12 +137,19 @@ impl Replica {
         }
         for was in &link.was {
             let place = self.positions.get(&(epoch, was.first));
-            let is_it = |place: &&u64| self.get(**place).is_some_and(|entry| entry.fence == was.fence);
+            let is_it = |place: &&u64| {
+                self.get(**place)
+                    .is_some_and(|entry| entry.fence == was.fence)
+            };
             if let Some(place) = place.filter(is_it) {
                 return Some(*place);
             }
         }
-        let id = link.event.upstream.as_ref().filter(|_| link.event.sets_id)?;
+        let id = link
+            .event
+            .upstream
+            .as_ref()
+            .filter(|_| link.event.sets_id)?;
         let place = *self.index.get(id).filter(|_| self.orphans)?;
         let entry = self.get(place)?;
         if !link.event.has_data && entry.links == 0 {

@@ -1,0 +1,176 @@
+//! What a schedule is made of: everything that is drawn before it begins.
+
+use crate::random::Random;
+
+/// Milliseconds in which things go wrong, and until the end.
+pub(crate) const ROUGH: u64 = 12_000;
+pub(crate) const QUIET: u64 = 24_000;
+pub(crate) const END: u64 = 32_000;
+
+/// How the upstream's ids are, and what it makes of a `Last-Event-ID`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Goes on behind the id it is given.
+    Resumes,
+    /// Goes on with the event whose id it is given.
+    Inclusive,
+    /// Has ids, and begins with its first event each time.
+    Anew,
+    /// Has no ids, and begins with what comes next.
+    NoIds,
+}
+
+impl Kind {
+    pub(crate) fn has_ids(self) -> bool {
+        self != Kind::NoIds
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Crash {
+        gateway: usize,
+        down: u64,
+    },
+    Pause {
+        gateway: usize,
+        millis: u64,
+    },
+    CutStore {
+        gateway: usize,
+        millis: u64,
+    },
+    CutTail {
+        gateway: usize,
+    },
+    /// The tail stays connected and brings nothing.
+    Deaf {
+        gateway: usize,
+    },
+    CutUpstream,
+    /// The store restarts with all, some, or nothing of what it had.
+    Restart,
+    Forget {
+        operations: usize,
+    },
+    Empty,
+    /// Another primary takes over for some of the gateways, while the old one still serves the others; in the end one is left.
+    Split {
+        operations: usize,
+        side: u64,
+        millis: u64,
+        keeps_old: bool,
+    },
+    /// The last gateway that owned the stream crashes together with a failover.
+    CrashAndForget {
+        operations: usize,
+        down: u64,
+    },
+    Drain {
+        gateway: usize,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) kind: Kind,
+    pub(crate) gateways: usize,
+    pub(crate) clients: usize,
+    pub(crate) limit: usize,
+    /// The upstream ends when it has sent all.
+    pub(crate) ends: bool,
+    /// One message of so many to a subscriber is lost.
+    pub(crate) loss: u64,
+    /// One message of so many is late.
+    pub(crate) late: u64,
+    pub(crate) faults: Vec<(u64, Fault)>,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let kind = match random.below(10) {
+            0..=3 => Kind::Resumes,
+            4 => Kind::Inclusive,
+            5..=6 => Kind::Anew,
+            _ => Kind::NoIds,
+        };
+        let gateways = 2 + random.below(2) as usize;
+        let mut plan = Plan {
+            seed,
+            kind,
+            gateways,
+            clients: 3 + random.below(3) as usize,
+            limit: if kind != Kind::Anew && random.below(8) == 0 {
+                40
+            } else {
+                4_000
+            },
+            ends: random.below(5) == 0,
+            loss: [0, 0, 50, 10][random.below(4) as usize],
+            late: [0, 30, 8][random.below(3) as usize],
+            faults: Vec::new(),
+        };
+        for _ in 0..random.below(9) {
+            let at = 300 + random.below(ROUGH - 300);
+            plan.faults.push((at, fault(&mut random, gateways)));
+            if random.below(3) == 0 {
+                let soon = at + random.below(1_500);
+                plan.faults
+                    .push((soon.min(ROUGH), fault(&mut random, gateways)));
+            }
+        }
+        plan
+    }
+
+    /// Whether the store may forget.
+    pub(crate) fn forgets(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| {
+            matches!(
+                fault,
+                Fault::Forget { .. }
+                    | Fault::Empty
+                    | Fault::Split { .. }
+                    | Fault::CrashAndForget { .. }
+            )
+        })
+    }
+}
+
+fn fault(random: &mut Random, gateways: usize) -> Fault {
+    let gateway = random.below(gateways as u64) as usize;
+    let most = if random.below(2) == 0 { 8 } else { 50 };
+    let operations = 1 + random.below(most) as usize;
+    match random.below(15) {
+        0..=1 => Fault::Crash {
+            gateway,
+            down: 50 + random.below(3_000),
+        },
+        2 => Fault::Pause {
+            gateway,
+            millis: random.below(5_000),
+        },
+        3..=4 => Fault::CutStore {
+            gateway,
+            millis: random.below(2_500),
+        },
+        5 => Fault::CutTail { gateway },
+        6 => Fault::Deaf { gateway },
+        7 => Fault::CutUpstream,
+        8 => Fault::Restart,
+        9..=10 => Fault::Forget { operations },
+        11 => Fault::Empty,
+        12 => Fault::Split {
+            operations,
+            side: random.below(1 << gateways),
+            millis: 200 + random.below(3_000),
+            keeps_old: random.below(2) == 0,
+        },
+        13 => Fault::CrashAndForget {
+            operations,
+            down: 50 + random.below(3_000),
+        },
+        _ => Fault::Drain { gateway },
+    }
+}

@@ -1,0 +1,51 @@
+//! What must hold at the end, behind a calm.
+
+use crate::client::State;
+use crate::world::{STREAM, World};
+
+impl World {
+    pub(crate) fn judge_end(&mut self) -> Result<(), String> {
+        let primary = self
+            .is_dead
+            .iter()
+            .rposition(|dead| !dead)
+            .expect("one is alive");
+        let log = self.primaries[primary].read(STREAM, 0).meta;
+        let position = log.map_or(0, |meta| meta.position);
+        if log.is_none() {
+            return Err("V6: there is no log".into());
+        }
+        let members = self
+            .gateways
+            .iter()
+            .filter_map(|gateway| gateway.member.as_ref());
+        for (number, member) in members.enumerate() {
+            if !self.plan.ends && member.replica().tip().0 != position {
+                let tip = member.replica().tip();
+                return Err(format!("V6: member {number} is at {tip:?} of {position}"));
+            }
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            let is_over = matches!(client.state, State::Over);
+            let reads = matches!(client.state, State::Reads { .. });
+            let expected = if self.plan.ends { is_over } else { reads };
+            let is_at_end =
+                client.number == Some(self.produced) || client.number.is_none() && is_over;
+            if !expected || !is_at_end && !client.told {
+                return Err(format!(
+                    "V6: client {number} of {}: {client:?}",
+                    self.produced
+                ));
+            }
+        }
+        let readers = self
+            .gateways
+            .iter()
+            .filter(|gateway| gateway.upstream.is_up)
+            .count();
+        match (self.plan.ends, readers) {
+            (false, 1) | (true, 0) => Ok(()),
+            _ => Err(format!("V5: {readers} read the upstream in the end")),
+        }
+    }
+}
