@@ -265,9 +265,16 @@ impl Member {
                 is_lost: true,
             },
             Place::Ahead if !self.rules.wait_for_number => Sought::Unknown,
-            Place::Ahead if self.reads_done >= since && id.upstream.is_none() => Sought::Unknown,
+            Place::Ahead if self.reads_done >= since && self.is_orphan(&id) => Sought::Unknown,
             Place::Ahead => Sought::Wait,
         }
+    }
+
+    /// Whether it has a number that the log will never have, and no id that the upstream might give again. One that the store
+    /// has forgotten may be appended again until there is a new frame.
+    fn is_orphan(&self, id: &SequentialId<'_>) -> bool {
+        let is_settled = self.meta.is_none_or(|meta| meta.reign == self.reign);
+        id.upstream.is_none() && (is_settled || !self.replica.is_of(id))
     }
 
     /// A client has come with this id: what a read that begins now brings tells where it goes on.

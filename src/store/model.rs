@@ -1,11 +1,12 @@
 //! What the scripts mean, over maps: the store of tests, and the measure of a real one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
-    Acquired, Answer, Appended, Command, Fence, Frame, InstanceId, Message, Meta, Reign, Rules,
+    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rules,
     SESSION, Snapshot,
 };
 
@@ -34,8 +35,27 @@ struct Log {
     meta: Meta,
     note: Bytes,
     crowd: BTreeSet<InstanceId>,
-    /// By the last position.
-    frames: VecDeque<(u64, Bytes)>,
+    /// The oldest position to be kept.
+    keep: u64,
+    frames: Option<Arc<Kept>>,
+}
+
+/// A frame and those in front of it, so that what was before an operation costs nothing to remember.
+#[derive(Debug)]
+struct Kept {
+    last: u64,
+    frame: Bytes,
+    before: Option<Arc<Kept>>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // One by one: there may be more of them than a stack has room for.
+        let mut before = self.before.take();
+        while let Some(mut kept) = before.and_then(Arc::into_inner) {
+            before = kept.before.take();
+        }
+    }
 }
 
 /// What everybody hears who has subscribed to the stream.
@@ -215,10 +235,16 @@ impl Model {
         let Some(log) = self.state.streams.get(&stream) else {
             return Snapshot::default();
         };
-        let frames = log.frames.iter().filter(|(last, _)| *last >= from);
+        let mut frames = Vec::new();
+        let mut next = log.frames.as_ref();
+        while let Some(kept) = next.filter(|kept| kept.last >= from.max(log.keep)) {
+            frames.push(kept.frame.clone());
+            next = kept.before.as_ref();
+        }
+        frames.reverse();
         Snapshot {
             meta: Some(log.meta),
-            frames: frames.map(|(_, frame)| frame.clone()).collect(),
+            frames,
         }
     }
 
@@ -255,7 +281,8 @@ impl Model {
             },
             note: Bytes::new(),
             crowd: BTreeSet::new(),
-            frames: VecDeque::new(),
+            keep: 0,
+            frames: None,
         });
         log.meta.fence = fence;
         log.meta.owner = Some(instance);
@@ -285,8 +312,12 @@ impl Model {
         if log.meta.position != base && base_check {
             return (Appended::At(log.meta.position), false);
         }
-        log.frames.retain(|(last, _)| *last >= keep);
-        log.frames.push_back((last, frame.clone()));
+        log.keep = keep;
+        log.frames = Some(Arc::new(Kept {
+            last,
+            frame: frame.clone(),
+            before: log.frames.take(),
+        }));
         log.meta.position = last;
         log.meta.sequence = sequence;
         if let Some(reign) = first_of {
@@ -307,14 +338,5 @@ impl Model {
             self.before.pop_front();
         }
         self.before.push_back(self.state.clone());
-    }
-
-    /// The frames that are kept, to be judged.
-    pub fn frames(&self, stream: u64) -> Vec<Frame> {
-        let log = self.state.streams.get(&stream);
-        let frames = log.into_iter().flat_map(|log| &log.frames);
-        frames
-            .filter_map(|(_, bytes)| Frame::parse(bytes).ok())
-            .collect()
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Owner {
     pub(super) finishing: bool,
     pub(super) leaving: bool,
     last_sent: bool,
+    /// A client has had the event with this id, which an upstream may begin with.
+    pub(super) had: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Owner {
             finishing: false,
             leaving: false,
             last_sent: false,
+            had: None,
         }
     }
 
@@ -91,6 +94,10 @@ impl Owner {
     }
 
     pub(super) fn draft(&mut self, draft: Draft, replica: &Replica) {
+        let had = self.had.take().filter(|_| draft.sets_id);
+        if had.is_some() && had == draft.upstream {
+            return;
+        }
         let is_same = |other: &Draft| {
             draft.sets_id && other.upstream == draft.upstream && other.event == draft.event
         };

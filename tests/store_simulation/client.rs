@@ -155,7 +155,7 @@ impl World {
                 None => client.tell(),
                 Some(event) => {
                     lines.push(text(event));
-                    client.see(self.plan.kind, event).map_err(|error| {
+                    client.see(self.plan.kind, self.plan.forgets(), event).map_err(|error| {
                         format!("client {number} at {gateway}, {:?}: {error}", text(event))
                     })?;
                 }
@@ -182,7 +182,7 @@ pub(crate) fn number_of(event: &Stored) -> Option<u64> {
 }
 
 impl Client {
-    fn see(&mut self, kind: Kind, event: &Stored) -> Result<(), String> {
+    fn see(&mut self, kind: Kind, forgets: bool, event: &Stored) -> Result<(), String> {
         let text = std::str::from_utf8(&event.bytes).unwrap();
         let id = text
             .strip_prefix("id: ")
@@ -201,7 +201,9 @@ impl Client {
             let is_next = number == last + 1 || number > last && self.told;
             // Who is told that nobody knows what it missed may be ahead of where it goes on.
             let is_behind = self.told && kind.has_ids();
-            if !is_next && !is_behind {
+            // It gives all of its events again, also those that no gateway knows any more.
+            let is_anew = kind == Kind::Anew && forgets;
+            if !is_next && !is_behind && !is_anew {
                 return Err(format!("{number} behind {last}, told: {}", self.told));
             }
         }

@@ -23,6 +23,8 @@ pub(crate) struct Gateway {
     pub(crate) run: u64,
     pub(crate) is_up: bool,
     pub(crate) paused_until: u64,
+    /// What has happened during the pause.
+    pub(crate) deferred: VecDeque<crate::queue::Event>,
     pub(crate) cut_until: u64,
     /// The primary that it reaches.
     pub(crate) primary: usize,
@@ -44,6 +46,7 @@ impl Gateway {
             run,
             is_up: true,
             paused_until: 0,
+            deferred: VecDeque::new(),
             cut_until: 0,
             primary: 0,
             member: None,

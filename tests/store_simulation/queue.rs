@@ -8,6 +8,9 @@ use tower_sse::store::{Answer, Command, InstanceId, Message, Reign};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
+    Wake {
+        gateway: usize,
+    },
     Tick {
         gateway: usize,
     },

@@ -84,6 +84,7 @@ impl Member {
             behind = Some(id.clone());
             // So that all members know where the log begins.
             owner.draft(Draft::id(id.clone()), &self.replica);
+            owner.had = Some(id.clone());
         } else if behind.is_none() && !is_empty {
             owner.draft(Draft::gap(), &self.replica);
         }
