@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rules,
-    SESSION, Snapshot,
+    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rules, SESSION,
+    Snapshot,
 };
 
 /// How many operations can be forgotten.

@@ -55,6 +55,8 @@ pub(super) struct Owner {
     pub(super) finishing: bool,
     pub(super) leaving: bool,
     last_sent: bool,
+    /// The last position that was acknowledged.
+    acknowledged: Option<u64>,
     /// A client has had the event with this id, which an upstream may begin with.
     pub(super) had: Option<Bytes>,
 }
@@ -85,6 +87,7 @@ impl Owner {
             finishing: false,
             leaving: false,
             last_sent: false,
+            acknowledged: None,
             had: None,
         }
     }
@@ -207,7 +210,25 @@ impl Owner {
 
     /// The oldest frame that was sent is there.
     pub(super) fn landed(&mut self) -> Option<Frame> {
-        Some(self.flights.pop_front()?.frame)
+        let frame = self.flights.pop_front()?.frame;
+        self.acknowledged = Some(frame.last());
+        Some(frame)
+    }
+
+    /// Whether the log is without something that was acknowledged, and that is not kept here either. What comes next from
+    /// the upstream would not follow it.
+    pub(super) fn has_lost(&self, replica: &Replica) -> bool {
+        self.acknowledged
+            .is_some_and(|last| !replica.contains(last))
+    }
+
+    /// Forgets what the upstream has sent: it is asked again.
+    pub(super) fn begin_again(&mut self) {
+        self.flights.clear();
+        self.again.clear();
+        self.drafts.clear();
+        self.acknowledged = None;
+        self.is_open = false;
     }
 
     fn next(

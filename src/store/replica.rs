@@ -164,7 +164,8 @@ impl Replica {
 
     /// Whether it has a number of the log that is there now.
     pub(super) fn is_of(&self, id: &SequentialId<'_>) -> bool {
-        self.epoch.is_some_and(|bits| Epoch::from_bits(bits) == id.epoch)
+        self.epoch
+            .is_some_and(|bits| Epoch::from_bits(bits) == id.epoch)
     }
 
     /// The last id of the upstream in the log.

@@ -2,7 +2,7 @@
 
 use tower_sse::store::{Sought, Stored};
 
-use crate::plan::Kind;
+use crate::plan::{Kind, Plan};
 use crate::world::World;
 
 /// Milliseconds that it waits for its id to be known.
@@ -155,7 +155,7 @@ impl World {
                 None => client.tell(),
                 Some(event) => {
                     lines.push(text(event));
-                    client.see(self.plan.kind, self.plan.forgets(), event).map_err(|error| {
+                    client.see(&self.plan, event).map_err(|error| {
                         format!("client {number} at {gateway}, {:?}: {error}", text(event))
                     })?;
                 }
@@ -182,7 +182,7 @@ pub(crate) fn number_of(event: &Stored) -> Option<u64> {
 }
 
 impl Client {
-    fn see(&mut self, kind: Kind, forgets: bool, event: &Stored) -> Result<(), String> {
+    fn see(&mut self, plan: &Plan, event: &Stored) -> Result<(), String> {
         let text = std::str::from_utf8(&event.bytes).unwrap();
         let id = text
             .strip_prefix("id: ")
@@ -200,9 +200,9 @@ impl Client {
         if let Some(last) = self.number {
             let is_next = number == last + 1 || number > last && self.told;
             // Who is told that nobody knows what it missed may be ahead of where it goes on.
-            let is_behind = self.told && kind.has_ids();
+            let is_behind = self.told && (plan.kind.has_ids() || plan.splits());
             // It gives all of its events again, also those that no gateway knows any more.
-            let is_anew = kind == Kind::Anew && forgets;
+            let is_anew = plan.kind == Kind::Anew && plan.forgets();
             if !is_next && !is_behind && !is_anew {
                 return Err(format!("{number} behind {last}, told: {}", self.told));
             }

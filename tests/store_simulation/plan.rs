@@ -124,6 +124,12 @@ impl Plan {
         plan
     }
 
+    /// Whether two primaries may serve at once.
+    pub(crate) fn splits(&self) -> bool {
+        let is_split = |fault: &Fault| matches!(fault, Fault::Split { .. });
+        self.faults.iter().any(|(_, fault)| is_split(fault))
+    }
+
     /// Whether the store may forget.
     pub(crate) fn forgets(&self) -> bool {
         self.faults.iter().any(|(_, fault)| {

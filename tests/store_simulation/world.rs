@@ -438,10 +438,10 @@ impl World {
 
     fn tick(&mut self, gateway: usize) {
         self.queue.push(self.now + 50, Event::Tick { gateway });
-        if !self.gateways[gateway].is_up {
+        let now = self.now;
+        if !self.gateways[gateway].is_up || now < self.gateways[gateway].paused_until {
             return;
         }
-        let now = self.now;
         if self.rules.deafness && self.gateways[gateway].beats.is_deaf(now) {
             self.lose_tail(gateway);
         }
@@ -595,8 +595,7 @@ fn shown(message: &Message) -> String {
 /// What a gateway has to be awake for.
 fn at_gateway(event: &Event) -> Option<usize> {
     match event {
-        Event::Tick { gateway }
-        | Event::Connect { gateway, .. }
+        Event::Connect { gateway, .. }
         | Event::ConnectTail { gateway, .. }
         | Event::Answer { gateway, .. }
         | Event::Subscribed { gateway, .. }

@@ -56,6 +56,12 @@ impl Member {
                 *sent = Sent::Stale;
             }
         }
+        if owner.has_lost(&self.replica) {
+            if owner.is_open {
+                cx.outputs.push(Output::Close);
+            }
+            owner.begin_again();
+        }
         let is_noted = meta.reign == self.reign;
         owner.resolve(
             meta.position,
