@@ -71,8 +71,8 @@ pub enum Command {
         sequence: u64,
         /// The oldest position to be kept.
         keep: u64,
-        /// Whether it is the first new one of this reign.
-        is_first: bool,
+        /// What it means for the reign.
+        mark: Mark,
         /// The frame.
         frame: Bytes,
     },
@@ -90,6 +90,17 @@ pub enum Command {
     },
     /// To have the owner's next heartbeat name the stream.
     Ask,
+}
+
+/// What a frame means for the reign under which it is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing.
+    None,
+    /// It is the first new one.
+    First,
+    /// It was appended under another reign before, whose further numbers nobody here knows. The next new one is to be the first.
+    Repair,
 }
 
 /// From the store, in the order of the commands of one connection.

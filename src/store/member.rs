@@ -27,7 +27,9 @@ pub struct Member {
     me: InstanceId,
     rules: Rules,
     replica: Replica,
+    /// Of the connection for commands, or of the last one.
     reign: Option<Reign>,
+    is_connected: bool,
     tail: Option<Reign>,
     sent: VecDeque<Sent>,
     reads_begun: u64,
@@ -92,6 +94,7 @@ impl Member {
             rules,
             replica: Replica::new(limit, rules.orphans),
             reign: None,
+            is_connected: false,
             tail: None,
             sent: VecDeque::new(),
             reads_begun: 0,
@@ -131,6 +134,7 @@ impl Member {
         self.disconnected();
         let is_same = self.reign == Some(reign) && self.is_known;
         self.reign = Some(reign);
+        self.is_connected = true;
         if !is_same {
             self.is_known = false;
             self.watch.changed(cx.now, false);
@@ -155,6 +159,7 @@ impl Member {
 
     /// The connection for commands is lost, and what was not answered may be done or not.
     pub fn disconnected(&mut self) {
+        self.is_connected = false;
         self.sent.clear();
         self.is_acquiring = false;
         self.read_again = false;
@@ -273,8 +278,8 @@ impl Member {
     /// Whether it has a number that the log will never have, and no id that the upstream might give again. One that the store
     /// has forgotten may be appended again until there is a new frame.
     fn is_orphan(&self, id: &SequentialId<'_>) -> bool {
-        let is_settled = self.meta.is_none_or(|meta| meta.reign == self.reign);
-        id.upstream.is_none() && (is_settled || !self.replica.is_of(id))
+        let is_settled = |meta: &Meta| meta.reign == self.reign || !self.replica.is_of(id);
+        id.upstream.is_none() && self.meta.as_ref().is_some_and(is_settled)
     }
 
     /// A client has come with this id: what a read that begins now brings tells where it goes on.
@@ -322,7 +327,7 @@ impl Member {
     }
 
     fn read_from(&mut self, from: u64, cx: &mut Context<'_>) {
-        if self.reign.is_none() {
+        if !self.is_connected {
             return;
         }
         if !std::mem::replace(&mut self.is_reading, true) {
@@ -398,7 +403,7 @@ impl Member {
     fn consider(&mut self, cx: &mut Context<'_>) {
         let is_busy = self.is_reading || self.is_acquiring || self.owner.is_some();
         let is_idle = !self.is_wanted || self.replica.is_closed();
-        if self.reign.is_none() || !self.is_known || is_busy || is_idle {
+        if !self.is_connected || !self.is_known || is_busy || is_idle {
             return;
         }
         let Some(meta) = self.meta else {

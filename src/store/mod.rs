@@ -21,8 +21,8 @@ mod tail;
 
 pub use beat::{BEAT, Beats, DEAF_AFTER, SESSION};
 pub use command::{
-    Acquired, Answer, Appended, Command, Context, Fence, InstanceId, Message, Meta, Output, Reign,
-    Snapshot,
+    Acquired, Answer, Appended, Command, Context, Fence, InstanceId, Mark, Message, Meta, Output,
+    Reign, Snapshot,
 };
 pub use frame::{Frame, FrameError, MAX_EVENTS, MAX_FRAME, MAX_LARGE, Stored, Was};
 pub use member::{Member, Sought};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rules, SESSION,
-    Snapshot,
+    Acquired, Answer, Appended, Command, Fence, InstanceId, Mark, Message, Meta, Reign, Rules,
+    SESSION, Snapshot,
 };
 
 /// How many operations can be forgotten.
@@ -151,12 +151,11 @@ impl Model {
                 last,
                 sequence,
                 keep,
-                is_first,
+                mark,
                 frame,
             } => {
-                let reign = is_first.then_some(self.reign);
                 let (appended, is_new) =
-                    self.append(stream, fence, (base, last, sequence), keep, reign, &frame);
+                    self.append(stream, fence, (base, last, sequence), keep, mark, &frame);
                 (
                     Answer::Appended(appended),
                     is_new.then_some(Message::Frame(frame)),
@@ -299,10 +298,11 @@ impl Model {
         fence: Fence,
         (base, last, sequence): (u64, u64, u64),
         keep: u64,
-        first_of: Option<Reign>,
+        mark: Mark,
         frame: &Bytes,
     ) -> (Appended, bool) {
-        let base_check = self.rules.base_check;
+        let (reign, base_check) = (self.reign, self.rules.base_check);
+        let jump_noted = self.rules.jump_noted;
         let Some(log) = self.owned(stream, fence) else {
             return (Appended::Fenced, false);
         };
@@ -320,8 +320,11 @@ impl Model {
         }));
         log.meta.position = last;
         log.meta.sequence = sequence;
-        if let Some(reign) = first_of {
-            log.meta.reign = Some(reign);
+        match mark {
+            Mark::None => {}
+            Mark::First => log.meta.reign = Some(reign),
+            Mark::Repair if jump_noted => log.meta.reign = None,
+            Mark::Repair => {}
         }
         (Appended::Done, true)
     }

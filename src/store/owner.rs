@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::member::Sent;
 use super::{
-    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, Reign, Replica, Rules, Stored, Was,
+    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, Mark, Reign, Replica, Rules, Stored, Was,
 };
 use crate::wire::{Epoch, SequentialId};
 
@@ -43,6 +43,8 @@ pub(super) struct Owner {
     leaves_out: bool,
     /// It is known what the log has.
     pub(super) resolved: bool,
+    /// Under which reign that was known last.
+    resolved_for: Option<Reign>,
     /// The position and sequence that were given last.
     end: (u64, u64),
     flights: VecDeque<Flight>,
@@ -67,7 +69,7 @@ struct Flight {
     bytes: Bytes,
     /// None for what had been acknowledged once.
     drafts: Option<Vec<Draft>>,
-    is_first: bool,
+    mark: Mark,
 }
 
 impl Owner {
@@ -78,6 +80,7 @@ impl Owner {
             is_first: false,
             leaves_out: false,
             resolved: false,
+            resolved_for: None,
             end: (0, 0),
             flights: VecDeque::new(),
             repairs: VecDeque::new(),
@@ -152,14 +155,18 @@ impl Owner {
             }
         }
         again.append(&mut self.again);
+        let again_is_empty = again.is_empty();
         self.again = again;
         self.repairs.clear();
         self.end = replica.tip();
         if rules.repair {
             self.repairs = replica.frames_after(position, fence).into();
         }
-        self.is_first = !is_noted;
-        self.leaves_out = !is_noted && !is_fresh && rules.jump;
+        // The other primary may have given the numbers that follow to other events.
+        let is_elsewhere = self.resolved_for.replace(self.reign) != Some(self.reign);
+        let is_other = is_elsewhere && !again_is_empty || !self.repairs.is_empty();
+        self.is_first = !is_noted || is_other;
+        self.leaves_out = self.is_first && !is_fresh && rules.jump;
         self.resolved = true;
         self.last_sent = false;
     }
@@ -243,7 +250,7 @@ impl Owner {
                 bytes: frame.to_bytes(),
                 frame,
                 drafts: None,
-                is_first: false,
+                mark: Mark::Repair,
             });
         }
         let (drafts, was) = self.again.pop_front().or_else(|| self.batch())?;
@@ -279,7 +286,10 @@ impl Owner {
             bytes: frame.to_bytes(),
             frame,
             drafts: Some(drafts),
-            is_first: std::mem::take(&mut self.is_first),
+            mark: match std::mem::take(&mut self.is_first) {
+                true => Mark::First,
+                false => Mark::None,
+            },
         })
     }
 
@@ -302,7 +312,7 @@ fn send(flight: &Flight, replica: &Replica, cx: &mut Context<'_>, sent: &mut Vec
         last: flight.frame.last(),
         sequence: flight.frame.last_sequence(),
         keep: replica.keep(),
-        is_first: flight.is_first,
+        mark: flight.mark,
         frame: flight.bytes.clone(),
     });
     sent.push_back(Sent::Append);

@@ -195,6 +195,7 @@ impl World {
             Fault::Crash { gateway, down } => self.crash(gateway, down),
             Fault::Pause { gateway, millis } => {
                 self.gateways[gateway].paused_until = self.now + millis;
+                self.queue.push(self.now + millis, Event::Wake { gateway });
             }
             Fault::CutStore { gateway, millis } => {
                 self.gateways[gateway].cut_until = self.now + millis;
@@ -282,6 +283,9 @@ impl World {
         for gateway in &mut self.gateways {
             gateway.cut_until = now;
             gateway.paused_until = gateway.paused_until.min(now + 1_000);
+        }
+        for gateway in 0..self.gateways.len() {
+            self.queue.push(now + 1_000, Event::Wake { gateway });
         }
     }
 }

@@ -129,7 +129,7 @@ impl Member {
     }
 
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
-        if let (Some(owner), Some(_)) = (&mut self.owner, self.reign) {
+        if let (Some(owner), true) = (&mut self.owner, self.is_connected) {
             owner.pump(cx, &mut self.sent, &self.replica, &self.rules);
         }
     }
