@@ -132,6 +132,11 @@ impl Owner {
         last.unwrap_or_else(|| replica.last_upstream())
     }
 
+    /// Whether the upstream has sent nothing that is yet to be appended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.flights.is_empty() && self.again.is_empty() && self.drafts.is_empty()
+    }
+
     /// The log ends at this position, and is this owner's.
     pub(super) fn resolve(
         &mut self,

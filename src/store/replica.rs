@@ -35,8 +35,6 @@ pub struct Replica {
     index: HashMap<Bytes, u64>,
     limit: usize,
     closed: bool,
-    /// From this place on there may be orphans that no entry behind them is known to follow.
-    unsettled: Option<u64>,
     /// The chain begins somewhere else, and nothing in it was known yet.
     strange: bool,
     orphans: bool,
@@ -94,7 +92,6 @@ impl Replica {
             index: HashMap::new(),
             limit: limit.max(1),
             closed: false,
-            unsettled: None,
             strange: false,
             orphans,
         }

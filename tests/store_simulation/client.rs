@@ -27,6 +27,8 @@ pub(crate) struct Client {
     /// How often, and why last.
     pub(crate) gaps: u64,
     pub(crate) events: u64,
+    /// What came behind a gap and was behind what it had.
+    pub(crate) twice: u64,
     pub(crate) joined: u64,
 }
 
@@ -41,6 +43,7 @@ impl Client {
             told: false,
             gaps: 0,
             events: 0,
+            twice: 0,
             joined: 0,
         }
     }
@@ -200,13 +203,14 @@ impl Client {
         if let Some(last) = self.number {
             let is_next = number == last + 1 || number > last && self.told;
             // Who is told that nobody knows what it missed may be ahead of where it goes on.
-            let is_behind = self.told && (plan.kind.has_ids() || plan.splits());
+            let is_behind = self.told && (plan.kind.has_ids() || plan.forgets());
             // It gives all of its events again, also those that no gateway knows any more.
             let is_anew = plan.kind == Kind::Anew && plan.forgets();
             if !is_next && !is_behind && !is_anew {
                 return Err(format!("{number} behind {last}, told: {}", self.told));
             }
         }
+        self.twice += u64::from(self.number.is_some_and(|last| number <= last));
         self.number = Some(number);
         self.told = false;
         Ok(())

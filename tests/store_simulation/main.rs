@@ -29,6 +29,8 @@ struct Sums {
     published: u64,
     two_readers: u64,
     gaps_with_ids: u64,
+    twice: u64,
+    twice_with_ids: u64,
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -74,6 +76,10 @@ fn no_event_is_lost_or_doubled_in_any_schedule() {
             for client in &world.clients {
                 sums.events += client.events;
                 sums.gaps += client.gaps;
+                sums.twice += client.twice;
+                if world.plan.kind != plan::Kind::NoIds && world.plan.kind != plan::Kind::Anew {
+                    sums.twice_with_ids += client.twice;
+                }
                 if world.plan.kind.has_ids() && world.plan.limit > 100 {
                     sums.gaps_with_ids += client.gaps;
                 }

@@ -124,10 +124,9 @@ impl Plan {
         plan
     }
 
-    /// Whether two primaries may serve at once.
-    pub(crate) fn splits(&self) -> bool {
-        let is_split = |fault: &Fault| matches!(fault, Fault::Split { .. });
-        self.faults.iter().any(|(_, fault)| is_split(fault))
+    /// Whether nobody has to be told of a gap.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.kind.has_ids() && self.limit > 100 && !self.forgets()
     }
 
     /// Whether the store may forget.

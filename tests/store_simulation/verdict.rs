@@ -26,6 +26,9 @@ impl World {
             }
         }
         for (number, client) in self.clients.iter().enumerate() {
+            if self.plan.is_whole() && client.gaps > 0 {
+                return Err(format!("P1: client {number} was told of a gap"));
+            }
             let is_over = matches!(client.state, State::Over);
             let reads = matches!(client.state, State::Reads { .. });
             let expected = if self.plan.ends { is_over } else { reads };

@@ -85,7 +85,7 @@ impl Member {
         }
         owner.is_open = true;
         let mut behind = owner.last_upstream(&self.replica);
-        let is_empty = self.replica.tip().0 == 0;
+        let is_empty = self.replica.tip().0 == 0 && owner.is_empty();
         if let (true, None, Some(id)) = (is_empty, &behind, &self.behind) {
             behind = Some(id.clone());
             // So that all members know where the log begins.

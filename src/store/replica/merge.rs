@@ -24,7 +24,6 @@ impl Replica {
         self.cut(0);
         self.root = root;
         self.strange = !self.entries.is_empty();
-        self.unsettled = self.strange.then_some(self.base);
         self.epoch = Some(epoch);
         self.epochs.retain(|known| *known != epoch);
         self.epochs.push_back(epoch);
@@ -75,13 +74,10 @@ impl Replica {
 
     /// The log goes on behind this position, so what was behind it is not of the log any more.
     fn roll_back(&mut self, base: u64) {
-        let place = self.link(base).map_or(self.base, |link| link.place + 1);
         let kept = self.chain.partition_point(|link| link.position <= base);
         self.cut(kept);
         // Nothing in front of the first event of all says what that follows.
         self.strange |= base == 0 && !self.entries.is_empty();
-        let earlier = self.unsettled.unwrap_or(place);
-        self.unsettled = Some(place.min(earlier));
     }
 
     fn cut(&mut self, kept: usize) {
@@ -130,8 +126,15 @@ impl Replica {
         self.chain.push_back(link);
     }
 
-    /// Where this event is already, that clients may have had: under this number, an earlier one, or as an orphan.
+    /// Where this event is already, that clients may have had, behind what the log has in front of it.
     fn find(&self, epoch: u64, link: &Link) -> Option<u64> {
+        let before = self.chain.back().map(|link| link.place);
+        let found = self.find_anywhere(epoch, link)?;
+        before.is_none_or(|before| found > before).then_some(found)
+    }
+
+    /// By this number, an earlier one, or as an orphan.
+    fn find_anywhere(&self, epoch: u64, link: &Link) -> Option<u64> {
         if let Some(place) = self.positions.get(&(epoch, link.position)) {
             return Some(*place);
         }
@@ -145,34 +148,26 @@ impl Replica {
                 return Some(*place);
             }
         }
-        let id = link
-            .event
-            .upstream
-            .as_ref()
-            .filter(|_| link.event.sets_id)?;
-        let place = *self.index.get(id).filter(|_| self.orphans)?;
+        let id = link.event.upstream.as_ref();
+        let id = id.filter(|_| link.event.sets_id && self.orphans)?;
+        let place = *self.index.get(id)?;
         let entry = self.get(place)?;
-        if !link.event.has_data && entry.links == 0 {
-            return Some(place);
-        }
         let body = link.event.bytes.slice(link.event.body..);
-        (entry.links == 0 && entry.is(&body)).then_some(place)
+        // A block that sets an id alone says where a log begins, whatever had set it.
+        (entry.links == 0 && (!link.event.has_data || entry.is(&body))).then_some(place)
     }
 
-    /// Notes a loss in front of an event of which nobody knows that it follows what is there.
+    /// Notes a loss in front of an event that does not follow what is there: clients have had others in its place.
     fn settle(&mut self, event: &Stored, fence: Fence) {
-        let unsettled = self.unsettled.take();
         let is_strange = std::mem::take(&mut self.strange);
-        let Some(from) = unsettled else {
-            return;
-        };
-        let skipped = from.saturating_sub(self.base) as usize;
-        let mut orphans = self.entries.iter().skip(skipped);
-        let is_nameless = |entry: &Entry| {
+        let before = self.chain.back().map_or(self.base, |link| link.place + 1);
+        let skipped = before.saturating_sub(self.base) as usize;
+        let mut behind = self.entries.iter().skip(skipped);
+        let is_orphan = |entry: &Entry| {
             let event = entry.event.as_ref();
-            entry.links == 0 && event.is_some_and(|event| event.upstream.is_none())
+            entry.links == 0 && event.is_some_and(|event| event.has_data)
         };
-        if !event.is_gap && (is_strange || orphans.any(is_nameless)) {
+        if !event.is_gap && (is_strange || behind.any(is_orphan)) {
             self.entries.push_back(Entry {
                 event: None,
                 fence,
