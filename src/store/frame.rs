@@ -22,7 +22,7 @@ pub const MAX_LARGE: usize = 1024 * 1024;
 /// How many events a frame has at most.
 pub const MAX_EVENTS: usize = 128;
 /// How often a frame may have been numbered.
-const MAX_WAS: usize = 16;
+pub(super) const MAX_WAS: usize = 16;
 
 const VERSION: u8 = 1;
 const HAS_DATA: u8 = 1;

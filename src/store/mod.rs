@@ -24,6 +24,7 @@ pub use command::{
     Acquired, Answer, Appended, Command, Context, Fence, InstanceId, Mark, Message, Meta, Output,
     Reign, Snapshot,
 };
+use frame::MAX_WAS;
 pub use frame::{Frame, FrameError, MAX_EVENTS, MAX_FRAME, MAX_LARGE, Stored, Was};
 pub use member::{Member, Sought};
 pub use model::{Model, Published};

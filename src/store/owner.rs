@@ -6,7 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::member::Sent;
 use super::{
-    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, Mark, Reign, Replica, Rules, Stored, Was,
+    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, MAX_WAS, Mark, Reign, Replica, Rules,
+    Stored, Was,
 };
 use crate::wire::{Epoch, SequentialId};
 
@@ -151,7 +152,7 @@ impl Owner {
         for flight in self.flights.drain(..) {
             let is_there = replica.contains(flight.frame.last());
             if let (false, Some(drafts)) = (is_there, flight.drafts) {
-                let mut was = flight.frame.was.clone();
+                let mut was = flight.frame.was;
                 was.push(Was {
                     first: flight.frame.first,
                     fence: flight.frame.fence,
@@ -160,6 +161,12 @@ impl Owner {
             }
         }
         again.append(&mut self.again);
+        // It may be there under the number that it had before the last one.
+        again.retain(|(drafts, was)| {
+            let last = drafts.len() as u64 - 1;
+            !was.iter()
+                .any(|was| replica.has_under(was.first + last, was.fence))
+        });
         let again_is_empty = again.is_empty();
         self.again = again;
         self.repairs.clear();
@@ -277,7 +284,7 @@ impl Owner {
             self.end.1 += u64::from(draft.has_data);
             events.push(draft.write(epoch, self.end.1));
         }
-        let was = if rules.was { was } else { Vec::new() };
+        let was = if rules.was { named(was) } else { Vec::new() };
         let frame = Frame {
             epoch,
             fence,
@@ -308,6 +315,11 @@ impl Owner {
         let count = count.max(1).min(self.drafts.len());
         (count > 0).then(|| (self.drafts.drain(..count).collect(), Vec::new()))
     }
+}
+
+/// As many as a frame may name, the latest.
+fn named(mut was: Vec<Was>) -> Vec<Was> {
+    was.split_off(was.len().saturating_sub(MAX_WAS))
 }
 
 fn send(flight: &Flight, replica: &Replica, cx: &mut Context<'_>, sent: &mut VecDeque<Sent>) {

@@ -186,6 +186,11 @@ impl Replica {
         position == self.root.0 || self.link(position).is_some()
     }
 
+    /// Whether the log has this position, as it was appended under this fence.
+    pub(super) fn has_under(&self, position: u64, fence: super::Fence) -> bool {
+        self.link(position).is_some_and(|link| link.fence == fence)
+    }
+
     /// What the log had behind this position, as frames with the numbers it had.
     pub(super) fn frames_after(&self, position: u64, fence: super::Fence) -> Vec<Frame> {
         let mut frames: Vec<Frame> = Vec::new();

@@ -5,6 +5,7 @@
 mod client;
 mod faults;
 mod gateway;
+mod mutations;
 mod plan;
 mod queue;
 #[path = "../support/random.rs"]
