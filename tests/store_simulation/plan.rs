@@ -118,7 +118,7 @@ impl Plan {
             if random.below(3) == 0 {
                 let soon = at + random.below(1_500);
                 plan.faults
-                    .push((soon.min(ROUGH), fault(&mut random, gateways)));
+                    .push((soon.min(ROUGH - 1), fault(&mut random, gateways)));
             }
         }
         plan
@@ -126,7 +126,10 @@ impl Plan {
 
     /// Whether nobody has to be told of a gap.
     pub(crate) fn is_whole(&self) -> bool {
-        self.kind.has_ids() && self.limit > 100 && !self.forgets()
+        let resumes = matches!(self.kind, Kind::Resumes | Kind::Inclusive);
+        let is_torn =
+            |(_, fault): &(u64, Fault)| matches!(fault, Fault::Empty | Fault::Split { .. });
+        resumes && self.limit > 100 && !self.faults.iter().any(is_torn)
     }
 
     /// Whether the store may forget.
