@@ -308,3 +308,6 @@ impl Cursor<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod plan;
 mod queue;
 #[path = "../support/random.rs"]
 mod random;
+mod suspicions;
 mod verdict;
 mod world;
 
