@@ -118,9 +118,11 @@ impl Bench {
 fn id_at(host: &Host, place: u64) -> Vec<u8> {
     let event = host.member.replica().entry(place).unwrap().unwrap();
     let text = std::str::from_utf8(&event.bytes).unwrap();
-    text.lines().next().unwrap()["id: ".len()..]
-        .as_bytes()
-        .to_vec()
+    let id = text
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("id: "));
+    id.unwrap().as_bytes().to_vec()
 }
 
 #[test]
@@ -277,5 +279,35 @@ fn a_client_that_arrives_while_an_append_is_unanswered_gets_to_the_end() {
             bench.settle(&mut follower);
             assert!(follower.member.replica().is_closed());
         }
+    }
+}
+
+#[test]
+fn a_follower_that_reads_before_it_subscribes_misses_what_is_appended_between() {
+    for (subscribe_first, expected) in [(true, vec!["1"]), (false, vec![])] {
+        let mut bench = Bench::new();
+        let mut owner = bench.host(1);
+        bench.settle(&mut owner);
+        let rules = Rules {
+            subscribe_first,
+            ..Rules::default()
+        };
+        let id = InstanceId(2);
+        let member = Member::new(id, rules, 100);
+        let mut follower = Host {
+            id,
+            member,
+            sent: Vec::new(),
+            opened: Vec::new(),
+        };
+        let reign = bench.store.reign();
+        bench.with(&mut follower, |member, cx| member.connected(reign, cx));
+        bench.with(&mut follower, |member, cx| member.tail_connected(reign, cx));
+        bench.settle(&mut follower);
+        bench.give(&mut owner, 1);
+        bench.settle(&mut owner);
+        bench.with(&mut follower, |member, cx| member.subscribed(cx));
+        bench.settle(&mut follower);
+        assert_eq!(bench.seen(&follower, 0), expected);
     }
 }

@@ -343,11 +343,10 @@ impl World {
         if let Some(Published { message, .. }) = published {
             self.published((primary, from), &message, before);
             for to in 0..self.gateways.len() {
-                let lost =
-                    self.plan.loss > 0 && self.is_rough() && self.random.below(self.plan.loss) == 0;
+                let lost = self.plan.loss > 0 && self.random.below(self.plan.loss) == 0;
                 if !lost {
                     let message = message.clone();
-                    self.to_tail(to, primary, true, |gateway, line| Event::Hear {
+                    self.bring(to, primary, true, |gateway, line| Event::Hear {
                         gateway,
                         line,
                         message,
@@ -383,7 +382,7 @@ impl World {
         }
         self.primaries[primary].beat(from, self.now);
         for to in 0..self.gateways.len() {
-            self.to_tail(to, primary, false, |gateway, line| Event::Beat {
+            self.bring(to, primary, false, |gateway, line| Event::Beat {
                 gateway,
                 line,
                 from,
@@ -392,7 +391,7 @@ impl World {
         }
     }
 
-    fn to_tail(
+    fn bring(
         &mut self,
         gateway: usize,
         primary: usize,
