@@ -233,7 +233,7 @@ impl Member {
 
     /// An instance has told that it lives, and what this stream's last position is if that has changed.
     pub fn beat(&mut self, from: InstanceId, position: Option<u64>, cx: &mut Context<'_>) {
-        if self.owner.is_some() || from == self.me {
+        if self.owner.is_some() || from == self.me || self.replica.is_closed() {
             return;
         }
         if self.meta.is_some_and(|meta| meta.owner == Some(from)) {
@@ -245,9 +245,14 @@ impl Member {
         }
     }
 
-    /// What this instance's next heartbeat is to name: the last position, if others may not know it.
+    /// What this instance's next heartbeat is to name: the last position, if others may not know it. Behind the end it is one
+    /// that nobody has, so that all read.
     pub fn moved(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.moved).then(|| self.replica.tip().0)
+        let position = match self.replica.is_closed() {
+            true => u64::MAX,
+            false => self.replica.tip().0,
+        };
+        std::mem::take(&mut self.moved).then_some(position)
     }
 
     /// Time has passed. To be called some ten times a second.

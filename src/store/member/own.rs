@@ -156,6 +156,7 @@ impl Member {
         match appended {
             Appended::Done => {
                 self.replica.close();
+                self.moved = true;
                 self.step_down(cx);
             }
             Appended::At(_) | Appended::Fenced => self.look_again(cx),
