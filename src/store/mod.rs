@@ -15,6 +15,8 @@ mod frame;
 mod member;
 mod model;
 mod owner;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod replica;
 mod rules;
 mod tail;

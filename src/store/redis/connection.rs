@@ -1,0 +1,222 @@
+//! A connection that carries out commands.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, Value};
+
+use super::scripts::{Script, Scripts, TEXTS};
+use super::{Keys, Name, StoreError, publish, replies, text};
+use crate::store::{Answer, Command, Fence, InstanceId, Mark, Reign};
+
+mod beside;
+
+/// How long a connection is waited for, and then each answer. Behind that the connection is lost.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the store keeps what nobody touches.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// A log that has not ended, behind what was appended or acquired last.
+    pub log: Duration,
+    /// One that has.
+    pub ended: Duration,
+}
+
+/// See the [module docs](self).
+///
+/// A clone uses the same connection. Commands are carried out in the order in which their futures are polled first. Who
+/// does not wait for one answer before the next command reads the answers in that order, and after an error none.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    link: MultiplexedConnection,
+    scripts: Scripts,
+    keys: Keys,
+    lifetimes: Lifetimes,
+    instance: InstanceId,
+    reign: Reign,
+}
+
+impl Connection {
+    /// Connects an instance with the primary at an address such as `redis://127.0.0.1` or `unix:///run/redis.sock`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such server, or it is a replica, or it does not let scripts be loaded.
+    pub async fn open(
+        address: &str,
+        instance: InstanceId,
+        keys: Keys,
+        lifetimes: Lifetimes,
+    ) -> Result<Self, StoreError> {
+        let (mut link, reign) = connect(address, AsyncConnectionConfig::new()).await?;
+        let mut pipe = redis::pipe();
+        for script in TEXTS {
+            pipe.cmd("SCRIPT").arg("LOAD").arg(script);
+        }
+        let hashes: Vec<String> = pipe.query_async(&mut link).await?;
+        let hashes = hashes.try_into();
+        Ok(Connection {
+            link,
+            scripts: Scripts(hashes.map_err(|_| StoreError::answer("list of hashes"))?),
+            keys,
+            lifetimes,
+            instance,
+            reign,
+        })
+    }
+
+    /// That of the primary as the connection began.
+    pub fn reign(&self) -> Reign {
+        self.reign
+    }
+
+    /// Carries out a command for this instance.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or one of another version.
+    pub async fn execute(&mut self, name: &Name, command: Command) -> Result<Answer, StoreError> {
+        match command {
+            Command::Read { from } => self.read(name, from).await,
+            Command::Acquire {
+                seen,
+                random,
+                epoch,
+                force,
+            } => self.acquire(name, seen, (random, epoch), force).await,
+            Command::Append {
+                fence,
+                base,
+                last,
+                sequence,
+                keep,
+                mark,
+                frame,
+            } => {
+                let keys = [self.keys.log(name), self.keys.meta(name)];
+                let mut call = self.scripts.call(Script::Append, &keys);
+                call.arg(text::fence(fence))
+                    .arg(&[base, last, sequence, keep])
+                    .arg(self.noted(mark))
+                    .arg(millis(self.lifetimes.log))
+                    .arg(self.keys.channel(name))
+                    .arg(&frame[..]);
+                let value = call.query_async(&mut self.link).await?;
+                Ok(Answer::Appended(replies::appended(value)?))
+            }
+            Command::Leave { fence } => {
+                let mut call = self.scripts.call(Script::Leave, &[self.keys.meta(name)]);
+                call.arg(text::fence(fence)).arg(self.keys.channel(name));
+                let _: Value = call.query_async(&mut self.link).await?;
+                Ok(Answer::Done)
+            }
+            Command::Finish { fence, base } => {
+                let mut call = self.scripts.call(Script::Finish, &self.all(name));
+                call.arg(text::fence(fence))
+                    .arg(base)
+                    .arg(millis(self.lifetimes.ended))
+                    .arg(self.keys.channel(name));
+                let value = call.query_async(&mut self.link).await?;
+                Ok(Answer::Appended(replies::appended(value)?))
+            }
+            Command::Ask => {
+                let mut cmd = redis::cmd("SPUBLISH");
+                cmd.arg(self.keys.channel(name)).arg(publish::ASKED);
+                let _: Value = cmd.query_async(&mut self.link).await?;
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    async fn read(&mut self, name: &Name, from: u64) -> Result<Answer, StoreError> {
+        // As of one moment, and without a script, which would copy all of it twice.
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("HMGET")
+            .arg(self.keys.meta(name))
+            .arg(&replies::FIELDS);
+        pipe.cmd("XRANGE")
+            .arg(self.keys.log(name))
+            .arg(from)
+            .arg("+");
+        let both = pipe.query_async(&mut self.link).await?;
+        Ok(Answer::Read(replies::snapshot(both)?))
+    }
+
+    async fn acquire(
+        &mut self,
+        name: &Name,
+        seen: Option<Fence>,
+        (random, epoch): (u64, u64),
+        force: bool,
+    ) -> Result<Answer, StoreError> {
+        let counter = seen.map_or(0, |fence| fence.counter) + 1;
+        let tag = self.keys.tag(name);
+        let keys = [
+            self.keys.log(name),
+            self.keys.meta(name),
+            self.keys.session(tag, self.instance),
+        ];
+        let mut call = self.scripts.call(Script::Acquire, &keys);
+        call.arg(seen.map(text::fence).unwrap_or_default())
+            .arg(text::fence(Fence { counter, random }))
+            .arg(text::bits(self.instance.0))
+            .arg(text::bits(epoch))
+            .arg(if force { "force" } else { "" })
+            .arg(self.keys.sessions(tag))
+            .arg(millis(self.lifetimes.log))
+            .arg(self.keys.channel(name));
+        let value = call.query_async(&mut self.link).await?;
+        Ok(Answer::Acquired(replies::acquired(value)?))
+    }
+
+    /// What is written over the reign of the log; empty for nothing.
+    fn noted(&self, mark: Mark) -> String {
+        match mark {
+            Mark::None => String::new(),
+            Mark::First => text::bits(self.reign.0),
+            Mark::Repair => "-".to_owned(),
+        }
+    }
+
+    fn all(&self, name: &Name) -> [String; 3] {
+        [
+            self.keys.log(name),
+            self.keys.meta(name),
+            self.keys.crowd(name),
+        ]
+    }
+}
+
+/// Connects with a primary, and asks since when it is that.
+pub(super) async fn connect(
+    address: &str,
+    config: AsyncConnectionConfig,
+) -> Result<(MultiplexedConnection, Reign), StoreError> {
+    let info = address.into_connection_info()?;
+    // What is published comes on the same connection as answers.
+    let settings = info.redis_settings().clone();
+    let settings = settings.set_protocol(ProtocolVersion::RESP3);
+    let client = Client::open(info.set_redis_settings(settings))?;
+    let config = config
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let mut link = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    let mut pipe = redis::pipe();
+    for section in ["server", "replication"] {
+        pipe.cmd("INFO").arg(section);
+    }
+    let (server, replication): (String, String) = pipe.query_async(&mut link).await?;
+    let reign = replies::reign(&(server + &replication))?;
+    Ok((link, reign))
+}
+
+/// As the store counts time.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}

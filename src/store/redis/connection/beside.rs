@@ -1,0 +1,111 @@
+//! What a store does beside the commands of a member: notes, crowds, heartbeats, and logs that give way.
+
+use bytes::Bytes;
+use redis::Value;
+
+use super::{Connection, millis};
+use crate::store::redis::scripts::Script;
+use crate::store::redis::{Beat, Name, StoreError, text};
+use crate::store::{Fence, InstanceId, SESSION};
+
+impl Connection {
+    /// Replaces what all are told beside events; says whether this is the fence.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn tell(
+        &mut self,
+        name: &Name,
+        fence: Fence,
+        note: &[u8],
+    ) -> Result<bool, StoreError> {
+        let mut call = self.scripts.call(Script::Tell, &[self.keys.meta(name)]);
+        call.arg(text::fence(fence)).arg(note);
+        Ok(call.query_async(&mut self.link).await?)
+    }
+
+    /// What was told last; none where there is no log, or nothing was told.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn told(&mut self, name: &Name) -> Result<Option<Bytes>, StoreError> {
+        let mut cmd = redis::cmd("HGET");
+        cmd.arg(self.keys.meta(name)).arg("h");
+        let note: Option<Vec<u8>> = cmd.query_async(&mut self.link).await?;
+        Ok(note.map(Bytes::from))
+    }
+
+    /// Says that this instance has clients of the stream, or none any more.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn crowd(&mut self, name: &Name, is_in: bool) -> Result<(), StoreError> {
+        let keys = [self.keys.meta(name), self.keys.crowd(name)];
+        let mut call = self.scripts.call(Script::Crowd, &keys);
+        call.arg(text::bits(self.instance.0))
+            .arg(if is_in { "SADD" } else { "SREM" })
+            .arg(millis(self.lifetimes.log));
+        Ok(call.query_async(&mut self.link).await?)
+    }
+
+    /// The instances that have clients and live, in no order.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn crowd_of(&mut self, name: &Name) -> Result<Vec<InstanceId>, StoreError> {
+        let mut cmd = redis::cmd("SMEMBERS");
+        cmd.arg(self.keys.crowd(name));
+        let members: Vec<String> = cmd.query_async(&mut self.link).await?;
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members = members.iter().filter_map(|id| text::parse_bits(id));
+        let members: Vec<_> = members.map(InstanceId).collect();
+        let mut pipe = redis::pipe();
+        for member in &members {
+            let session = self.keys.session(self.keys.tag(name), *member);
+            pipe.cmd("EXISTS").arg(session);
+        }
+        let alive: Vec<bool> = pipe.query_async(&mut self.link).await?;
+        let crowd = members.into_iter().zip(alive).filter(|(_, alive)| *alive);
+        Ok(crowd.map(|(member, _)| member).collect())
+    }
+
+    /// Puts a log that has ended aside, under a name of the same partition; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or the name is of another partition.
+    pub async fn anew(&mut self, name: &Name, aside: &Name) -> Result<bool, StoreError> {
+        let keys = [self.all(name), self.all(aside)].concat();
+        let call = self.scripts.call(Script::Anew, &keys);
+        Ok(call.query_async(&mut self.link).await?)
+    }
+
+    /// A heartbeat in the partition with this tag.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn beat(&mut self, tag: &str, moved: Vec<(Name, u64)>) -> Result<(), StoreError> {
+        let beat = Beat {
+            instance: self.instance,
+            moved,
+        };
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET")
+            .arg(self.keys.session(tag, self.instance))
+            .arg(1)
+            .arg("PX")
+            .arg(SESSION);
+        pipe.cmd("SPUBLISH")
+            .arg(self.keys.beats(tag))
+            .arg(beat.to_text());
+        let _: (Value, Value) = pipe.query_async(&mut self.link).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! A connection on which is heard what is published.
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
+use tokio::sync::mpsc;
+
+use super::connection::connect;
+use super::keys::Channel;
+use super::{Beat, Keys, Name, StoreError, publish};
+use crate::store::{Message, Reign};
+
+/// How many messages wait to be taken. Who is so far behind reads the logs again.
+const WAITING: usize = 4_096;
+
+/// What was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message of a stream.
+    Message(Name, Message),
+    /// A heartbeat.
+    Beat(Beat),
+}
+
+/// See the [module docs](self).
+#[derive(Debug)]
+pub struct Tail {
+    link: MultiplexedConnection,
+    pushed: mpsc::Receiver<PushInfo>,
+    keys: Keys,
+    reign: Reign,
+}
+
+impl Tail {
+    /// Connects with the primary at an address such as `redis://127.0.0.1`. Nothing is subscribed to.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such server, or it is a replica.
+    pub async fn open(address: &str, keys: Keys) -> Result<Self, StoreError> {
+        let (sender, pushed) = mpsc::channel(WAITING);
+        // What does not fit is the end: without a sender, who takes what is there learns that the rest is lost.
+        let sender = std::sync::Mutex::new(Some(sender));
+        let push = move |info: PushInfo| {
+            let mut sender = sender
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            let sent = sender.as_ref().is_some_and(|to| to.try_send(info).is_ok());
+            if !sent {
+                *sender = None;
+            }
+            sent.then_some(()).ok_or(())
+        };
+        let config = AsyncConnectionConfig::new().set_push_sender(push);
+        let (link, reign) = connect(address, config).await?;
+        Ok(Tail {
+            link,
+            pushed,
+            keys,
+            reign,
+        })
+    }
+
+    /// That of the primary as the connection began.
+    pub fn reign(&self) -> Reign {
+        self.reign
+    }
+
+    /// Subscribes to the messages of streams. Behind it, what is published is heard.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn subscribe(&mut self, names: &[Name]) -> Result<(), StoreError> {
+        let channels = names.iter().map(|name| self.keys.channel(name));
+        self.each("SSUBSCRIBE", channels.collect()).await
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn unsubscribe(&mut self, names: &[Name]) -> Result<(), StoreError> {
+        let channels = names.iter().map(|name| self.keys.channel(name));
+        self.each("SUNSUBSCRIBE", channels.collect()).await
+    }
+
+    /// Subscribes to the heartbeats in the partition with this tag.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn subscribe_beats(&mut self, tag: &str) -> Result<(), StoreError> {
+        self.each("SSUBSCRIBE", vec![self.keys.beats(tag)]).await
+    }
+
+    /// What is heard next; none once the connection is lost, or something that came could not be kept.
+    pub async fn next(&mut self) -> Option<Heard> {
+        loop {
+            let PushInfo { kind, data } = self.pushed.recv().await?;
+            match kind {
+                PushKind::Disconnection => return None,
+                PushKind::SMessage => {}
+                _ => continue,
+            }
+            if let Some(heard) = self.heard(data) {
+                return Some(heard);
+            }
+        }
+    }
+
+    /// One command for each channel, since each brings an answer for each of its channels, and the connection counts one.
+    async fn each(&mut self, command: &str, channels: Vec<String>) -> Result<(), StoreError> {
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        for channel in channels {
+            pipe.cmd(command).arg(channel).ignore();
+        }
+        Ok(pipe.query_async(&mut self.link).await?)
+    }
+
+    fn heard(&self, data: Vec<Value>) -> Option<Heard> {
+        let [channel, bytes]: [Value; 2] = data.try_into().ok()?;
+        let (Value::BulkString(channel), Value::BulkString(bytes)) = (channel, bytes) else {
+            return None;
+        };
+        match self.keys.parse_channel(&channel)? {
+            Channel::Stream(name) => {
+                publish::parse_message(bytes).map(|message| Heard::Message(name, message))
+            }
+            Channel::Beats => Beat::parse(&bytes).map(Heard::Beat),
+        }
+    }
+}

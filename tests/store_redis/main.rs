@@ -1,0 +1,11 @@
+//! A store that is a real Redis server: that its scripts mean what the model means, and what the model does not have.
+//!
+//! `OPERATIONS=…` are carried out in the comparison with the model, `SEED=…` is one round of it.
+
+mod compare;
+mod heard;
+mod primary;
+#[path = "../support/random.rs"]
+mod random;
+mod script;
+mod server;
