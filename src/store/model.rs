@@ -223,7 +223,8 @@ impl Model {
             .streams
             .get(&stream)
             .is_some_and(|log| log.meta.ended);
-        if let (true, Some(log)) = (ended, self.state.streams.remove(&stream)) {
+        let log = ended.then(|| self.state.streams.remove(&stream));
+        if let Some(log) = log.flatten() {
             self.state.streams.insert(aside, log);
         }
         ended
@@ -312,7 +313,8 @@ impl Model {
         if log.meta.position != base && base_check {
             return (Appended::At(log.meta.position), false);
         }
-        log.keep = keep;
+        // What was dropped does not come back for who keeps more.
+        log.keep = log.keep.max(keep);
         log.frames = Some(Arc::new(Kept {
             last,
             frame: frame.clone(),
