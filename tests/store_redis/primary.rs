@@ -1,1 +1,36 @@
+//! Which primary a connection leads to.
 
+use tower_sse::store::InstanceId;
+use tower_sse::store::redis::{Connection, Lifetimes, Tail};
+
+use crate::server::{HOUR, Server};
+
+#[tokio::test]
+async fn a_reign_ends_with_the_process() {
+    let (first, second) = (Server::start(), Server::start());
+    let reigns = [&first, &first, &second].map(async |server| server.connect(1).await.reign());
+    let reigns = futures_util::future::join_all(reigns).await;
+    assert_eq!(reigns[0], reigns[1]);
+    assert_ne!(reigns[0], reigns[2]);
+}
+
+#[tokio::test]
+async fn a_reign_ends_when_the_primary_becomes_a_replica_and_is_refused_as_such() {
+    let server = Server::start();
+    let before = server.connect(1).await.reign();
+    let mut admin = server.admin().await;
+    let () = admin.run("REPLICAOF 127.0.0.1 1").await;
+    let lifetimes = Lifetimes {
+        log: HOUR,
+        ended: HOUR,
+    };
+    let (address, keys) = (server.address(), server.keys());
+    let connection = Connection::open(&address, InstanceId(1), keys.clone(), lifetimes).await;
+    assert_eq!(
+        connection.unwrap_err().to_string(),
+        "the server is a replica"
+    );
+    assert!(Tail::open(&address, keys.clone()).await.is_err());
+    let () = admin.run("REPLICAOF NO ONE").await;
+    assert_ne!(server.connect(1).await.reign(), before);
+}

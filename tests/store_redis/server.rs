@@ -1,6 +1,7 @@
 //! A server of the test's own, that nobody else can reach and that is gone with it.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,37 +21,61 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::with(&[], Partitions::single())
+        Self::with(&[], Partitions::single()).unwrap_or_else(|said| panic!("{said}"))
     }
 
-    pub(crate) fn with(options: &[&str], partitions: Partitions) -> Self {
+    /// The only node of a cluster.
+    pub(crate) fn start_node() -> Self {
+        // Nodes talk over a port of TCP, and another process may have taken the one that was free.
+        let start = || {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+            let port = free.unwrap().port().to_string();
+            let options = ["--cluster-enabled", "yes", "--cluster-port", &port];
+            Self::with(&options, Partitions::of_cluster())
+        };
+        let attempts = (0..10).map(|_| start()).find(Result::is_ok);
+        attempts.expect("a free port").expect("a server")
+    }
+
+    /// What it said if it has not started.
+    fn with(options: &[&str], partitions: Partitions) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("redis-{}-{number}", std::process::id());
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let mut process = Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", "socket", "--save", ""])
-            .args(["--enable-debug-command", "local"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--unixsocket",
+                "socket",
+            ])
+            .args(["--save", "", "--enable-debug-command", "local"])
             .args(options)
             .current_dir(&directory)
             .stdout(Stdio::piped())
             .spawn()
             .expect("redis-server, which tests/setup installs");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut said = String::new();
-        while !said.contains("eady to accept connections") {
-            let line = lines.next().and_then(Result::ok);
-            said += &line.unwrap_or_else(|| panic!("redis-server does not start: {said}"));
-            said += "\n";
-        }
-        // It would wait for somebody to read on.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Server {
+        let server = Server {
             process,
             directory,
             keys: Keys::new("sse", partitions),
+        };
+        let mut said = String::new();
+        while !said.contains("eady to accept connections") {
+            let Some(Ok(line)) = lines.next() else {
+                return Err(said);
+            };
+            said.push_str(&line);
+            said.push('\n');
         }
+        // It would wait for somebody to read on.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Ok(server)
     }
 
     pub(crate) fn address(&self) -> String {

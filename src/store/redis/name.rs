@@ -66,7 +66,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.text).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&self.text).map_err(|_| fmt::Error)?)
     }
 }
 

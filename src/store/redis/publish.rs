@@ -35,7 +35,7 @@ impl Beat {
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut parts = str::from_utf8(bytes).ok()?.split(' ');
+        let mut parts = std::str::from_utf8(bytes).ok()?.split(' ');
         let instance = InstanceId(text::parse_bits(parts.next()?)?);
         let moved = parts.map(|part| {
             let (name, position) = part.split_once('=')?;
@@ -51,7 +51,7 @@ impl Beat {
 /// Reads a message, which anybody may have published. What a frame has in it is not looked at.
 pub(super) fn parse_message(bytes: Vec<u8>) -> Option<Message> {
     let (first, rest) = bytes.split_first()?;
-    let rest = || str::from_utf8(rest).ok();
+    let rest = || std::str::from_utf8(rest).ok();
     match first {
         b'o' => {
             let (fence, owner) = rest()?.rsplit_once(':')?;

@@ -68,9 +68,10 @@ fn append(random: &mut Random, meta: Option<&Meta>) -> Command {
         base,
         last,
         sequence: last.saturating_sub(random.below(3)),
+        // What is appended is always kept itself.
         keep: match random.below(3) {
             0 => 0,
-            _ => near(random, base.saturating_sub(8)),
+            _ => near(random, base.saturating_sub(8)).min(last),
         },
         mark: match random.below(4) {
             0 => Mark::First,
