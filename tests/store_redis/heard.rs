@@ -66,7 +66,8 @@ pub(crate) async fn own(
     }
 }
 
-async fn next(tail: &mut Tail) -> Option<Heard> {
+/// What is heard next, or a failure where nothing comes.
+pub(crate) async fn next(tail: &mut Tail) -> Option<Heard> {
     let next = tokio::time::timeout(Duration::from_secs(60), tail.next());
     next.await.expect("something comes")
 }

@@ -34,3 +34,25 @@ async fn a_reign_ends_when_the_primary_becomes_a_replica_and_is_refused_as_such(
     let () = admin.run("REPLICAOF NO ONE").await;
     assert_ne!(server.connect(1).await.reign(), before);
 }
+
+#[tokio::test]
+async fn a_gateway_can_neither_list_keys_nor_touch_those_of_others() {
+    let server = Server::start();
+    let client = redis::Client::open(server.address()).unwrap();
+    let mut link = client.get_multiplexed_async_connection().await.unwrap();
+    let commands = [
+        "KEYS *",
+        "SCAN 0",
+        "MONITOR",
+        "GET sse:{0}:i:1",
+        "SET other 1",
+        "SPUBLISH other 1",
+    ];
+    for command in commands {
+        let mut words = command.split(' ');
+        let mut cmd = redis::cmd(words.next().unwrap());
+        cmd.arg(words.collect::<Vec<_>>());
+        let refused: redis::RedisResult<redis::Value> = cmd.query_async(&mut link).await;
+        assert_eq!(refused.unwrap_err().code(), Some("NOPERM"), "{command}");
+    }
+}

@@ -3,7 +3,7 @@
 use tower_sse::store::redis::{Name, Partitions, Secret, slot};
 use tower_sse::store::{Acquired, Answer, Appended, Command, InstanceId, Snapshot};
 
-use crate::heard::{acquire, append, frame, name, own};
+use crate::heard::{acquire, append, frame, name, next, own};
 use crate::server::{Admin, HOUR, Server};
 
 async fn ttl(admin: &mut Admin, key: &str) -> i64 {
@@ -158,7 +158,7 @@ async fn scripts_run_at_a_node_of_a_cluster() {
         let refused = two.execute(name, acquire(Some(fence))).await.unwrap();
         assert_eq!(refused, Answer::Acquired(Acquired::Busy(InstanceId(1))));
         for _ in 0..2 {
-            assert!(tail.next().await.is_some());
+            assert!(next(&mut tail).await.is_some());
         }
     }
 }

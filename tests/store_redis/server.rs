@@ -13,6 +13,11 @@ use tower_sse::store::redis::{Connection, Keys, Lifetimes, Partitions, Tail};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
+/// What a gateway may do, and no more: a user of the server that has nothing else carries out all that is tested.
+const RIGHTS: &str = "on >secret ~sse:* resetchannels &sse:* -@all +evalsha +script|load +xadd +xrange +hmget +hget \
+    +hset +exists +del +rename +pexpire +set +sadd +srem +smembers +ssubscribe +sunsubscribe +spublish +info +hello \
+    +auth +multi +exec";
+
 pub(crate) struct Server {
     process: Child,
     directory: PathBuf,
@@ -54,6 +59,8 @@ impl Server {
                 "socket",
             ])
             .args(["--save", "", "--enable-debug-command", "local"])
+            .args(["--user", "gateway"])
+            .args(RIGHTS.split_whitespace())
             .args(options)
             .current_dir(&directory)
             .stdout(Stdio::piped())
@@ -79,6 +86,10 @@ impl Server {
     }
 
     pub(crate) fn address(&self) -> String {
+        self.admin_address() + "?user=gateway&pass=secret"
+    }
+
+    fn admin_address(&self) -> String {
         format!("unix://{}", self.directory.join("socket").display())
     }
 
@@ -105,7 +116,7 @@ impl Server {
 
     /// A connection for what a store does not do.
     pub(crate) async fn admin(&self) -> Admin {
-        let client = redis::Client::open(self.address()).unwrap();
+        let client = redis::Client::open(self.admin_address()).unwrap();
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let link = client.get_multiplexed_async_connection_with_config(&config);
         Admin(link.await.unwrap())

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, Value,
+};
 
 use super::scripts::{Script, Scripts, TEXTS};
 use super::{Keys, Name, StoreError, publish, replies, text};
@@ -54,7 +57,8 @@ impl Connection {
         for script in TEXTS {
             pipe.cmd("SCRIPT").arg("LOAD").arg(script);
         }
-        let hashes: Vec<String> = pipe.query_async(&mut link).await?;
+        let hashes: Result<Vec<String>, _> = pipe.query_async(&mut link).await;
+        let hashes = hashes.map_err(StoreError::redis)?;
         let hashes = hashes.try_into();
         Ok(Connection {
             link,
@@ -102,13 +106,13 @@ impl Connection {
                     .arg(millis(self.lifetimes.log))
                     .arg(self.keys.channel(name))
                     .arg(&frame[..]);
-                let value = call.query_async(&mut self.link).await?;
+                let value = self.send(&call).await?;
                 Ok(Answer::Appended(replies::appended(value)?))
             }
             Command::Leave { fence } => {
                 let mut call = self.scripts.call(Script::Leave, &[self.keys.meta(name)]);
                 call.arg(text::fence(fence)).arg(self.keys.channel(name));
-                let _: Value = call.query_async(&mut self.link).await?;
+                self.send::<Value>(&call).await?;
                 Ok(Answer::Done)
             }
             Command::Finish { fence, base } => {
@@ -117,13 +121,13 @@ impl Connection {
                     .arg(base)
                     .arg(millis(self.lifetimes.ended))
                     .arg(self.keys.channel(name));
-                let value = call.query_async(&mut self.link).await?;
+                let value = self.send(&call).await?;
                 Ok(Answer::Appended(replies::appended(value)?))
             }
             Command::Ask => {
                 let mut cmd = redis::cmd("SPUBLISH");
                 cmd.arg(self.keys.channel(name)).arg(publish::ASKED);
-                let _: Value = cmd.query_async(&mut self.link).await?;
+                self.send::<Value>(&cmd).await?;
                 Ok(Answer::Done)
             }
         }
@@ -140,7 +144,7 @@ impl Connection {
             .arg(self.keys.log(name))
             .arg(from)
             .arg("+");
-        let both = pipe.query_async(&mut self.link).await?;
+        let both = self.send_all(&pipe).await?;
         Ok(Answer::Read(replies::snapshot(both)?))
     }
 
@@ -167,8 +171,18 @@ impl Connection {
             .arg(self.keys.sessions(tag))
             .arg(millis(self.lifetimes.log))
             .arg(self.keys.channel(name));
-        let value = call.query_async(&mut self.link).await?;
+        let value = self.send(&call).await?;
         Ok(Answer::Acquired(replies::acquired(value)?))
+    }
+
+    async fn send<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, StoreError> {
+        let answer = cmd.query_async(&mut self.link).await;
+        answer.map_err(StoreError::redis)
+    }
+
+    async fn send_all<T: FromRedisValue>(&mut self, pipe: &Pipeline) -> Result<T, StoreError> {
+        let answers = pipe.query_async(&mut self.link).await;
+        answers.map_err(StoreError::redis)
     }
 
     /// What is written over the reign of the log; empty for nothing.
@@ -194,22 +208,22 @@ pub(super) async fn connect(
     address: &str,
     config: AsyncConnectionConfig,
 ) -> Result<(MultiplexedConnection, Reign), StoreError> {
-    let info = address.into_connection_info()?;
+    let info = address.into_connection_info().map_err(StoreError::redis)?;
     // What is published comes on the same connection as answers.
     let settings = info.redis_settings().clone();
     let settings = settings.set_protocol(ProtocolVersion::RESP3);
-    let client = Client::open(info.set_redis_settings(settings))?;
+    let client = Client::open(info.set_redis_settings(settings)).map_err(StoreError::redis)?;
     let config = config
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
-    let mut link = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+    let link = client.get_multiplexed_async_connection_with_config(&config);
+    let mut link = link.await.map_err(StoreError::redis)?;
     let mut pipe = redis::pipe();
     for section in ["server", "replication"] {
         pipe.cmd("INFO").arg(section);
     }
-    let (server, replication): (String, String) = pipe.query_async(&mut link).await?;
+    let info: Result<(String, String), _> = pipe.query_async(&mut link).await;
+    let (server, replication) = info.map_err(StoreError::redis)?;
     let reign = replies::reign(&(server + &replication))?;
     Ok((link, reign))
 }

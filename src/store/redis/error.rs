@@ -15,6 +15,11 @@ enum Kind {
 }
 
 impl StoreError {
+    /// No `From`, which would make the crate's version a part of the public API.
+    pub(super) fn redis(error: redis::RedisError) -> Self {
+        StoreError(Kind::Redis(error))
+    }
+
     pub(super) fn answer(expected: &'static str) -> Self {
         StoreError(Kind::Answer(expected))
     }
@@ -50,11 +55,5 @@ impl std::error::Error for StoreError {
             Kind::Redis(error) => Some(error),
             _ => None,
         }
-    }
-}
-
-impl From<redis::RedisError> for StoreError {
-    fn from(error: redis::RedisError) -> Self {
-        StoreError(Kind::Redis(error))
     }
 }

@@ -118,7 +118,8 @@ impl Tail {
         for channel in channels {
             pipe.cmd(command).arg(channel).ignore();
         }
-        Ok(pipe.query_async(&mut self.link).await?)
+        let answers = pipe.query_async(&mut self.link).await;
+        answers.map_err(StoreError::redis)
     }
 
     fn heard(&self, data: Vec<Value>) -> Option<Heard> {

@@ -133,11 +133,7 @@ impl<'a> Round<'a> {
                 let real = connection.anew(&name, &aside_name).await.unwrap();
                 let model = self.model.anew(stream, aside);
                 self.compare(real, model);
-                let all = Command::Read { from: 0 };
-                let connection = &mut self.connections[instance as usize];
-                let real = connection.execute(&aside_name, all.clone()).await.unwrap();
-                let (model, _) = self.model.execute((aside, id), all, self.now);
-                self.compare(real, model);
+                self.compare_aside(aside, id).await;
                 "anew"
             }
             Operation::Beat => {
@@ -158,6 +154,18 @@ impl<'a> Round<'a> {
                 "restart"
             }
         }
+    }
+
+    async fn compare_aside(&mut self, aside: u64, id: InstanceId) {
+        let name = self.names[aside as usize];
+        let connection = &mut self.connections[id.0 as usize];
+        let all = Command::Read { from: 0 };
+        let read = connection.execute(&name, all.clone()).await.unwrap();
+        let mut crowd = connection.crowd_of(&name).await.unwrap();
+        crowd.sort();
+        let (model, _) = self.model.execute((aside, id), all, self.now);
+        self.compare(read, model);
+        self.compare(crowd, self.model.crowd_of(aside, self.now));
     }
 
     /// The session is made to last, so that it ends when the test says so and not when the machine is slow.

@@ -22,7 +22,7 @@ impl Connection {
     ) -> Result<bool, StoreError> {
         let mut call = self.scripts.call(Script::Tell, &[self.keys.meta(name)]);
         call.arg(text::fence(fence)).arg(note);
-        Ok(call.query_async(&mut self.link).await?)
+        self.send(&call).await
     }
 
     /// What was told last; none where there is no log, or nothing was told.
@@ -33,7 +33,7 @@ impl Connection {
     pub async fn told(&mut self, name: &Name) -> Result<Option<Bytes>, StoreError> {
         let mut cmd = redis::cmd("HGET");
         cmd.arg(self.keys.meta(name)).arg("h");
-        let note: Option<Vec<u8>> = cmd.query_async(&mut self.link).await?;
+        let note: Option<Vec<u8>> = self.send(&cmd).await?;
         Ok(note.map(Bytes::from))
     }
 
@@ -48,7 +48,7 @@ impl Connection {
         call.arg(text::bits(self.instance.0))
             .arg(if is_in { "SADD" } else { "SREM" })
             .arg(millis(self.lifetimes.log));
-        Ok(call.query_async(&mut self.link).await?)
+        self.send(&call).await
     }
 
     /// The instances that have clients and live, in no order.
@@ -59,7 +59,7 @@ impl Connection {
     pub async fn crowd_of(&mut self, name: &Name) -> Result<Vec<InstanceId>, StoreError> {
         let mut cmd = redis::cmd("SMEMBERS");
         cmd.arg(self.keys.crowd(name));
-        let members: Vec<String> = cmd.query_async(&mut self.link).await?;
+        let members: Vec<String> = self.send(&cmd).await?;
         if members.is_empty() {
             return Ok(Vec::new());
         }
@@ -70,7 +70,7 @@ impl Connection {
             let session = self.keys.session(self.keys.tag(name), *member);
             pipe.cmd("EXISTS").arg(session);
         }
-        let alive: Vec<bool> = pipe.query_async(&mut self.link).await?;
+        let alive: Vec<bool> = self.send_all(&pipe).await?;
         let crowd = members.into_iter().zip(alive).filter(|(_, alive)| *alive);
         Ok(crowd.map(|(member, _)| member).collect())
     }
@@ -83,7 +83,7 @@ impl Connection {
     pub async fn anew(&mut self, name: &Name, aside: &Name) -> Result<bool, StoreError> {
         let keys = [self.all(name), self.all(aside)].concat();
         let call = self.scripts.call(Script::Anew, &keys);
-        Ok(call.query_async(&mut self.link).await?)
+        self.send(&call).await
     }
 
     /// A heartbeat in the partition with this tag.
@@ -105,7 +105,7 @@ impl Connection {
         pipe.cmd("SPUBLISH")
             .arg(self.keys.beats(tag))
             .arg(beat.to_text());
-        let _: (Value, Value) = pipe.query_async(&mut self.link).await?;
+        self.send_all::<(Value, Value)>(&pipe).await?;
         Ok(())
     }
 }
