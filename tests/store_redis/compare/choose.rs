@@ -39,15 +39,15 @@ pub(super) fn operation(
         105..112 => Operation::Execute(Command::Leave {
             fence: fence(random, meta),
         }),
-        112..116 => Operation::Execute(Command::Finish {
+        112..122 => Operation::Execute(Command::Finish {
             fence: fence(random, meta),
             base: position(random, meta),
         }),
-        116..120 => Operation::Execute(Command::Ask),
-        120..130 => Operation::Tell(fence(random, meta), bytes(random)),
-        130..137 => Operation::Told,
-        137..149 => Operation::Crowd(random.below(3) > 0),
-        149..156 => Operation::CrowdOf,
+        122..124 => Operation::Execute(Command::Ask),
+        124..132 => Operation::Tell(fence(random, meta), bytes(random)),
+        132..138 => Operation::Told,
+        138..150 => Operation::Crowd(random.below(3) > 0),
+        150..156 => Operation::CrowdOf,
         156..170 => Operation::Anew,
         170..190 => Operation::Beat,
         190..196 => Operation::Lapse,

@@ -134,7 +134,7 @@ impl<'a> Round<'a> {
                 let model = self.model.anew(stream, aside);
                 self.compare(real, model);
                 self.compare_aside(aside, id).await;
-                "anew"
+                if model { "anew: done" } else { "anew: not ended" }
             }
             Operation::Beat => {
                 self.beat(instance).await;
