@@ -134,7 +134,11 @@ impl<'a> Round<'a> {
                 let model = self.model.anew(stream, aside);
                 self.compare(real, model);
                 self.compare_aside(aside, id).await;
-                if model { "anew: done" } else { "anew: not ended" }
+                if model {
+                    "anew: done"
+                } else {
+                    "anew: not ended"
+                }
             }
             Operation::Beat => {
                 self.beat(instance).await;
