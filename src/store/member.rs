@@ -18,7 +18,7 @@ mod own;
 /// How many frames wait for a hole in front of them to be filled.
 const BUFFERED: usize = 256;
 
-/// See the [module docs](self).
+/// One gateway's part in one stream: it follows the log, and at times owns it.
 ///
 /// There are two connections to the store. Commands are answered in their order, and not at all once their connection is
 /// lost. What is published is heard on the other, the tail.

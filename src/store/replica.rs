@@ -15,7 +15,7 @@ mod merge;
 
 pub(super) use merge::Merged;
 
-/// See the [module docs](self).
+/// All that a member has of a log: what its clients read, and which of it the log has.
 #[derive(Debug)]
 pub struct Replica {
     epoch: Option<u64>,

@@ -26,7 +26,7 @@ pub struct Lifetimes {
     pub ended: Duration,
 }
 
-/// See the [module docs](self).
+/// A connection that carries out commands.
 ///
 /// A clone uses the same connection. Commands are carried out in the order in which their futures are polled first. Who
 /// does not wait for one answer before the next command reads the answers in that order, and after an error none.

@@ -21,7 +21,7 @@ pub enum Heard {
     Beat(Beat),
 }
 
-/// See the [module docs](self).
+/// A connection on which is heard what is published.
 #[derive(Debug)]
 pub struct Tail {
     link: MultiplexedConnection,
