@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::line::{CutLine, Kinds, Lines, line_len, value_of};
-use super::plain::Plain;
 use super::{Event, LargeEvent, LineEnding, write_line};
 
 mod byte_order_mark;
+mod plain_blocks;
 
 use byte_order_mark::BYTE_ORDER_MARK;
+pub(crate) use plain_blocks::Taken;
 
 /// The largest event that is held back to be seen whole, unless set otherwise: 1 MiB.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 1024 * 1024;
@@ -67,14 +68,6 @@ struct Block {
     /// Bytes since the last of these lines.
     len: usize,
     too_large: bool,
-}
-
-/// Events with data that were taken at once: where in the chunk they stand, and how many there are.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) events: u64,
 }
 
 /// What a [`Decoder`] finds.
@@ -215,75 +208,6 @@ impl Decoder {
             _ => return false,
         };
         true
-    }
-
-    /// The next event, if it is a block like most, with lines that end in LF, and all of it stands in the chunk, and where it starts
-    /// in the chunk if it is a slice of it.
-    ///
-    /// Inlined, so that the event need not be moved about.
-    #[inline(always)]
-    pub(crate) fn next_plain(&mut self) -> Option<(Event, Option<usize>)> {
-        if self.in_block {
-            return None;
-        }
-        let start = self.start;
-        let Plain { len, kinds, ending } = Plain::with_lf(self.chunk.get(start..)?)?;
-        if len > self.max_event_bytes {
-            return None;
-        }
-        self.ending = Some(ending);
-        if len == self.chunk.len() {
-            let bytes = std::mem::take(&mut self.chunk);
-            return Some((Event::new(bytes, kinds, ending), None));
-        }
-        self.start = start + len;
-        self.scanned = self.start;
-        let bytes = self.chunk.slice(start..start + len);
-        Some((Event::new(bytes, kinds, ending), Some(start)))
-    }
-
-    /// The next block, if it is like most and all of it stands in the chunk.
-    #[inline(always)]
-    pub(crate) fn peek_plain(&self) -> Option<Plain> {
-        if self.in_block {
-            return None;
-        }
-        let plain = Plain::of(self.chunk.get(self.start..)?);
-        plain.filter(|plain| plain.len <= self.max_event_bytes)
-    }
-
-    /// Takes this block, which was peeked at, and those like it behind it, as long as `takes` says so of the next, and leaves
-    /// the chunk in hand.
-    #[inline(always)]
-    pub(crate) fn take_plain(
-        &mut self,
-        mut next: Plain,
-        mut takes: impl FnMut(&[u8], Plain) -> bool,
-    ) -> Taken {
-        let mut taken = Taken {
-            start: self.start,
-            end: self.start,
-            events: 0,
-        };
-        let mut rest = self.chunk.get(self.start..).unwrap_or_default();
-        while next.len <= self.max_event_bytes && takes(&rest[..next.len], next) {
-            rest = &rest[next.len..];
-            taken.end += next.len;
-            taken.events += 1;
-            self.ending = Some(next.ending);
-            if rest.is_empty() {
-                break;
-            }
-            match Plain::of(rest) {
-                Some(plain) => next = plain,
-                None => break,
-            }
-        }
-        if taken.events > 0 {
-            self.start = taken.end;
-            self.scanned = taken.end;
-        }
-        taken
     }
 
     /// What comes next if it is no such block. The chunk is kept until it is released.
