@@ -15,12 +15,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::listener;
-
 /// What is still at work at the end, such as a name that is being looked up, is left alone after this long.
 const LAST_WORK: Duration = Duration::from_millis(500);
-/// For streams to tell what was written for them.
-const SETTLES: Duration = Duration::from_secs(1);
 
 /// Shorter than the timeouts of a request, and long enough to cost nothing.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,25 +45,13 @@ impl Workers {
         Workers(workers.collect())
     }
 
-    /// Has all streams tell how much was written for them, so that what is counted is what was sent. Where a thread is busy
-    /// it is waited for a moment.
-    pub(crate) async fn settle(&self) {
-        let settle = async || {
-            listener::settle();
-            // Behind the streams that were woken.
-            tokio::task::yield_now().await;
-        };
-        let all: Vec<_> = self
-            .0
-            .iter()
-            .map(|worker| worker.runtime.spawn(settle()))
-            .collect();
-        let _ = tokio::time::timeout(SETTLES, async {
-            for one in all {
-                let _ = one.await;
-            }
-        })
-        .await;
+    /// Has each worker run something.
+    pub(crate) fn on_all<F>(&self, run: impl Fn() -> F) -> Vec<JoinHandle<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let spawn = |worker: &Worker| worker.runtime.spawn(run());
+        self.0.iter().map(spawn).collect()
     }
 
     /// Has so many workers, or all, run something that accepts connections.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::admin::trust::Refusal;
 use crate::answer::{TEXT, answer};
-use crate::listener::ACCEPT_PAUSES;
+use crate::listener::{self, ACCEPT_PAUSES};
 use crate::log;
 use crate::log::limiter::{self, Limiter};
 use crate::shutdown::Phase;
@@ -120,7 +120,7 @@ async fn pass(Shared(door): Shared<Door>, request: Request, next: Next) -> Respo
 }
 
 async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {
-    admin.workers.settle().await;
+    listener::settle(&admin.workers).await;
     admin.drain_remaining.set(admin.remaining() as f64);
     admin.state.relays.update_metrics();
     admin.log_lines_dropped.absolute(log::lines_dropped());
@@ -135,7 +135,7 @@ async fn ready(Shared(admin): Shared<Admin>) -> impl IntoResponse {
 }
 
 async fn streams(Shared(admin): Shared<Admin>) -> impl IntoResponse {
-    admin.workers.settle().await;
+    listener::settle(&admin.workers).await;
     let streams = admin.state.streams.to_json();
     let all = json!({
         "active": streams.len(),

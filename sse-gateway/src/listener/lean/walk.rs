@@ -12,15 +12,17 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use slab::Slab;
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Instant, timeout};
 use tower_sse::level::{Batch, Given, Level, Next, PAUSE, Reader, Reading};
 
 use super::head;
+use crate::workers::Workers;
 
 #[cfg(doc)]
 use crate::listener::Lends;
@@ -151,10 +153,25 @@ impl Seat {
     }
 }
 
-/// Has all streams of this thread tell their bodies what was written for them.
-pub(crate) fn settle() {
-    GROUPS.with_borrow(|groups| groups.values().for_each(Group::wake_all));
+/// Has all streams tell their bodies what was written for them, so that what is counted is what was sent. Where a thread is busy
+/// it is waited for a moment.
+pub(crate) async fn settle(workers: &Workers) {
+    let all = workers.on_all(|| async {
+        GROUPS.with_borrow(|groups| groups.values().for_each(Group::wake_all));
+        // Behind the streams that were woken.
+        yield_now().await;
+    });
+    let all = async {
+        for one in all {
+            // One that has panicked is over as well.
+            let _ = one.await;
+        }
+    };
+    let _ = timeout(SETTLES, all).await;
 }
+
+/// How long that may take.
+const SETTLES: Duration = Duration::from_secs(1);
 
 /// How many streams of this thread have lent their sockets.
 #[cfg(test)]
