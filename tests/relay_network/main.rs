@@ -57,6 +57,8 @@ mod record;
 mod schedule;
 mod socket;
 mod upstream;
+#[path = "../support/variable.rs"]
+mod variable;
 mod verdict;
 mod world;
 
@@ -66,6 +68,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plan::Plan;
+use variable::variable;
 use verdict::Sums;
 
 const THREADS: usize = 2;
@@ -73,15 +76,6 @@ const THREADS: usize = 2;
 thread_local! {
     /// Whether a task of this thread's schedule has panicked, which nobody else would notice.
     static PANICKED: Cell<bool> = const { Cell::new(false) };
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} is a number")),
-    )
 }
 
 #[test]

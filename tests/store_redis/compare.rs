@@ -7,15 +7,10 @@ mod round;
 use round::Round;
 
 use crate::server::Server;
+use crate::variable::variable;
 
 /// Of one seed, beginning with an empty store.
 const OPERATIONS: u64 = 500;
-
-fn variable(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    let parsed = value.parse();
-    Some(parsed.unwrap_or_else(|_| panic!("{name} is a number")))
-}
 
 #[tokio::test]
 async fn scripts_answer_and_publish_what_the_model_does() {

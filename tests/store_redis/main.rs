@@ -9,3 +9,5 @@ mod primary;
 mod random;
 mod script;
 mod server;
+#[path = "../support/variable.rs"]
+mod variable;

@@ -11,6 +11,8 @@ mod queue;
 #[path = "../support/random.rs"]
 mod random;
 mod suspicions;
+#[path = "../support/variable.rs"]
+mod variable;
 mod verdict;
 mod world;
 
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use plan::Plan;
 use tower_sse::store::Rules;
+use variable::variable;
 use world::World;
 
 const THREADS: usize = 2;
@@ -33,15 +36,6 @@ struct Sums {
     gaps_with_ids: u64,
     twice: u64,
     twice_with_ids: u64,
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} is a number")),
-    )
 }
 
 fn run(seed: u64, rules: Rules, notes: bool) -> (World, Result<(), String>) {
