@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use crate::admin::{self, recorder};
-use crate::config::{Config, Error, FreePorts, Opening};
+use crate::config::{Config, Error, FreePorts, GatewaySettings, Opening};
 use crate::descriptors::{self, For};
+use crate::listener::tls::{Certificates, Tls};
 use crate::listener::{self, Answers, Tcp};
 use crate::log::{self, Log};
+use crate::renewal::Renewal;
 use crate::shutdown::Shutdown;
 use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
@@ -51,7 +54,7 @@ pub(crate) struct Gateway {
     pub(crate) router: Router,
     pub(crate) state: State,
     pub(crate) config: Config,
-    listener: Tcp,
+    listener: Listening,
     workers: Workers,
     _threads: Threads,
     signals: Signals,
@@ -74,7 +77,7 @@ impl Gateway {
         opening.log();
         let open_files = descriptors::raise_limit();
         let metrics = recorder::install()?;
-        let signals = Signals::listen()?;
+        let (signals, renewal) = (Signals::listen()?, Renewal::listen()?);
         let threads = config.gateway.threads.unwrap_or_else(count_cores);
         let (workers, threads) =
             workers::start(threads).map_err(|error| Error::at("--threads", error))?;
@@ -83,6 +86,15 @@ impl Gateway {
 
         let (listener, address) = bind(config.gateway.listen, "--listen", free_ports.listen)?;
         plan::refuse_circles(&config, address)?;
+        let certificates = certificates(&config.gateway)?;
+        let listener = match &certificates {
+            None => Listening::Plain(listener),
+            Some(certificates) => {
+                let client_ca = config.gateway.tls_client_ca.as_deref();
+                Listening::Tls(Tls::new(listener, certificates.clone(), client_ca)?)
+            }
+        };
+        tokio::spawn(renewal.run(certificates));
         descriptors::divide(open_files)?;
         let mut admin_address = None;
         if let Some(admin_listen) = config.gateway.admin_listen {
@@ -124,27 +136,49 @@ impl Gateway {
         let State {
             shutdown, drain, ..
         } = self.state;
-        let server = listener::start(
-            For::Clients,
-            self.listener,
-            move || service.clone(),
-            self.workers,
-            shutdown.clone(),
-        )
-        .await;
+        let make = move || service.clone();
+        let (workers, its_shutdown) = (self.workers, shutdown.clone());
+        let (whose, scheme) = (For::Clients, self.listener.scheme());
+        let server = match self.listener {
+            Listening::Plain(tcp) => {
+                tokio::spawn(listener::start(whose, tcp, make, workers, its_shutdown).await)
+            }
+            Listening::Tls(tls) => {
+                tokio::spawn(listener::start(whose, tls, make, workers, its_shutdown).await)
+            }
+        };
         if let Some(address) = self.admin_address {
             tracing::info!("admin on http://{address}");
         }
-        tracing::info!("listening on http://{}", self.address);
-        stop::when_told(
-            self.signals,
-            shutdown,
-            drain,
-            &self.config,
-            tokio::spawn(server),
-        )
-        .await
+        tracing::info!("listening on {scheme}://{}", self.address);
+        stop::when_told(self.signals, shutdown, drain, &self.config, server).await
     }
+}
+
+/// What clients connect to.
+enum Listening {
+    Plain(Tcp),
+    Tls(Tls),
+}
+
+impl Listening {
+    fn scheme(&self) -> &'static str {
+        match self {
+            Listening::Plain(_) => "http",
+            Listening::Tls(_) => "https",
+        }
+    }
+}
+
+/// None where nothing is encrypted.
+fn certificates(settings: &GatewaySettings) -> Result<Option<Arc<Certificates>>, Error> {
+    let pairs = settings.key_pairs();
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let certificates = Certificates::read(pairs);
+    let certificates = certificates.map_err(|error| Error::at("--tls-cert", error))?;
+    Ok(Some(Arc::new(certificates)))
 }
 
 fn bind(address: SocketAddr, flag: &str, may_move: bool) -> Result<(Tcp, SocketAddr), Error> {

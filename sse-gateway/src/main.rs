@@ -14,6 +14,7 @@ mod lean;
 mod listener;
 mod log;
 mod proxy;
+mod renewal;
 mod shutdown;
 mod stack;
 mod state;

@@ -26,10 +26,9 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen for SIGTERM and SIGINT, and to take no notice of SIGHUP but by a line of the log.
+    /// Begins to listen for SIGTERM and SIGINT.
     pub(crate) fn listen() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|error| Error::at("signals", error));
-        tokio::spawn(ignore(listen(SignalKind::hangup())?));
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -41,13 +40,6 @@ impl Signals {
             _ = self.terminate.recv() => SignalKind::terminate(),
             _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
-    }
-}
-
-/// What SIGHUP does by default is to end the process, and with it all streams.
-async fn ignore(mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        tracing::warn!("SIGHUP is ignored: settings are not read again; restart to change them");
     }
 }
 

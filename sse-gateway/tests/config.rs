@@ -45,6 +45,9 @@ fn every_setting_has_the_documented_default() {
         ["admin_listen", "127.0.0.1:9078"],
         ["admin_hosts", "off"],
         ["trusted_proxy", "off"],
+        ["tls.cert", "off"],
+        ["tls.key", "off"],
+        ["tls.client_ca", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -545,6 +548,7 @@ fn the_help_has_every_flag_with_its_default() {
     }
     for heading in [
         "Addresses:",
+        "Encryption:",
         "Streams:",
         "Sharing and resuming:",
         "Timeouts:",
@@ -555,6 +559,117 @@ fn the_help_has_every_flag_with_its_default() {
     }
     let widest = help.lines().map(str::len).max();
     assert!(widest <= Some(120), "{widest:?}");
+}
+
+#[test]
+fn a_certificate_and_its_key_are_given_together() {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let write = |name: &str, text: &str| {
+        let path = format!("{folder}/{name}");
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    let pair = |name: &str| {
+        let made =
+            rcgen::generate_simple_self_signed([format!("{name}.example")]).expect("a certificate");
+        let cert = write(&format!("{name}.pem"), &made.cert.pem());
+        (
+            cert,
+            write(&format!("{name}.key"), &made.signing_key.serialize_pem()),
+        )
+    };
+    let ((a, a_key), (b, b_key)) = (pair("a"), pair("b"));
+    let file = TomlFile::new(
+        "tls",
+        &format!(
+            "upstream = 'http://127.0.0.1:1'\n[tls]\ncert = {a:?}\nkey = {a_key:?}\nclient_ca = {b:?}"
+        ),
+    );
+    let in_file = check(&file).out();
+    for (key, value, line) in [
+        ("tls.cert", &a, 3),
+        ("tls.key", &a_key, 4),
+        ("tls.client_ca", &b, 5),
+    ] {
+        assert_eq!(setting(&in_file, key), (value.clone(), file.at(line)));
+    }
+    let (both, keys) = (format!("{a},{b}"), format!("{a_key},{b_key}"));
+    let in_environment = check(&file)
+        .env("SSE_GATEWAY_TLS_CERT", &both)
+        .env("SSE_GATEWAY_TLS_KEY", &keys)
+        .args(["--tls-client-ca", "off"])
+        .out();
+    let variable = |name: &str| name.to_owned();
+    assert_eq!(
+        setting(&in_environment, "tls.cert"),
+        (both, variable("SSE_GATEWAY_TLS_CERT"))
+    );
+    assert_eq!(
+        setting(&in_environment, "tls.key"),
+        (keys, variable("SSE_GATEWAY_TLS_KEY"))
+    );
+    assert_eq!(
+        setting(&in_environment, "tls.client_ca"),
+        ("off".to_owned(), "--tls-client-ca".to_owned())
+    );
+
+    let encrypted = write(
+        "encrypted.key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let cert_right = "give a PEM file that begins with -----BEGIN CERTIFICATE-----";
+    let key_right = "give a PEM file that begins with -----BEGIN PRIVATE KEY-----";
+    for (flags, expected) in [
+        (
+            vec!["--tls-cert", &a],
+            format!(
+                "--tls-cert: tls.cert ({a}) has not as many files as tls.key (off); give each certificate its key, in the same order"
+            ),
+        ),
+        (
+            vec!["--tls-key", &a_key],
+            format!(
+                "--tls-key: tls.cert (off) has not as many files as tls.key ({a_key}); give each certificate its key, in the same order"
+            ),
+        ),
+        (
+            vec!["--tls-cert", &a, "--tls-key", &b_key],
+            format!("--tls-key: {b_key:?} is not the key of the certificate in {a:?}"),
+        ),
+        (
+            vec!["--tls-cert", "/nowhere/a.pem", "--tls-key", &a_key],
+            "--tls-cert: \"/nowhere/a.pem\" cannot be read: No such file or directory (os error 2)"
+                .to_owned(),
+        ),
+        (
+            vec!["--tls-cert", &a_key, "--tls-key", &a_key],
+            format!("--tls-cert: {a_key:?} has no certificate; {cert_right}"),
+        ),
+        (
+            vec!["--tls-cert", &a, "--tls-key", &a],
+            format!("--tls-key: {a:?} has no private key; {key_right}"),
+        ),
+        (
+            vec!["--tls-cert", &a, "--tls-key", &encrypted],
+            format!(
+                "--tls-key: the key in {encrypted:?} is encrypted; decrypt it: openssl pkey -in {encrypted:?} -out key.pem"
+            ),
+        ),
+        (
+            vec!["--tls-client-ca", &a_key],
+            format!("--tls-client-ca: {a_key:?} has no certificate; {cert_right}, or off"),
+        ),
+    ] {
+        assert_eq!(refused(upstream([]).args(&flags)), expected);
+    }
+    let output = check(&TomlFile::new("ca", "upstream = 'http://127.0.0.1:1'"))
+        .args(["--tls-client-ca", &a])
+        .out();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned() + &stdout(&output);
+    assert!(
+        told.contains("--tls-client-ca has no effect: tls.cert is off"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -873,7 +988,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, threads, log_format, route",
     ),

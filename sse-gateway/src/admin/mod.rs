@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::admin::trust::Refusal;
 use crate::answer::{TEXT, answer};
+use crate::listener::tls::HANDSHAKES;
 use crate::listener::{self, ACCEPT_PAUSES};
 use crate::log;
 use crate::log::limiter::{self, Limiter};
@@ -105,6 +106,10 @@ fn describe() {
         "Times at which connections had to wait to be accepted, because no descriptors were left."
     );
     counter!(ACCEPT_PAUSES).increment(0);
+    describe_counter!(
+        HANDSHAKES,
+        "Handshakes of TLS with clients, by result: ok, failed, or no_tls where none was begun."
+    );
 }
 
 /// Lets through whom it trusts. The log says it too: Prometheus shows the status alone.

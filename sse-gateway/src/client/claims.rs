@@ -13,10 +13,11 @@ use crate::config::trusted_proxies::TrustedProxies;
 use crate::listener::Connection;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Leaves only what is believable, and notes where the request came from.
 pub(crate) fn judge(parts: &mut request::Parts, trusted: &TrustedProxies) {
-    let Some(Connection { peer }) = parts.extensions.remove() else {
+    let Some(Connection { peer, is_tls }) = parts.extensions.remove() else {
         remove(&mut parts.headers);
         return;
     };
@@ -25,6 +26,11 @@ pub(crate) fn judge(parts: &mut request::Parts, trusted: &TrustedProxies) {
         address.client = real_client(&parts.headers, address.client, trusted);
     } else {
         remove(&mut parts.headers);
+    }
+    // Here, where all requests come by: those that a relay makes for several clients have no connection.
+    if is_tls && !parts.headers.contains_key(X_FORWARDED_PROTO) {
+        let https = HeaderValue::from_static("https");
+        parts.headers.insert(X_FORWARDED_PROTO, https);
     }
     parts.extensions.insert(address);
 }

@@ -1,6 +1,7 @@
 //! Every setting there is, in the order of the help. [`settings`] says how to read a line, and what is made of it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
@@ -10,7 +11,7 @@ use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
-use super::{GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, value_relay};
+use super::{GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, tls, value_relay};
 
 settings! {
     "Addresses" top {
@@ -24,6 +25,15 @@ settings! {
             "The host names, in a comma list, by which the admin listener may be asked beside its addresses.";
         gateway trusted_proxy: TrustedProxies = "off", "CIDR,…|off", value::trusted_proxy, bare Lists,
             "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.";
+    }
+
+    "Encryption" [tls] {
+        gateway tls_cert: Vec<PathBuf> = "off", "FILE,…|off", list_or_off(tls::cert_file), bare Lists,
+            "Serve HTTPS with this certificate and its chain, or with several, by the name asked for.";
+        gateway tls_key: Vec<PathBuf> = "off", "FILE,…|off", list_or_off(tls::key_file), bare Lists,
+            "The private key of each certificate; files that change are read again.";
+        gateway tls_client_ca: Option<PathBuf> = "off", "FILE|off", or("off", tls::ca_file), needs Tls,
+            "Take only clients that show a certificate by one of these authorities.";
     }
 
     "Streams" top {

@@ -176,9 +176,9 @@ mod tests {
         "Streams" top {
             route beat: Option<Duration> = "15s", "TIME|off", or("off", time), "How often.";
         }
-        "Encryption" [tls] {
-            gateway tls_cert: String = "off", "FILE|off", text, "The certificate.";
-            gateway tls_strict: bool = "on", "on|off", switch, bare Booleans, "Whether old clients are refused.";
+        "Encryption" [mtls] {
+            gateway mtls_cert: String = "off", "FILE|off", text, "The certificate.";
+            gateway mtls_strict: bool = "on", "on|off", switch, bare Booleans, "Whether old clients are refused.";
         }
         "Browsers" [cors] {
             route cors_origins: Vec<String> = "off", "NAMES|off", list_or_off(text), bare Lists, "Who may ask.";
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_table_at_the_top_and_one_of_a_route_give_values() {
         let found = file(
-            "tls.cert = 'a.pem'
+            "mtls.cert = 'a.pem'
             cors = { origins = 'https://a' }
             [[route]]
             path = '/a'
@@ -209,8 +209,8 @@ mod tests {
         let found = found.expect("the file is right");
         let gateway = GatewaySettings::resolve(Layers(&[&found.values])).expect("is right");
         let expected = GatewaySettings {
-            tls_cert: "a.pem".to_owned(),
-            tls_strict: true,
+            mtls_cert: "a.pem".to_owned(),
+            mtls_strict: true,
         };
         assert_eq!(gateway, expected);
         let routes = found.routes.iter().map(|entry| {
@@ -232,19 +232,19 @@ mod tests {
 
     /// A file, where `;` ends a line, the line of the mistake, and what is said about it.
     const MISTAKES: &str = "
-        [tls]; crt = 'a' -> 2: unknown key 'crt'; did you mean cert?
-        [tls]; x = 'a' -> 2: unknown key 'x'; the keys of [tls] are cert, strict
-        [tlss]; cert = 'a' -> 1: unknown key 'tlss'; did you mean tls?
-        tls_cert = 'a' -> 1: unknown key 'tls_cert'; did you mean cert in [tls]?
-        tls-crt = 'a' -> 1: unknown key 'tls-crt'; did you mean cert in [tls]?
-        cert = 'a' -> 1: unknown key 'cert'; did you mean cert in [tls]?
-        colour = 1 -> 1: unknown key 'colour'; the keys of the file are beat, tls, cors, route
-        tls = 'a' -> 1: tls: wrong type, string; use a table, below a line [tls]
-        [[tls]]; cert = 'a' -> 1: tls: wrong type, array; use a table, below a line [tls]
-        [tls]; cert = 5 -> 2: tls.cert: wrong type, integer; use FILE|off, such as 'off'
-        [tls]; strict = 'x' -> 2: tls.strict: 'x' is neither on nor off; use on or off
-        [tls]; beat = '1s' -> 2: beat does not belong to [tls]; move it above that line
-        [[route]]; [route.tls]; cert = 'a' -> 3: tls.cert holds for the whole gateway; move it above the first [[route]]
+        [mtls]; crt = 'a' -> 2: unknown key 'crt'; did you mean cert?
+        [mtls]; x = 'a' -> 2: unknown key 'x'; the keys of [mtls] are cert, strict
+        [mtlss]; cert = 'a' -> 1: unknown key 'mtlss'; did you mean mtls?
+        mtls_cert = 'a' -> 1: unknown key 'mtls_cert'; did you mean cert in [mtls]?
+        mtls-crt = 'a' -> 1: unknown key 'mtls-crt'; did you mean cert in [mtls]?
+        cert = 'a' -> 1: unknown key 'cert'; did you mean cert in [mtls]?
+        colour = 1 -> 1: unknown key 'colour'; the keys of the file are beat, mtls, cors, route
+        mtls = 'a' -> 1: mtls: wrong type, string; use a table, below a line [mtls]
+        [[mtls]]; cert = 'a' -> 1: mtls: wrong type, array; use a table, below a line [mtls]
+        [mtls]; cert = 5 -> 2: mtls.cert: wrong type, integer; use FILE|off, such as 'off'
+        [mtls]; strict = 'x' -> 2: mtls.strict: 'x' is neither on nor off; use on or off
+        [mtls]; beat = '1s' -> 2: beat does not belong to [mtls]; move it above that line
+        [[route]]; [route.mtls]; cert = 'a' -> 3: mtls.cert holds for the whole gateway; move it above the first [[route]]
         [[route]]; cors_origin = 'a' -> 2: unknown key 'cors_origin'; did you mean origins in [route.cors]?
         [[route]]; cors = 'a' -> 2: cors: wrong type, string; use a table, below a line [route.cors]
         [[route]]; [route.cors]; origin = 'a' -> 3: unknown key 'origin'; did you mean origins?
@@ -265,19 +265,22 @@ mod tests {
 
     #[test]
     fn a_setting_in_a_table_has_a_flag_and_a_variable() {
-        let setting = Setting::tls_cert();
-        assert_eq!([setting.path(), setting.flag()], ["tls.cert", "--tls-cert"]);
+        let setting = Setting::mtls_cert();
+        assert_eq!(
+            [setting.path(), setting.flag()],
+            ["mtls.cert", "--mtls-cert"]
+        );
         let read = |name: &str| Values::from_environment(&ALL, &[(name.into(), "a.pem".into())]);
-        let values = read("SSE_GATEWAY_TLS_CERT").expect("is right");
+        let values = read("SSE_GATEWAY_MTLS_CERT").expect("is right");
         assert_eq!(
             values.get(&setting).map(|given| given.text.as_str()),
             Some("a.pem")
         );
-        let error = read("SSE_GATEWAY_TLS_CRT")
+        let error = read("SSE_GATEWAY_MTLS_CRT")
             .expect_err("is misspelt")
             .to_string();
         assert!(
-            error.ends_with("did you mean SSE_GATEWAY_TLS_CERT?"),
+            error.ends_with("did you mean SSE_GATEWAY_MTLS_CERT?"),
             "{error}"
         );
     }

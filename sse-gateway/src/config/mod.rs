@@ -26,6 +26,7 @@ mod route_entry;
 pub(crate) mod setting;
 mod suggest;
 mod table;
+pub(crate) mod tls;
 pub(crate) mod trusted_proxies;
 pub(crate) mod upstream;
 mod value;

@@ -78,7 +78,21 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         let right = "use another port, or off";
         return Err(contradiction(top, both, "is the same as", right));
     }
+    if settings.tls_cert.len() != settings.tls_key.len() {
+        let both = [Setting::tls_cert(), Setting::tls_key()];
+        let right = "give each certificate its key, in the same order";
+        return Err(contradiction(top, both, "has not as many files as", right));
+    }
+    for pair in settings.key_pairs() {
+        let read = pair.read();
+        read.map_err(|error| Error::at(place(top, &Setting::tls_key()), error))?;
+    }
     Ok(settings)
+}
+
+fn place(layers: Layers<'_>, setting: &Setting) -> Place {
+    let given = layers.given(setting);
+    given.map_or(Place::Default, |given| given.place)
 }
 
 fn route(

@@ -57,6 +57,7 @@ pub(crate) enum Needs {
     Retry,
     IdleTimeout,
     Admin,
+    Tls,
 }
 
 impl Setting {

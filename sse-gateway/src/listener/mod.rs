@@ -12,6 +12,7 @@ mod http1;
 mod lean;
 mod socket;
 mod tcp;
+pub(crate) mod tls;
 mod unless;
 
 use std::future::Future;
@@ -104,6 +105,7 @@ where
 pub(crate) struct Connection {
     /// Who has connected.
     pub(crate) peer: SocketAddr,
+    pub(crate) is_tls: bool,
 }
 
 #[cfg(test)]

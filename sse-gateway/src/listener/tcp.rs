@@ -95,15 +95,27 @@ impl Listener for Tcp {
         let accept = || SockRef::from(watch).accept();
         let (stream, peer) = watch.try_io(Interest::READABLE, accept)?;
         let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
-        Ok((stream.into(), Connection { peer }))
+        let is_tls = false;
+        Ok((stream.into(), Connection { peer, is_tls }))
     }
 
     fn open(stream: std::net::TcpStream) -> io::Result<Socket> {
+        Self::open_stream(stream).map(Socket::new)
+    }
+}
+
+impl Tcp {
+    /// The same, as a stream that is never lent.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime of the thread does not take it.
+    pub(super) fn open_stream(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         if !IS_INHERITED {
             configure(SockRef::from(&stream));
         }
         stream.set_nonblocking(true)?;
-        Ok(Socket::new(TcpStream::from_std(stream)?))
+        TcpStream::from_std(stream)
     }
 }
 

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::connection::FIRST_BYTES;
+use super::tls::{Certificates, Tls};
 use super::*;
+use crate::config::tls::KeyPair;
 use crate::descriptors::For;
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
@@ -35,12 +37,34 @@ impl Service<Request<ClientBody>> for Hello {
     }
 }
 
-async fn listen() -> SocketAddr {
+fn bind() -> (Tcp, SocketAddr) {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (listener, address) = Tcp::bind(free, "--listen").expect("binds");
+    Tcp::bind(free, "--listen").expect("binds")
+}
+
+async fn serve(listener: impl Listener) {
     let workers = Workers::here();
     let server = start(For::Clients, listener, || Hello, workers, Shutdown::new());
     tokio::spawn(server.await);
+}
+
+async fn listen() -> SocketAddr {
+    let (listener, address) = bind();
+    serve(listener).await;
+    address
+}
+
+async fn listen_over_tls() -> SocketAddr {
+    let made = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("a certificate");
+    let folder = std::env::temp_dir().join(format!("listener-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+    std::fs::write(&cert, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let certificates = Certificates::read(vec![KeyPair { cert, key }]).expect("a pair");
+    std::fs::remove_dir_all(folder).expect("removed");
+    let (listener, address) = bind();
+    serve(Tls::new(listener, certificates.into(), None).expect("it is right")).await;
     address
 }
 
@@ -49,7 +73,7 @@ async fn who_does_not_ask_is_hung_up_on_in_time() {
     let address = listen().await;
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = "\0\0\0\u{4}\0\0\0\0\0";
-    let mut all = Vec::new();
+    let mut said_to_all = Vec::new();
     for said in [
         "".to_owned(),
         "P".to_owned(),
@@ -61,6 +85,15 @@ async fn who_does_not_ask_is_hung_up_on_in_time() {
         preface.to_owned(),
         format!("{preface}{settings}"),
     ] {
+        said_to_all.push((address, said));
+    }
+    let tls = listen_over_tls().await;
+    // Nothing, and a beginning of a handshake.
+    for said in ["", "\u{16}", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0"] {
+        said_to_all.push((tls, said.to_owned()));
+    }
+    let mut all = Vec::new();
+    for (address, said) in said_to_all {
         for _ in 0..50 {
             let mut stream = TcpStream::connect(address).await.expect("connects");
             stream.write_all(said.as_bytes()).await.expect("writes");

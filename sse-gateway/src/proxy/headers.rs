@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use crate::client::claims;
+use crate::client::claims::{self, X_FORWARDED_PROTO};
 use crate::fields::{accepts_event_stream, tokens};
 use crate::proxy::via;
 
@@ -123,7 +123,6 @@ fn add_forwarded(headers: &mut HeaderMap, client_host: Option<&HeaderValue>, pee
     }
 }
 
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Makes several lines of a field one.

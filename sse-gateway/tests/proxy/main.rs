@@ -28,6 +28,7 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod targets;
+mod tls;
 mod transports;
 mod upgrades;
 mod upstream;

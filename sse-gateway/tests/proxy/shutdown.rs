@@ -117,14 +117,14 @@ async fn a_second_signal_ends_event_streams_by_their_last_words() {
 }
 
 #[tokio::test]
-async fn a_hangup_is_ignored() {
+async fn a_hangup_ends_nothing() {
     let upstream = WireUpstream::bind().await;
     let mut gateway = Gateway::start(&upstream.url);
     let (mut client, mut server) = upstream
         .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         .await;
     gateway.signal("-HUP");
-    gateway.log_with("SIGHUP is ignored");
+    gateway.log_with("SIGHUP: settings are not read again");
     server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .await;

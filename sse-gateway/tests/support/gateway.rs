@@ -97,7 +97,9 @@ impl Gateway {
                     while !is_read.load(Ordering::Relaxed) {
                         thread::park();
                     }
-                    if let Some(address) = address_behind(&line, "listening on http://") {
+                    if let Some(address) = ["http", "https"].iter().find_map(|scheme| {
+                        address_behind(&line, &format!("listening on {scheme}://"))
+                    }) {
                         let _ = found.send(address);
                     }
                     let mut log = log.lock().expect("log");

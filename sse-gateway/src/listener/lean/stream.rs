@@ -103,6 +103,10 @@ where
         match this.poll_write_all(&mut level, cx) {
             Poll::Ready(Ok(())) => {
                 let goes_on = !this.closes && this.shutdown.phase() == Phase::Serving;
+                if let Some(io) = this.io.as_mut().filter(|_| !goes_on) {
+                    // Whether the client hears that this was all is up to it.
+                    let _ = ready!(Pin::new(io).poll_shutdown(cx));
+                }
                 Poll::Ready(this.io.take().filter(|_| goes_on))
             }
             Poll::Ready(Err(Failed)) => Poll::Ready(None),

@@ -1,0 +1,117 @@
+//! The certificates that the gateway shows to its clients, and those of clients that it takes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+
+use super::GatewaySettings;
+use super::value::Parsed;
+
+/// The files of a certificate and of its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyPair {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl KeyPair {
+    /// What is in them now.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read, or they do not belong together.
+    pub(crate) fn read(&self) -> Result<CertifiedKey, String> {
+        let (cert, key) = (certificates(&self.cert)?, private_key(&self.key)?);
+        CertifiedKey::from_der(cert, key, &ring::default_provider()).map_err(|error| {
+            let (cert, key) = (&self.cert, &self.key);
+            match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    format!("{key:?} is not the key of the certificate in {cert:?}")
+                }
+                rustls::Error::InvalidCertificate(_) => {
+                    format!("the first certificate in {cert:?} is none of a server: {error}")
+                }
+                _ => format!("{key:?} is not a key that can be used: {error}"),
+            }
+        })
+    }
+}
+
+impl GatewaySettings {
+    /// The certificates of the listener. There are as many keys.
+    pub(crate) fn key_pairs(&self) -> Vec<KeyPair> {
+        let pairs = self.tls_cert.iter().zip(&self.tls_key);
+        let pair = |(cert, key): (&PathBuf, &PathBuf)| KeyPair {
+            cert: cert.clone(),
+            key: key.clone(),
+        };
+        pairs.map(pair).collect()
+    }
+}
+
+/// A file with a certificate, and those that lead from it to one that clients know.
+pub(super) fn cert_file(path: &str) -> Parsed<PathBuf> {
+    certificates(path.as_ref()).map(|_| path.into())
+}
+
+/// A file with a private key.
+pub(super) fn key_file(path: &str) -> Parsed<PathBuf> {
+    private_key(path.as_ref()).map(|_| path.into())
+}
+
+/// A file with certificates that are trusted.
+pub(super) fn ca_file(path: &str) -> Parsed<PathBuf> {
+    roots(path.as_ref()).map(|_| path.into())
+}
+
+/// The certificates in a file, as those that are trusted.
+///
+/// # Errors
+///
+/// When it cannot be read, or has none.
+pub(crate) fn roots(path: &Path) -> Result<Arc<RootCertStore>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("{path:?} has a certificate that cannot be used: {error}"))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let right = "give a PEM file that begins with -----BEGIN CERTIFICATE-----";
+    let bytes = read(path)?;
+    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| format!("{path:?}: {error}; {right}"))?;
+    match certificates.is_empty() {
+        true => Err(format!("{path:?} has no certificate; {right}")),
+        false => Ok(certificates),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let right = "give a PEM file that begins with -----BEGIN PRIVATE KEY-----";
+    let bytes = read(path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound if is_encrypted(&bytes) => format!(
+            "the key in {path:?} is encrypted; decrypt it: openssl pkey -in {path:?} -out key.pem"
+        ),
+        pem::Error::NoItemsFound => format!("{path:?} has no private key; {right}"),
+        error => format!("{path:?}: {error}; {right}"),
+    })
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    let begin = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    pem.windows(begin.len()).any(|at| at == begin)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{path:?} cannot be read: {error}"))
+}

@@ -1,0 +1,148 @@
+//! A connection whose handshake is made by who reads first.
+
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use metrics::counter;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use crate::listener::Lends;
+
+pub(crate) const HANDSHAKES: &str = "sse_tls_handshakes_total";
+
+/// A connection over TLS. Its socket is never lent: what is written to it is not what the client reads.
+pub(crate) struct TlsIo(State);
+
+enum State {
+    /// Until the first byte has come.
+    New(TcpStream, TlsAcceptor),
+    /// Boxed, as all connections that are open have room for it.
+    Handshake(Box<Accept<TcpStream>>),
+    Open(Box<TlsStream<TcpStream>>),
+    /// Who does not speak TLS is told so.
+    Plain(TcpStream, usize),
+    Failed,
+}
+
+/// What a handshake begins with (RFC 8446 section 5.1). No request does.
+const HANDSHAKE: u8 = 22;
+
+const NO_TLS: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
+This port speaks HTTPS: ask https:// instead of http://.\n";
+
+impl TlsIo {
+    pub(super) fn new(stream: TcpStream, acceptor: TlsAcceptor) -> Self {
+        TlsIo(State::New(stream, acceptor))
+    }
+
+    /// Makes the handshake, if it is not made.
+    fn poll_open(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Pin<&mut TlsStream<TcpStream>>>> {
+        loop {
+            let next = match &mut self.0 {
+                State::New(stream, _) => {
+                    let is_plain = ready!(poll_is_plain(stream, cx));
+                    match (is_plain, std::mem::replace(&mut self.0, State::Failed)) {
+                        (Ok(false), State::New(stream, acceptor)) => {
+                            State::Handshake(Box::new(acceptor.accept(stream)))
+                        }
+                        (Ok(true), State::New(stream, _)) => {
+                            count("no_tls");
+                            State::Plain(stream, 0)
+                        }
+                        _ => State::Failed,
+                    }
+                }
+                State::Handshake(accept) => match ready!(Pin::new(&mut **accept).poll(cx)) {
+                    Ok(stream) => {
+                        count("ok");
+                        State::Open(Box::new(stream))
+                    }
+                    Err(error) => {
+                        count("failed");
+                        tracing::debug!(%error, "TLS handshake failed");
+                        State::Failed
+                    }
+                },
+                State::Plain(stream, written) => {
+                    match ready!(Pin::new(stream).poll_write(cx, &NO_TLS[*written..])) {
+                        Ok(some) if some > 0 && *written + some < NO_TLS.len() => {
+                            *written += some;
+                            continue;
+                        }
+                        _ => State::Failed,
+                    }
+                }
+                State::Open(_) => break,
+                State::Failed => return Poll::Ready(Err(ErrorKind::NotConnected.into())),
+            };
+            self.0 = next;
+        }
+        match &mut self.0 {
+            State::Open(stream) => Poll::Ready(Ok(Pin::new(&mut **stream))),
+            _ => Poll::Ready(Err(ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+fn poll_is_plain(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    let mut first = [0];
+    let mut first = ReadBuf::new(&mut first);
+    ready!(stream.poll_peek(cx, &mut first))?;
+    let first = first.filled().first().ok_or(ErrorKind::UnexpectedEof)?;
+    Poll::Ready(Ok(*first != HANDSHAKE))
+}
+
+fn count(result: &'static str) {
+    counter!(HANDSHAKES, "result" => result).increment(1);
+}
+
+impl Lends for TlsIo {}
+
+impl AsyncRead for TlsIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_open(cx))?.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_open(cx))?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_open(cx))?.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_open(cx))?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_open(cx))?.poll_shutdown(cx)
+    }
+}

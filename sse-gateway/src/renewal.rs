@@ -1,0 +1,103 @@
+//! What is read again while the gateway runs: certificates, when their files change, and at SIGHUP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::config::Error;
+use crate::listener::tls::Certificates;
+
+/// Files are compared with what is in use as often as this. There is no word of a change that holds everywhere: the links of
+/// Kubernetes change above the file.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// Listens for SIGHUP, which by default ends the process, and with it all streams.
+pub(crate) struct Renewal(Signal);
+
+impl Renewal {
+    /// Begins to listen.
+    pub(crate) fn listen() -> Result<Self, Error> {
+        let hangup = signal(SignalKind::hangup());
+        Ok(Renewal(
+            hangup.map_err(|error| Error::at("signals", error))?,
+        ))
+    }
+
+    /// Has these certificates follow their files, as long as the process runs.
+    pub(crate) async fn run(mut self, certificates: Option<Arc<Certificates>>) {
+        let mut checks = certificates.map(Checks::new);
+        loop {
+            let is_asked = match &mut checks {
+                None => self.0.recv().await.is_some(),
+                Some(checks) => tokio::select! {
+                    asked = self.0.recv() => asked.is_some(),
+                    () = sleep(CHECK) => {
+                        checks.check();
+                        continue;
+                    }
+                },
+            };
+            match (is_asked, &mut checks) {
+                (false, _) => return,
+                (true, None) => {
+                    tracing::warn!("SIGHUP: settings are not read again; restart to change them")
+                }
+                (true, Some(checks)) => {
+                    tracing::warn!("SIGHUP: certificates are read again, settings are not");
+                    checks.check_now();
+                }
+            }
+        }
+    }
+}
+
+struct Checks {
+    certificates: Arc<Certificates>,
+    /// Why the last one failed.
+    failed: Option<String>,
+    is_told: bool,
+}
+
+impl Checks {
+    fn new(certificates: Arc<Certificates>) -> Self {
+        Checks {
+            certificates,
+            failed: None,
+            is_told: false,
+        }
+    }
+
+    /// What fails once may be half written: two files do not change at the same moment.
+    fn check(&mut self) {
+        let before = self.failed.take();
+        self.failed = self.renew().err();
+        if self.failed.is_none() || self.failed != before {
+            self.is_told = false;
+            return;
+        }
+        if !std::mem::replace(&mut self.is_told, true) {
+            self.tell();
+        }
+    }
+
+    fn check_now(&mut self) {
+        self.failed = self.renew().err();
+        self.is_told = self.failed.is_some();
+        self.tell();
+    }
+
+    fn renew(&self) -> Result<(), String> {
+        if self.certificates.renew()? {
+            tracing::info!("certificates have changed; new connections have the new ones");
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        if let Some(error) = &self.failed {
+            tracing::warn!(%error, "certificates stay as they are");
+        }
+    }
+}
