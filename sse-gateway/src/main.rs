@@ -13,6 +13,7 @@ mod gateway;
 mod lean;
 mod listener;
 mod log;
+mod policy;
 mod proxy;
 mod renewal;
 mod shutdown;

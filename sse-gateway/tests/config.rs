@@ -48,6 +48,9 @@ fn every_setting_has_the_documented_default() {
         ["tls.cert", "off"],
         ["tls.key", "off"],
         ["tls.client_ca", "off"],
+        ["token_param", "off"],
+        ["token_cookie", "off"],
+        ["cors_origins", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -549,6 +552,7 @@ fn the_help_has_every_flag_with_its_default() {
     for heading in [
         "Addresses:",
         "Encryption:",
+        "Who may read:",
         "Streams:",
         "Sharing and resuming:",
         "Timeouts:",
@@ -733,7 +737,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 48] = [
+const SETTINGS: [(&str, &str, &str, &str); 51] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -744,6 +748,14 @@ const SETTINGS: [(&str, &str, &str, &str); 48] = [
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
     ("admin_hosts", "'a.example'", "b,c.example", "off"),
     ("trusted_proxy", "'::1'", "10.0.0.0/8,127.0.0.1", "off"),
+    ("token_param", "'token'", "access_token", "off"),
+    ("token_cookie", "'session'", "sid", "off"),
+    (
+        "cors_origins",
+        "'https://a.example'",
+        "http://localhost:3000,https://b.example",
+        "*",
+    ),
     ("heartbeat", "'1s'", "20s", "off"),
     ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
     ("opening_comment", "true", "off", "on"),
@@ -790,7 +802,32 @@ const SETTINGS: [(&str, &str, &str, &str); 48] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 34] = [
+const BAD_VALUES: [(&str, &str, &str); 39] = [
+    (
+        "token_param",
+        "a token",
+        "\"a token\" is not a name; use letters, digits, - _ . ~ as in access_token, or off",
+    ),
+    (
+        "cors_origins",
+        "app.example",
+        "\"app.example\" is not an origin; use origins such as https://app.example or http://localhost:3000, or * alone for all, or off",
+    ),
+    (
+        "cors_origins",
+        "https://App.example:443/page",
+        "\"https://App.example:443/page\" has more than scheme, host and port; use \"https://app.example\", or off",
+    ),
+    (
+        "cors_origins",
+        "https://a.example,*",
+        "* does not go with other origins; use origins such as https://app.example or http://localhost:3000, or * alone for all, or off",
+    ),
+    (
+        "cors_origins",
+        "https://me@a.example",
+        "\"https://me@a.example\" has more than scheme, host and port; use \"https://a.example\", or off",
+    ),
     (
         "threads",
         "0",
@@ -988,7 +1025,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, threads, log_format, route",
     ),
@@ -1056,7 +1093,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
-        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, heartbeat, \
+        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, token_param, token_cookie, cors_origins, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout",
     ),

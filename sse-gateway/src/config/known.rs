@@ -11,7 +11,10 @@ use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
-use super::{GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, tls, value_relay};
+use super::{
+    GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls, value_access,
+    value_relay,
+};
 
 settings! {
     "Addresses" top {
@@ -34,6 +37,15 @@ settings! {
             "The private key of each certificate; files that change are read again.";
         gateway tls_client_ca: Option<PathBuf> = "off", "FILE|off", or("off", tls::ca_file), needs Tls,
             "Take only clients that show a certificate by one of these authorities.";
+    }
+
+    "Who may read" top {
+        route token_param: Option<String> = "off", "NAME|off", or("off", value_access::name),
+            "A parameter of the query whose value goes upstream as Authorization: Bearer instead.";
+        route token_cookie: Option<String> = "off", "NAME|off", or("off", value_access::name),
+            "A cookie whose value goes upstream as Authorization: Bearer instead.";
+        route cors_origins: Option<Origins> = "off", "ORIGIN,…|*|off", or("off", value_access::origins), bare Lists,
+            "Let pages of these origins read, with credentials unless * stands for all; others may not.";
     }
 
     "Streams" top {

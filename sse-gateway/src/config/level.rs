@@ -180,8 +180,8 @@ mod tests {
             gateway mtls_cert: String = "off", "FILE|off", text, "The certificate.";
             gateway mtls_strict: bool = "on", "on|off", switch, bare Booleans, "Whether old clients are refused.";
         }
-        "Browsers" [cors] {
-            route cors_origins: Vec<String> = "off", "NAMES|off", list_or_off(text), bare Lists, "Who may ask.";
+        "Browsers" [rules] {
+            route rules_origins: Vec<String> = "off", "NAMES|off", list_or_off(text), bare Lists, "Who may ask.";
         }
     }
 
@@ -197,10 +197,10 @@ mod tests {
     fn a_table_at_the_top_and_one_of_a_route_give_values() {
         let found = file(
             "mtls.cert = 'a.pem'
-            cors = { origins = 'https://a' }
+            rules = { origins = 'https://a' }
             [[route]]
             path = '/a'
-            [route.cors]
+            [route.rules]
             origins = ['https://b', 'https://c']
             [[route]]
             path = '/b'
@@ -216,7 +216,7 @@ mod tests {
         let routes = found.routes.iter().map(|entry| {
             let layers = [&entry.values, &found.values];
             let settings = RouteSettings::resolve(Layers(&layers)).expect("is right");
-            (settings.beat, settings.cors_origins.join(" "))
+            (settings.beat, settings.rules_origins.join(" "))
         });
         assert_eq!(
             routes.collect::<Vec<_>>(),
@@ -238,18 +238,18 @@ mod tests {
         mtls_cert = 'a' -> 1: unknown key 'mtls_cert'; did you mean cert in [mtls]?
         mtls-crt = 'a' -> 1: unknown key 'mtls-crt'; did you mean cert in [mtls]?
         cert = 'a' -> 1: unknown key 'cert'; did you mean cert in [mtls]?
-        colour = 1 -> 1: unknown key 'colour'; the keys of the file are beat, mtls, cors, route
+        colour = 1 -> 1: unknown key 'colour'; the keys of the file are beat, mtls, rules, route
         mtls = 'a' -> 1: mtls: wrong type, string; use a table, below a line [mtls]
         [[mtls]]; cert = 'a' -> 1: mtls: wrong type, array; use a table, below a line [mtls]
         [mtls]; cert = 5 -> 2: mtls.cert: wrong type, integer; use FILE|off, such as 'off'
         [mtls]; strict = 'x' -> 2: mtls.strict: 'x' is neither on nor off; use on or off
         [mtls]; beat = '1s' -> 2: beat does not belong to [mtls]; move it above that line
         [[route]]; [route.mtls]; cert = 'a' -> 3: mtls.cert holds for the whole gateway; move it above the first [[route]]
-        [[route]]; cors_origin = 'a' -> 2: unknown key 'cors_origin'; did you mean origins in [route.cors]?
-        [[route]]; cors = 'a' -> 2: cors: wrong type, string; use a table, below a line [route.cors]
-        [[route]]; [route.cors]; origin = 'a' -> 3: unknown key 'origin'; did you mean origins?
-        [[route]]; [route.cors]; path = '/' -> 3: path does not belong to [route.cors]; move it above that line
-        [[route]]; colour = 1 -> 2: unknown key 'colour'; the keys of a route are name, path, pattern, methods, beat, cors";
+        [[route]]; rules_origin = 'a' -> 2: unknown key 'rules_origin'; did you mean origins in [route.rules]?
+        [[route]]; rules = 'a' -> 2: rules: wrong type, string; use a table, below a line [route.rules]
+        [[route]]; [route.rules]; origin = 'a' -> 3: unknown key 'origin'; did you mean origins?
+        [[route]]; [route.rules]; path = '/' -> 3: path does not belong to [route.rules]; move it above that line
+        [[route]]; colour = 1 -> 2: unknown key 'colour'; the keys of a route are name, path, pattern, methods, beat, rules";
 
     #[test]
     fn a_mistake_with_a_table_is_told_with_its_line() {

@@ -5,6 +5,8 @@
 //! it. Each place gives `Values` (text by setting, and where it stands, for errors), which are laid over each other in
 //! `resolve`. Nothing here knows clap, and nothing outside knows where a value came from.
 
+use http::HeaderValue;
+
 #[cfg(test)]
 mod cases;
 mod error;
@@ -30,6 +32,7 @@ pub(crate) mod tls;
 pub(crate) mod trusted_proxies;
 pub(crate) mod upstream;
 mod value;
+mod value_access;
 mod value_relay;
 pub(crate) mod variables;
 
@@ -98,6 +101,14 @@ pub(crate) enum NoAnswer {
     Answer,
     /// A stream, for which the upstream is asked again.
     Hold,
+}
+
+/// Pages of which origins may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origins {
+    Any,
+    /// Each as a browser writes it: `https://app.example`.
+    These(Vec<HeaderValue>),
 }
 
 /// How log lines are written.

@@ -37,6 +37,14 @@ impl Route {
         IdTag::new(self.settings.upstream.to_string())
     }
 
+    /// Whether it asks more of a request than others, which no spelling of a path is to get around.
+    pub(crate) fn has_policy(&self) -> bool {
+        let settings = &self.settings;
+        settings.token_param.is_some()
+            || settings.token_cookie.is_some()
+            || settings.cors_origins.is_some()
+    }
+
     /// How much of each of its streams is kept.
     pub(crate) fn kept(&self) -> Kept {
         let auto = self.relayed.kept();

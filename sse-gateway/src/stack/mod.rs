@@ -23,6 +23,7 @@ use crate::client::address::ClientAddress;
 use crate::config::{Error, NoAnswer, Route, RouteSettings};
 use crate::listener::ClientBody;
 use crate::log::shown_path::ShownPath;
+use crate::policy::{AdmissionLayer, Policy};
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::hold::{Hold, HoldLayer};
@@ -52,7 +53,7 @@ pub(crate) fn build(
         .with_max_event_bytes(stream.max_event_bytes)
         .with_broken_ends();
     // From the client to the upstream.
-    Ok(match relay {
+    let behind_policy = match relay {
         None => Stack::new(
             ServiceBuilder::new()
                 // One type for all routes.
@@ -78,6 +79,19 @@ pub(crate) fn build(
                 })
                 .service(upstream),
         ),
+    };
+    if !route.has_policy() {
+        return Ok(behind_policy);
+    }
+    let policy = Policy::of(stream);
+    // What is refused is for the page that asked to read, too: so CORS is around it.
+    let cors = policy.cors();
+    let admission = ServiceBuilder::new()
+        .layer(AdmissionLayer::new(policy))
+        .service(behind_policy);
+    Ok(match cors {
+        None => Stack::new(admission),
+        Some(cors) => Stack::new(ServiceBuilder::new().layer(cors).service(admission)),
     })
 }
 

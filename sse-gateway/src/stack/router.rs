@@ -10,21 +10,23 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{Method, Request, Response, StatusCode, request};
 use tower_service::Service;
 
 use crate::answer::{TEXT, answer};
 use crate::client::claims;
-use crate::config::{NoAnswer, Route};
+use crate::config::NoAnswer;
 use crate::listener::ClientBody;
 use crate::log::limiter;
 use crate::log::limiter::Limiter;
 use crate::log::shown_path::ShownPath;
+use crate::policy::path::normal;
 use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
 use crate::proxy::via;
 use crate::stack::plan::Plan;
-use crate::stack::{Stack, StackBody, boxed};
+use crate::stack::{StackBody, boxed};
 
 /// The service of all routes. Clones are cheap.
 #[derive(Clone)]
@@ -83,8 +85,20 @@ impl Service<Request<ClientBody>> for Router {
         let plan = self.plan();
         claims::judge(&mut parts, &plan.trusted);
         let path = parts.uri.path();
-        let takes = |(route, _): &(Route, Stack)| route.matches(&parts.method, path);
-        let Some(place) = plan.routes.iter().position(takes) else {
+        // A browser asks for a method before it uses it.
+        let method = asked_for(&parts).unwrap_or_else(|| parts.method.clone());
+        let takes = |path: &str| {
+            let mut routes = plan.routes.iter();
+            routes.position(|(route, _)| route.matches(&method, path))
+        };
+        let place = takes(path);
+        // The upstream may read another spelling as the path of a route that asks for more.
+        let normal = takes(&normal(path)).filter(|normal| Some(*normal) != place);
+        if normal.is_some_and(|normal| plan.routes[normal].0.has_policy()) {
+            let text = "Write the path in its normal form: no encoded letters, dots or slashes, and none twice.\n";
+            return plain(StatusCode::BAD_REQUEST, text);
+        }
+        let Some(place) = place else {
             let text = "No route takes this method and path.\n";
             return plain(StatusCode::NOT_FOUND, text);
         };
@@ -104,6 +118,14 @@ impl Service<Request<ClientBody>> for Router {
             }
         })
     }
+}
+
+/// The method that a page wants to use, of a preflight request (Fetch, section 3.3.2).
+fn asked_for(parts: &request::Parts) -> Option<Method> {
+    let is_preflight = parts.method == Method::OPTIONS && parts.headers.contains_key(ORIGIN);
+    let method = parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
+    let method = method.filter(|_| is_preflight)?;
+    Method::from_bytes(method.as_bytes()).ok()
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<StackBody>, Unanswered>> + Send>>;

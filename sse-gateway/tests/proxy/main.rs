@@ -7,6 +7,7 @@
     reason = "what the tests send is bounded by the tests"
 )]
 
+mod access;
 mod admin;
 mod bodies;
 mod circles;

@@ -1,0 +1,79 @@
+//! What a route asks of a request before anything else sees it: who may read, and by which token.
+
+mod admission;
+mod origin;
+pub(crate) mod path;
+mod token;
+
+use http::header::ORIGIN;
+use http::{Method, StatusCode, request};
+use tower_http::cors::CorsLayer;
+
+use crate::config::{Origins, RouteSettings};
+use crate::fields::accepts_event_stream;
+
+pub(crate) use admission::AdmissionLayer;
+use token::TokenPlaces;
+
+/// The policy of a route.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policy {
+    token: TokenPlaces,
+    origins: Option<Origins>,
+}
+
+/// Why a request goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: &'static str,
+}
+
+impl Refusal {
+    const fn bad(message: &'static str) -> Self {
+        Refusal {
+            status: StatusCode::BAD_REQUEST,
+            message,
+        }
+    }
+
+    const fn forbidden(message: &'static str) -> Self {
+        Refusal {
+            status: StatusCode::FORBIDDEN,
+            message,
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn of(settings: &RouteSettings) -> Self {
+        Policy {
+            token: TokenPlaces {
+                param: settings.token_param.clone(),
+                cookie: settings.token_cookie.clone(),
+            },
+            origins: settings.cors_origins.clone(),
+        }
+    }
+
+    /// What tells browsers which pages may read, if that is told.
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
+        self.origins.as_ref().map(origin::layer)
+    }
+
+    /// Lets a request through, in the form that all behind this sees.
+    ///
+    /// # Errors
+    ///
+    /// When it is to go no further.
+    fn admit(&self, parts: &mut request::Parts) -> Result<(), Refusal> {
+        if let Some(origins) = &self.origins {
+            origin::check(parts, origins)?;
+            // Whom the answer allows is said here, to each client: so it need not keep apart those that share a stream.
+            if parts.method == Method::GET && accepts_event_stream(&parts.headers) {
+                parts.headers.remove(ORIGIN);
+            }
+        }
+        self.token.settle(parts)
+    }
+}

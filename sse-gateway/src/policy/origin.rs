@@ -1,0 +1,54 @@
+//! Pages of which origins may read a route.
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Uri, request};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use super::Refusal;
+use crate::config::Origins;
+
+/// What answers a browser that asks whether a page may read this, and tells it so with each answer.
+pub(super) fn layer(origins: &Origins) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(MAX_AGE);
+    match origins {
+        // With credentials there is no such answer (Fetch, section 3.3.5).
+        Origins::Any => layer.allow_origin(AllowOrigin::any()),
+        Origins::These(origins) => layer
+            .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+            .allow_credentials(true),
+    }
+}
+
+/// A browser asks again after this long. Most keep an answer no longer than two hours.
+const MAX_AGE: std::time::Duration = std::time::Duration::from_secs(2 * 60 * 60);
+
+/// Refuses what a page of another origin has made its browser ask: the cookies that come with it are not the page's.
+///
+/// # Errors
+///
+/// When the request names an origin that is neither listed nor the gateway's own.
+pub(super) fn check(parts: &request::Parts, origins: &Origins) -> Result<(), Refusal> {
+    let Origins::These(origins) = origins else {
+        return Ok(());
+    };
+    match parts.headers.get(ORIGIN) {
+        Some(origin) if !origins.contains(origin) && !is_own(origin, &parts.headers) => Err(
+            Refusal::forbidden("Pages of this origin may not ask for this.\n"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the page came from the host that it asks. With which scheme it did so is not known behind an edge.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let origin = Uri::try_from(origin.as_bytes()).ok();
+    let authority = origin.as_ref().and_then(Uri::authority);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    match (authority, host) {
+        (Some(authority), Some(host)) => authority.as_str().eq_ignore_ascii_case(host),
+        _ => false,
+    }
+}
