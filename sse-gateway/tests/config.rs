@@ -92,6 +92,9 @@ fn every_setting_has_the_documented_default() {
         ["head_timeout", "60s"],
         ["drain_window", "10s"],
         ["drain_deadline", "30s"],
+        ["max_streams", "off"],
+        ["max_streams_per_route", "off"],
+        ["max_streams_per_client", "off"],
         ["threads", "auto"],
         ["log_format", "text"],
     ];
@@ -557,6 +560,7 @@ fn the_help_has_every_flag_with_its_default() {
         "Sharing and resuming:",
         "Timeouts:",
         "Drain:",
+        "Limits:",
         "Configuration:",
     ] {
         assert!(help.lines().any(|line| line == heading), "{heading}");
@@ -737,7 +741,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 51] = [
+const SETTINGS: [(&str, &str, &str, &str); 54] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -797,12 +801,20 @@ const SETTINGS: [(&str, &str, &str, &str); 51] = [
     ("head_timeout", "'1s'", "2s", "3s"),
     ("drain_window", "'1s'", "2s", "3s"),
     ("drain_deadline", "'11s'", "12s", "13s"),
+    ("max_streams", "1", "2", "off"),
+    ("max_streams_per_route", "1", "2", "off"),
+    ("max_streams_per_client", "1", "2", "off"),
     ("threads", "1", "2", "auto"),
     ("log_format", "'json'", "text", "json"),
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 39] = [
+const BAD_VALUES: [(&str, &str, &str); 40] = [
+    (
+        "max_streams",
+        "0",
+        "\"0\" is not a number of streams; use one from 1 to 10000000, such as 20000, or off",
+    ),
     (
         "token_param",
         "a token",
@@ -1027,7 +1039,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, threads, log_format, route",
+         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
     (
         "heartbeat = 15",
@@ -1095,7 +1107,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, token_param, token_cookie, cors_origins, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, head_timeout",
+         idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
     ),
     (
         "[[route]]\npath = '/x'\nretry = 'soon'",

@@ -21,6 +21,7 @@ use crate::listener::tls::HANDSHAKES;
 use crate::listener::{self, ACCEPT_PAUSES};
 use crate::log;
 use crate::log::limiter::{self, Limiter};
+use crate::policy::REFUSED;
 use crate::shutdown::Phase;
 use crate::state::State;
 use crate::workers::Workers;
@@ -106,6 +107,10 @@ fn describe() {
         "Times at which connections had to wait to be accepted, because no descriptors were left."
     );
     counter!(ACCEPT_PAUSES).increment(0);
+    describe_counter!(
+        REFUSED,
+        "Requests for event streams that were refused, by the limit that was reached."
+    );
     describe_counter!(
         HANDSHAKES,
         "Handshakes of TLS with clients, by result: ok, failed, or no_tls where none was begun."

@@ -151,6 +151,15 @@ settings! {
             "When the gateway stops, all that is still open after this long is closed.";
     }
 
+    "Limits" top {
+        gateway max_streams: Option<usize> = "off", "NUMBER|off", or("off", number("streams", 20_000)), bare Numbers,
+            "How many event streams may be open at a time; who comes then is told to come later.";
+        route max_streams_per_route: Option<usize> = "off", "NUMBER|off", or("off", number("streams", 2000)), bare Numbers,
+            "How many of these one route may have.";
+        gateway max_streams_per_client: Option<usize> = "off", "NUMBER|off", or("off", number("streams", 100)), bare Numbers,
+            "How many of these one client address (IPv6: one /64) may have.";
+    }
+
     "Configuration" top {
         gateway threads: Option<usize> = "auto", "NUMBER|auto", or("auto", value::threads), bare Numbers,
             "How many threads serve clients; auto: one for each core.";

@@ -4,16 +4,34 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use metrics::counter;
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 use tower_layer::Layer;
 use tower_service::Service;
+use tower_sse::stage::{self, Bypass};
 
+use super::limits::{Held, Limit, Permit};
 use super::{Policy, Refusal};
 use crate::answer::{TEXT, answer};
+use crate::client::address::ClientAddress;
+use crate::fields::accepts_event_stream;
+use crate::proxy::no_answer::{self, Leave};
 use crate::stack::{StackBody, boxed};
+
+pub(crate) const REFUSED: &str = "sse_streams_refused_total";
+
+/// Who is left without an answer would come back at once.
+const LEFT_AFTER: Duration = Duration::from_secs(1);
+/// Who is answered is told to come back then, in seconds.
+const COME_BACK: HeaderValue = HeaderValue::from_static("5");
 
 /// Has a policy decide on each request.
 #[derive(Clone, Debug)]
@@ -57,14 +75,46 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        match self.policy.admit(&mut parts) {
-            Ok(()) => Admitted::In {
-                answer: self.service.call(Request::from_parts(parts, body)),
-            },
-            Err(Refusal { status, message }) => Admitted::Out {
+        if let Err(Refusal { status, message }) = self.policy.admit(&mut parts) {
+            return Admitted::Out {
                 answer: Some(answer(status, TEXT, message).map(boxed)),
-            },
+                late: None,
+            };
         }
+        let limits = &self.policy.limits;
+        let mut counted = Ok(None);
+        if limits.is_set() {
+            let address = parts.extensions.get::<ClientAddress>();
+            counted = limits
+                .admit(address.map(|address| address.client))
+                .map(|held| Some(Permit::new(held)));
+        }
+        let is_left = self.policy.leaves && no_answer::is_retried(&parts);
+        match &counted {
+            Ok(Some(permit)) => drop(parts.extensions.insert(permit.clone())),
+            // Whether it is for a stream at all shows its answer alone.
+            Err(limit) if accepts_event_stream(&parts.headers) => return refuse(*limit, is_left),
+            _ => {}
+        }
+        Admitted::In {
+            answer: self.service.call(Request::from_parts(parts, body)),
+            counted,
+            is_left,
+        }
+    }
+}
+
+fn refuse<F>(limit: Limit, is_left: bool) -> Admitted<F> {
+    counter!(REFUSED, "limit" => limit.name()).increment(1);
+    let Refusal { status, message } = limit.refusal();
+    let mut answer = answer(status, TEXT, message).map(boxed);
+    answer.headers_mut().insert(RETRY_AFTER, COME_BACK);
+    if is_left {
+        answer.extensions_mut().insert(Leave);
+    }
+    Admitted::Out {
+        answer: Some(answer),
+        late: is_left.then(|| Box::pin(sleep(LEFT_AFTER))),
     }
 }
 
@@ -72,8 +122,15 @@ pin_project! {
     /// The answer of the service, or the refusal.
     #[project = Projected]
     pub(crate) enum Admitted<F> {
-        In { #[pin] answer: F },
-        Out { answer: Option<Response<StackBody>> },
+        In {
+            #[pin] answer: F,
+            counted: Result<Option<Permit>, Limit>,
+            is_left: bool,
+        },
+        Out {
+            answer: Option<Response<StackBody>>,
+            late: Option<Pin<Box<Sleep>>>,
+        },
     }
 }
 
@@ -83,13 +140,72 @@ where
 {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            Projected::In { answer } => answer.poll(cx),
-            Projected::Out { answer } => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(answer)),
-                None => Poll::Pending,
-            },
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let refused = match self.as_mut().project() {
+                Projected::In {
+                    answer,
+                    counted,
+                    is_left,
+                } => {
+                    let Ok(response) = ready!(answer.poll(cx));
+                    let (head, body) = response.into_parts();
+                    // One with a content coding is one too.
+                    let is_stream = stage::bypass(&head, false) != Some(Bypass::NotAnEventStream);
+                    let response = Response::from_parts(head, body);
+                    match counted {
+                        Err(limit) if is_stream => refuse(*limit, *is_left),
+                        // Where no stage has it, the body does.
+                        Ok(Some(permit)) if is_stream => {
+                            return Poll::Ready(Ok(match permit.take() {
+                                Some(held) => {
+                                    response.map(|body| boxed(Counted { body, _held: held }))
+                                }
+                                None => response,
+                            }));
+                        }
+                        _ => return Poll::Ready(Ok(response)),
+                    }
+                }
+                Projected::Out { answer, late } => {
+                    if let Some(late) = late {
+                        ready!(late.as_mut().poll(cx));
+                    }
+                    return match answer.take() {
+                        Some(answer) => Poll::Ready(Ok(answer)),
+                        None => Poll::Pending,
+                    };
+                }
+            };
+            self.set(refused);
         }
+    }
+}
+
+pin_project! {
+    /// A stream that is counted until it ends.
+    struct Counted {
+        #[pin] body: StackBody,
+        _held: Held,
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = <StackBody as Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,6 +1,7 @@
 //! What a route asks of a request before anything else sees it: who may read, and by which token.
 
 mod admission;
+pub(crate) mod limits;
 mod origin;
 pub(crate) mod path;
 mod token;
@@ -9,10 +10,11 @@ use http::header::ORIGIN;
 use http::{Method, StatusCode, request};
 use tower_http::cors::CorsLayer;
 
-use crate::config::{Origins, RouteSettings};
+use crate::config::{NoAnswer, Origins, RouteSettings};
 use crate::fields::accepts_event_stream;
 
-pub(crate) use admission::AdmissionLayer;
+pub(crate) use admission::{AdmissionLayer, REFUSED};
+use limits::Limits;
 use token::TokenPlaces;
 
 /// The policy of a route.
@@ -20,6 +22,9 @@ use token::TokenPlaces;
 pub(crate) struct Policy {
     token: TokenPlaces,
     origins: Option<Origins>,
+    limits: Limits,
+    /// Whether a client that comes back by itself is left without an answer.
+    leaves: bool,
 }
 
 /// Why a request goes no further.
@@ -46,14 +51,21 @@ impl Refusal {
 }
 
 impl Policy {
-    pub(crate) fn of(settings: &RouteSettings) -> Self {
+    pub(crate) fn of(settings: &RouteSettings, limits: Limits) -> Self {
         Policy {
+            limits,
+            leaves: settings.no_answer != NoAnswer::Answer,
             token: TokenPlaces {
                 param: settings.token_param.clone(),
                 cookie: settings.token_cookie.clone(),
             },
             origins: settings.cors_origins.clone(),
         }
+    }
+
+    /// Whether it asks or counts anything.
+    pub(crate) fn is_set(&self) -> bool {
+        self.token != TokenPlaces::default() || self.origins.is_some() || self.limits.is_set()
     }
 
     /// What tells browsers which pages may read, if that is told.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Uri, request};
 use super::Refusal;
 
 /// Where a route's clients may put their token, beside `Authorization`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TokenPlaces {
     pub(super) param: Option<String>,
     pub(super) cookie: Option<String>,

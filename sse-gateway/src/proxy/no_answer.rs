@@ -15,13 +15,18 @@ pub(crate) fn is_retried(request: &request::Parts) -> bool {
     request.method == Method::GET && accepts_event_stream(&request.headers)
 }
 
-/// The response, unless it is one of ours because there is none of the upstream.
+/// The response, unless it is one of ours because there is none of the upstream, or none is to be given now.
 pub(crate) fn leave<B>(response: Response<B>) -> Result<Response<B>, Unanswered> {
-    match response.extensions().get::<NoUpstream>() {
-        None => Ok(response),
-        Some(NoUpstream) => Err(Unanswered),
+    let extensions = response.extensions();
+    match extensions.get::<NoUpstream>().is_some() || extensions.get::<Leave>().is_some() {
+        false => Ok(response),
+        true => Err(Unanswered),
     }
 }
+
+/// An extension of an answer that is not to be given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leave;
 
 /// An error that has hyper close a connection of HTTP/1 without a word, and reset a stream of HTTP/2.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ pub(crate) struct Unanswered;
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("left unanswered, since there is no answer from upstream")
+        f.write_str("left unanswered, to be asked again")
     }
 }
 

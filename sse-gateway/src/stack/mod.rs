@@ -23,6 +23,7 @@ use crate::client::address::ClientAddress;
 use crate::config::{Error, NoAnswer, Route, RouteSettings};
 use crate::listener::ClientBody;
 use crate::log::shown_path::ShownPath;
+use crate::policy::limits::Limits;
 use crate::policy::{AdmissionLayer, Policy};
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
@@ -47,6 +48,7 @@ pub(crate) fn build(
     relay: Option<relays::Layer>,
     drain: Drain,
     streams: &Streams,
+    limits: Limits,
 ) -> Result<Stack, Error> {
     let stream = &route.settings;
     let stages = EventLayer::new(stages::of(route, relay.is_some(), drain, streams)?)
@@ -80,10 +82,10 @@ pub(crate) fn build(
                 .service(upstream),
         ),
     };
-    if !route.has_policy() {
+    let policy = Policy::of(stream, limits);
+    if !policy.is_set() {
         return Ok(behind_policy);
     }
-    let policy = Policy::of(stream);
     // What is refused is for the page that asked to read, too: so CORS is around it.
     let cors = policy.cors();
     let admission = ServiceBuilder::new()

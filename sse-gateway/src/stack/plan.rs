@@ -1,11 +1,13 @@
 //! What the settings make of requests: which route takes one, and what is on it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tower_sse::stage::Drain;
 
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::config::{Config, Error, NoAnswer, Route};
+use crate::policy::limits::Limits;
 use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
 use crate::proxy::upstream_side::UpstreamSide;
@@ -58,7 +60,18 @@ fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> 
         state.relays.layer(route),
         drain,
         &state.streams,
+        limits(route, config, state),
     )
+}
+
+fn limits(route: &Route, config: &Config, state: &State) -> Limits {
+    Limits {
+        all: config.gateway.max_streams,
+        route: route.settings.max_streams_per_route,
+        client: config.gateway.max_streams_per_client,
+        counts: state.counts.clone(),
+        of_route: Arc::default(),
+    }
 }
 
 /// A request to an upstream that is the gateway itself would come back until there are no descriptors left.

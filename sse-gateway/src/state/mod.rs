@@ -10,6 +10,7 @@ use tower_sse::stage::DrainHandle;
 
 use crate::config::upstream::Upstream;
 use crate::config::{Config, Error};
+use crate::policy::limits::Counts;
 use crate::proxy::upstream::{Timeouts, UpstreamClient};
 use crate::shutdown::Shutdown;
 use crate::state::relays::Relays;
@@ -22,6 +23,7 @@ pub(crate) struct State {
     pub(crate) drain: DrainHandle,
     pub(crate) streams: Streams,
     pub(crate) relays: Relays,
+    pub(crate) counts: Counts,
     timeouts: Timeouts,
     /// Those of one address share its connections, on whatever routes.
     upstreams: Arc<Mutex<HashMap<Upstream, UpstreamClient>>>,
@@ -37,6 +39,7 @@ impl State {
                 config.gateway.history_budget,
                 config.gateway.secret_file.clone(),
             ),
+            counts: Counts::default(),
             timeouts: Timeouts {
                 connect: config.gateway.connect_timeout,
             },

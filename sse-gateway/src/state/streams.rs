@@ -12,6 +12,7 @@ use tower_sse::stage::{Bypass, End, Outbox, Stage, Times};
 use crate::client::address::ClientAddress;
 use crate::log::shown_path::ShownPath;
 use crate::log::time_value;
+use crate::policy::limits::{Held, Permit};
 
 /// The streams that are open now. Clones are the same list.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ struct Entry {
     opened: SystemTime,
     events: AtomicU64,
     bytes: AtomicU64,
+    /// What limits count as long as it is open.
+    _held: Option<Held>,
 }
 
 /// Who asked for a stream.
@@ -40,6 +43,7 @@ struct Client {
     address: Option<ClientAddress>,
     method: Method,
     path: Option<ShownPath>,
+    permit: Option<Permit>,
 }
 
 impl Client {
@@ -142,6 +146,7 @@ impl Stage for StreamLog {
             address: request.extensions.get().copied(),
             method: request.method.clone(),
             path: request.extensions.get().cloned(),
+            permit: request.extensions.get().cloned(),
         }));
     }
 
@@ -149,7 +154,8 @@ impl Stage for StreamLog {
         let Stream::Asked(client) = std::mem::replace(&mut self.stream, Stream::None) else {
             return;
         };
-        let client = *client;
+        let mut client = *client;
+        let held = client.permit.take().and_then(|permit| permit.take());
         tracing::info!(
             route = &*client.of.route,
             client = client.address.map(tracing::field::display),
@@ -164,6 +170,7 @@ impl Stage for StreamLog {
             opened: SystemTime::now(),
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            _held: held,
         });
         streams.open().insert(number, entry.clone());
         self.stream = Stream::Open(number, entry);
