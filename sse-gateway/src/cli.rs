@@ -10,7 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::config::setting::{Bare, Setting};
 use crate::config::{
-    Config, Error, File, LogFilter, Opening, Place, Sources, Values, known, report, variables,
+    Config, Error, File, LogFilter, Opening, Place, Reread, Sources, Values, known, report,
+    variables,
 };
 #[cfg(feature = "demo")]
 use crate::{config::FreePorts, demo};
@@ -18,7 +19,7 @@ use crate::{config::FreePorts, demo};
 /// What the gateway was asked to do.
 pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
-    Run(Box<Config>, Opening),
+    Run(Box<Config>, Opening, Option<Box<Reread>>),
     /// Serve the demo, whose upstream takes the place of the one given here.
     #[cfg(feature = "demo")]
     Demo(Box<Config>, Opening, FreePorts),
@@ -72,8 +73,9 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
         _ => {
             let flags = flags(matches)?;
             let named = matches.get_one::<PathBuf>("config").cloned();
-            let file = match named.or_else(|| variables::config_file(&environment)) {
-                Some(path) => File::read(&path)?,
+            let path = named.or_else(|| variables::config_file(&environment));
+            let file = match &path {
+                Some(path) => File::read(path)?,
                 None => File::default(),
             };
             let sources = Sources {
@@ -84,7 +86,8 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
             };
             let config = Config::resolve(&sources)?;
             let opening = Opening::of(&sources, &config);
-            Ok(Command::Run(Box::new(config), opening))
+            let reread = path.map(|path| Box::new(Reread::new(sources, path)));
+            Ok(Command::Run(Box::new(config), opening, reread))
         }
     }
 }

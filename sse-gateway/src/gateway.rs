@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use crate::admin::{self, recorder};
-use crate::config::{Config, Error, FreePorts, GatewaySettings, Opening};
+use crate::config::{Config, Error, FreePorts, GatewaySettings, Opening, Reread};
 use crate::descriptors::{self, For};
 use crate::listener::tls::{Certificates, Tls};
 use crate::listener::{self, Answers, Tcp};
 use crate::log::{self, Log};
+use crate::reload::Reload;
 use crate::renewal::Renewal;
 use crate::shutdown::Shutdown;
 use crate::stack::plan::{self, Plan};
@@ -25,9 +26,13 @@ use crate::workers::{self, Threads, Workers};
 /// # Errors
 ///
 /// When it cannot start: an address in use, an upstream that cannot be.
-pub(crate) fn run(config: Config, opening: &Opening) -> Result<ExitCode, Error> {
+pub(crate) fn run(
+    config: Config,
+    opening: &Opening,
+    reread: Option<Reread>,
+) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
-        let gateway = Gateway::build(config, opening, FreePorts::default()).await?;
+        let gateway = Gateway::build(config, opening, FreePorts::default(), reread).await?;
         let router = gateway.router.clone();
         Ok(gateway.serve(router).await)
     })
@@ -58,6 +63,7 @@ pub(crate) struct Gateway {
     workers: Workers,
     _threads: Threads,
     signals: Signals,
+    reload: Reload,
     /// Writes what is left of the log when it goes.
     _log: Log,
 }
@@ -72,6 +78,7 @@ impl Gateway {
         config: Config,
         opening: &Opening,
         free_ports: FreePorts,
+        reread: Option<Reread>,
     ) -> Result<Self, Error> {
         let log = log::init(config.gateway.log_format, config.log_filter.clone())?;
         opening.log();
@@ -94,7 +101,16 @@ impl Gateway {
                 Listening::Tls(Tls::new(listener, certificates.clone(), client_ca)?)
             }
         };
-        tokio::spawn(renewal.run(certificates));
+        state.relays.use_these(plan.relays.clone());
+        let router = Router::new(plan);
+        let reload = Reload::new(
+            reread,
+            router.clone(),
+            state.clone(),
+            address,
+            config.clone(),
+        );
+        tokio::spawn(renewal.run(certificates, reload.clone()));
         descriptors::divide(open_files)?;
         let mut admin_address = None;
         if let Some(admin_listen) = config.gateway.admin_listen {
@@ -104,6 +120,7 @@ impl Gateway {
             let admin = admin::router(
                 metrics,
                 &state,
+                reload.clone(),
                 workers.clone(),
                 &config.gateway.admin_hosts,
             );
@@ -120,13 +137,14 @@ impl Gateway {
         Ok(Gateway {
             address,
             admin_address,
-            router: Router::new(plan),
+            router,
             state,
             config,
             listener,
             workers,
             _threads: threads,
             signals,
+            reload,
             _log: log,
         })
     }
@@ -151,7 +169,7 @@ impl Gateway {
             tracing::info!("admin on http://{address}");
         }
         tracing::info!("listening on {scheme}://{}", self.address);
-        stop::when_told(self.signals, shutdown, drain, &self.config, server).await
+        stop::when_told(self.signals, shutdown, drain, &self.reload, server).await
     }
 }
 

@@ -15,6 +15,7 @@ mod listener;
 mod log;
 mod policy;
 mod proxy;
+mod reload;
 mod renewal;
 mod shutdown;
 mod stack;
@@ -45,7 +46,9 @@ fn main() -> ExitCode {
 
 fn obey(command: Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Run(config, opening) => gateway::run(*config, &opening),
+        Command::Run(config, opening, reread) => {
+            gateway::run(*config, &opening, reread.map(|reread| *reread))
+        }
         #[cfg(feature = "demo")]
         Command::Demo(config, opening, free_ports) => demo::run(*config, &opening, free_ports),
         Command::Check(report) => {

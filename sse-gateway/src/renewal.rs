@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::config::Error;
 use crate::listener::tls::Certificates;
+use crate::reload::Reload;
 
 /// Files are compared with what is in use as often as this. There is no word of a change that holds everywhere: the links of
 /// Kubernetes change above the file.
@@ -25,8 +26,8 @@ impl Renewal {
         ))
     }
 
-    /// Has these certificates follow their files, as long as the process runs.
-    pub(crate) async fn run(mut self, certificates: Option<Arc<Certificates>>) {
+    /// Has these certificates follow their files, as long as the process runs; and settings at SIGHUP.
+    pub(crate) async fn run(mut self, certificates: Option<Arc<Certificates>>, reload: Reload) {
         let mut checks = certificates.map(Checks::new);
         loop {
             let is_asked = match &mut checks {
@@ -39,15 +40,15 @@ impl Renewal {
                     }
                 },
             };
-            match (is_asked, &mut checks) {
-                (false, _) => return,
-                (true, None) => {
-                    tracing::warn!("SIGHUP: settings are not read again; restart to change them")
-                }
-                (true, Some(checks)) => {
-                    tracing::warn!("SIGHUP: certificates are read again, settings are not");
-                    checks.check_now();
-                }
+            if !is_asked {
+                return;
+            }
+            if let Some(checks) = &mut checks {
+                checks.check_now();
+            }
+            // What it leads to is told.
+            if let Err(error) = reload.reload() {
+                tracing::warn!(%error, "SIGHUP");
             }
         }
     }

@@ -12,8 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tower_sse::stage::DrainHandle;
 
-use crate::config::{Config, Error};
+use crate::config::Error;
 use crate::log::time_value;
+use crate::reload::Reload;
 use crate::shutdown::{Phase, Shutdown};
 
 /// Last words written at the deadline get this long to reach their clients.
@@ -48,7 +49,7 @@ pub(crate) async fn when_told(
     mut signals: Signals,
     shutdown: Shutdown,
     drain: DrainHandle,
-    config: &Config,
+    reload: &Reload,
     mut server: JoinHandle<()>,
 ) -> ExitCode {
     // The admin listener orders it by beginning with the first step.
@@ -56,11 +57,12 @@ pub(crate) async fn when_told(
         _ = signals.next() => shutdown.graceful(),
         () = shutdown.reached(Phase::Graceful) => {}
     }
+    let (window, deadline) = reload.drain_times();
     tracing::info!(
         streams = drain.open_streams(),
         connections = shutdown.connections(),
-        window = time_value(config.gateway.drain_window),
-        deadline = time_value(config.gateway.drain_deadline),
+        window = time_value(window),
+        deadline = time_value(deadline),
         "draining"
     );
     drain.start();
@@ -69,7 +71,7 @@ pub(crate) async fn when_told(
             tracing::info!("drained, bye");
             return ExitCode::SUCCESS;
         }
-        () = tokio::time::sleep(config.gateway.drain_deadline + LAST_WORDS) => {
+        () = tokio::time::sleep(deadline + LAST_WORDS) => {
             tracing::warn!(
                 streams = drain.open_streams(),
                 connections = shutdown.connections() + shutdown.upgrades(),

@@ -22,6 +22,7 @@ use crate::listener::{self, ACCEPT_PAUSES};
 use crate::log;
 use crate::log::limiter::{self, Limiter};
 use crate::policy::REFUSED;
+use crate::reload::Reload;
 use crate::shutdown::Phase;
 use crate::state::State;
 use crate::workers::Workers;
@@ -33,6 +34,7 @@ struct Admin {
     drain_remaining: Gauge,
     log_lines_dropped: Counter,
     state: State,
+    reload: Reload,
     workers: Workers,
 }
 
@@ -51,6 +53,7 @@ GET  /metrics  metrics as Prometheus text
 GET  /healthz  200 while the process lives
 GET  /readyz   200 while it takes new streams, 503 while it drains
 GET  /streams  the open streams and the relays as JSON
+POST /reload   reads the file of settings again, as SIGHUP does
 POST /drain    drains and ends the gateway, as SIGTERM does
 ";
 
@@ -61,6 +64,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) fn router(
     metrics: PrometheusHandle,
     state: &State,
+    reload: Reload,
     workers: Workers,
     hosts: &[String],
 ) -> Router {
@@ -70,6 +74,7 @@ pub(crate) fn router(
         drain_remaining: gauge!("sse_drain_remaining"),
         log_lines_dropped: counter!("sse_log_lines_dropped_total"),
         state: state.clone(),
+        reload,
         workers,
     };
     let door = Door {
@@ -77,10 +82,11 @@ pub(crate) fn router(
         warnings: Arc::default(),
     };
     Router::new()
-        .route("/", get(async || answer(StatusCode::OK, TEXT, INDEX)))
+        .route("/", get(index))
         .route("/metrics", get(render))
         .route("/streams", get(streams))
         .route("/drain", post(drain))
+        .route("/reload", post(reload_settings))
         .fallback(not_known)
         .method_not_allowed_fallback(not_taken)
         .layer(middleware::from_fn_with_state(door, pass))
@@ -137,6 +143,25 @@ async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {
     answer(StatusCode::OK, PROMETHEUS, admin.metrics.render())
 }
 
+async fn index(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    let failed = admin.reload.failed();
+    let failed = failed.map(|why| {
+        format!("\nThe settings are those from before the last reload, since it failed:\n{why}\n")
+    });
+    answer(
+        StatusCode::OK,
+        TEXT,
+        format!("{INDEX}{}", failed.unwrap_or_default()),
+    )
+}
+
+async fn reload_settings(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    match admin.reload.reload() {
+        Ok(told) => answer(StatusCode::OK, TEXT, format!("{told}\n")),
+        Err(why) => answer(StatusCode::CONFLICT, TEXT, format!("{why}\n")),
+    }
+}
+
 async fn ready(Shared(admin): Shared<Admin>) -> impl IntoResponse {
     match admin.is_draining() {
         false => answer(StatusCode::OK, TEXT, "ready\n"),
@@ -172,7 +197,7 @@ async fn not_known(OriginalUri(uri): OriginalUri) -> impl IntoResponse {
 
 async fn not_taken(OriginalUri(uri): OriginalUri) -> impl IntoResponse {
     let takes = match uri.path() {
-        "/drain" => "POST",
+        "/drain" | "/reload" => "POST",
         _ => "GET, HEAD",
     };
     let why = format!("{} takes {takes}.\n", uri.path());

@@ -22,6 +22,7 @@ mod opening;
 mod pattern;
 mod relay;
 pub(crate) mod report;
+mod reread;
 mod resolve;
 mod route;
 mod route_entry;
@@ -43,7 +44,8 @@ pub(crate) use given::{Place, Values};
 pub(crate) use known::{GatewaySettings, RouteSettings};
 pub(crate) use log_filter::LogFilter;
 pub(crate) use opening::Opening;
-pub(crate) use relay::{GapEvent, Relayed};
+pub(crate) use relay::{GapEvent, Kept, Relayed};
+pub(crate) use reread::{Changed, Reread};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
 

@@ -38,7 +38,7 @@ pub(crate) fn run(
             upstream: upstream.to_string(),
             ..opening.clone()
         };
-        let gateway = Gateway::build(config, &opening, free_ports).await?;
+        let gateway = Gateway::build(config, &opening, free_ports, None).await?;
         tracing::info!("upstream of the demo on {upstream}");
         demo.stands_before(buttons(&gateway, window));
         say(&gateway);

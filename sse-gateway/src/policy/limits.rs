@@ -17,6 +17,15 @@ pub(crate) struct Counts(Arc<Counted>);
 struct Counted {
     all: AtomicUsize,
     clients: Mutex<HashMap<IpAddr, usize>>,
+    routes: Mutex<HashMap<String, Arc<AtomicUsize>>>,
+}
+
+impl Counts {
+    /// Those of the route of this name, whatever its settings become.
+    pub(crate) fn of_route(&self, name: &str) -> Arc<AtomicUsize> {
+        let mut routes = self.0.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.entry(name.to_owned()).or_default().clone()
+    }
 }
 
 impl Counted {

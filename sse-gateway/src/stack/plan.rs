@@ -1,7 +1,6 @@
 //! What the settings make of requests: which route takes one, and what is on it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tower_sse::stage::Drain;
 
@@ -13,12 +12,15 @@ use crate::proxy::forward::Proxy;
 use crate::proxy::upstream_side::UpstreamSide;
 use crate::stack::{self, Stack};
 use crate::state::State;
+use crate::state::relays::Made;
 
 /// All that comes of the settings and may be changed with them.
 pub(crate) struct Plan {
     /// In order; the first that matches wins.
     pub(crate) routes: Vec<(Route, Stack)>,
     pub(crate) trusted: TrustedProxies,
+    /// What relays the streams of the routes. Once the plan is in use.
+    pub(crate) relays: Vec<Made>,
 }
 
 impl Plan {
@@ -28,16 +30,28 @@ impl Plan {
     ///
     /// When an upstream or a name of an event cannot be one.
     pub(crate) fn new(config: &Config, state: &State) -> Result<Self, Error> {
+        let mut relays = Vec::new();
         let routes = config.routes.iter().chain(&config.fallback);
-        let routes = routes.map(|route| Ok((route.clone(), stack(route, config, state)?)));
+        let routes = routes.map(|route| {
+            let made = state.relays.layer(route);
+            let stack = stack(route, made.as_ref(), config, state)?;
+            relays.extend(made);
+            Ok((route.clone(), stack))
+        });
         Ok(Plan {
             routes: routes.collect::<Result<_, Error>>()?,
             trusted: config.gateway.trusted_proxy.clone(),
+            relays,
         })
     }
 }
 
-fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> {
+fn stack(
+    route: &Route,
+    relay: Option<&Made>,
+    config: &Config,
+    state: &State,
+) -> Result<Stack, Error> {
     let client = state.upstream(&route.settings.upstream)?;
     let retry_statuses = match route.settings.no_answer {
         NoAnswer::Answer => Vec::new(),
@@ -57,7 +71,7 @@ fn stack(route: &Route, config: &Config, state: &State) -> Result<Stack, Error> 
     stack::build(
         route,
         upstream,
-        state.relays.layer(route),
+        relay.map(|made| made.layer.clone()),
         drain,
         &state.streams,
         limits(route, config, state),
@@ -70,7 +84,7 @@ fn limits(route: &Route, config: &Config, state: &State) -> Limits {
         route: route.settings.max_streams_per_route,
         client: config.gateway.max_streams_per_client,
         counts: state.counts.clone(),
-        of_route: Arc::default(),
+        of_route: state.counts.of_route(&route.name),
     }
 }
 

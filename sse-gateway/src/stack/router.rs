@@ -44,6 +44,11 @@ impl Router {
         }
     }
 
+    /// Requests go by this plan from now on; those that are under way go on by the one that they found.
+    pub(crate) fn replace(&self, plan: Plan) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    }
+
     fn plan(&self) -> Arc<Plan> {
         self.plan
             .read()

@@ -1,6 +1,7 @@
 //! The relays of all routes: what makes them, and a list to look at.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::{Gauge, describe_gauge, gauge};
 use serde_json::{Value, json};
@@ -8,7 +9,8 @@ use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret};
 use tower_sse::stage::BrokenEnds;
 
-use crate::config::{GapEvent, HeartbeatFrame, Ids, NoAnswer, Relayed, Route, RouteSettings};
+use crate::config::upstream::Upstream;
+use crate::config::{GapEvent, HeartbeatFrame, Ids, Kept, NoAnswer, Relayed, Route, RouteSettings};
 
 pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
 
@@ -18,8 +20,21 @@ pub(crate) struct Relays {
     secret: Secret,
     reserved: Gauge,
     history: MemoryHistory,
-    /// By the name of the route.
-    layers: Arc<Mutex<Vec<(String, Layer)>>>,
+    made: Arc<Mutex<Vec<Made>>>,
+}
+
+/// The layer of a route, and what it was made by. As long as these are the same, all else may change around its relays.
+#[derive(Clone)]
+pub(crate) struct Made {
+    route: String,
+    relayed: Relayed,
+    kept: Kept,
+    age: Duration,
+    upstream: Upstream,
+    keeps_ids: bool,
+    pub(crate) layer: Layer,
+    /// Whether new requests come to it.
+    is_current: bool,
 }
 
 impl Relays {
@@ -33,18 +48,41 @@ impl Relays {
             reserved: gauge!("sse_history_reserved_bytes"),
             secret: secret.unwrap_or_else(Secret::random),
             history: MemoryHistory::new().with_budget(budget),
-            layers: Arc::default(),
+            made: Arc::default(),
         }
     }
 
-    /// The layer of a route, if it is to have one.
-    pub(crate) fn layer(&self, route: &Route) -> Option<Layer> {
-        let (settings, kept) = (&route.settings, route.kept());
+    /// The layer of a route, if it is to have one: that which it has, if that can be. Requests are yet to [come to it](Self::use_these).
+    pub(crate) fn layer(&self, route: &Route) -> Option<Made> {
+        let made = Made {
+            route: route.name.clone(),
+            relayed: route.relayed.clone(),
+            kept: route.kept(),
+            age: route.settings.history_age,
+            upstream: route.settings.upstream.clone(),
+            keeps_ids: route.settings.ids == Ids::Keep,
+            layer: match self.made().iter().find(|made| made.serves(route)) {
+                Some(made) => made.layer.clone(),
+                None => self.new_layer(route)?,
+            },
+            is_current: true,
+        };
+        let layer = set(made.layer, &route.settings)
+            .with_on_full(made.kept.on_full)
+            .with_hold_without_upstream(route.settings.no_answer == NoAnswer::Hold)
+            .with_comment_blocks(route.settings.heartbeat_frame == HeartbeatFrame::Block)
+            .with_max_event_bytes(route.settings.max_event_bytes)
+            .with_request_timeout(route.settings.head_timeout);
+        Some(Made { layer, ..made })
+    }
+
+    fn new_layer(&self, route: &Route) -> Option<Layer> {
+        let kept = route.kept();
         let history = self.history.clone();
         let history = history
             .with_events(kept.events)
             .with_bytes(kept.bytes)
-            .with_age(settings.history_age);
+            .with_age(route.settings.history_age);
         let layer = match &route.relayed {
             Relayed::No => return None,
             Relayed::Shared(key) => RelayLayer::shared_in(key.clone(), history),
@@ -52,28 +90,37 @@ impl Relays {
                 RelayLayer::resumable_in(history).with_bound_cookies(cookies.iter().cloned())
             }
         };
-        let layer = set(layer.with_broken_ends(), settings)
-            .with_on_full(kept.on_full)
-            .with_hold_without_upstream(settings.no_answer == NoAnswer::Hold)
-            .with_upstream_ids(settings.ids == Ids::Keep)
-            .with_comment_blocks(settings.heartbeat_frame == HeartbeatFrame::Block)
+        let layer = layer
+            .with_broken_ends()
+            .with_upstream_ids(route.settings.ids == Ids::Keep)
             .with_tag(route.id_tag())
-            .with_max_event_bytes(settings.max_event_bytes)
-            .with_request_timeout(settings.head_timeout)
             .with_secret(self.secret.for_name(&route.name))
             .with_metrics(route.name.clone());
-        self.layers().push((route.name.clone(), layer.clone()));
         Some(layer)
     }
 
-    fn layers(&self) -> MutexGuard<'_, Vec<(String, Layer)>> {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// New requests come to these. Others stay as long as they have streams.
+    pub(crate) fn use_these(&self, made: Vec<Made>) {
+        let mut all = self.made();
+        let mut others = std::mem::replace(&mut *all, made);
+        others.retain(|other| !all.iter().any(|made| made.is_around_the_same(other)));
+        for other in &mut others {
+            other.is_current = false;
+        }
+        all.extend(others);
+    }
+
+    /// All that are of use.
+    fn made(&self) -> MutexGuard<'_, Vec<Made>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|made| made.is_current || !made.layer.relays().is_empty());
+        made
     }
 
     /// Brings their metrics up to date.
     pub(crate) fn update_metrics(&self) {
-        for (_, layer) in self.layers().iter() {
-            layer.update_metrics();
+        for made in self.made().iter() {
+            made.layer.update_metrics();
         }
         self.reserved.set(self.history.reserved() as f64);
     }
@@ -81,12 +128,33 @@ impl Relays {
     /// All that there are, route by route.
     pub(crate) fn to_json(&self) -> Vec<Value> {
         let mut all = Vec::new();
-        for (route, layer) in self.layers().iter() {
-            let mut relays = layer.relays();
+        for made in self.made().iter() {
+            let mut relays = made.layer.relays();
             relays.sort_by(|a, b| a.key.cmp(&b.key));
-            all.extend(relays.iter().map(|relay| to_json(route, relay)));
+            all.extend(relays.iter().map(|relay| to_json(&made.route, relay)));
         }
         all
+    }
+}
+
+impl Made {
+    fn serves(&self, route: &Route) -> bool {
+        self.route == route.name
+            && self.relayed == route.relayed
+            && self.kept == route.kept()
+            && self.age == route.settings.history_age
+            && self.upstream == route.settings.upstream
+            && self.keeps_ids == (route.settings.ids == Ids::Keep)
+    }
+
+    /// Whether the relays of both are the same.
+    fn is_around_the_same(&self, other: &Made) -> bool {
+        self.route == other.route
+            && self.relayed == other.relayed
+            && self.kept == other.kept
+            && self.age == other.age
+            && self.upstream == other.upstream
+            && self.keeps_ids == other.keeps_ids
     }
 }
 

@@ -24,6 +24,7 @@ mod lines;
 mod log;
 mod messages;
 mod no_answer;
+mod reload;
 mod secrets;
 mod shutdown;
 mod streams;

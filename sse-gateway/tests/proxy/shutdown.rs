@@ -124,7 +124,7 @@ async fn a_hangup_ends_nothing() {
         .asked(gateway.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         .await;
     gateway.signal("-HUP");
-    gateway.log_with("SIGHUP: settings are not read again");
+    gateway.log_with("there is no file to read again");
     server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .await;

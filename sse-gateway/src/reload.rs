@@ -1,0 +1,121 @@
+//! New settings while the gateway runs: read as a whole, then put in the place of what held before.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, describe_counter};
+
+use crate::config::{Changed, Config, Reread};
+use crate::stack::plan::{self, Plan};
+use crate::stack::router::Router;
+use crate::state::State;
+
+const RELOADS: &str = "sse_reloads_total";
+
+/// Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Reload(Arc<Shared>);
+
+struct Shared {
+    /// None where no file was read at the start.
+    reread: Option<Reread>,
+    router: Router,
+    state: State,
+    /// Where the gateway listens.
+    address: SocketAddr,
+    now: Mutex<Now>,
+}
+
+/// What holds now.
+struct Now {
+    config: Config,
+    /// Why the last file does not.
+    failed: Option<String>,
+}
+
+impl Reload {
+    pub(crate) fn new(
+        reread: Option<Reread>,
+        router: Router,
+        state: State,
+        address: SocketAddr,
+        config: Config,
+    ) -> Self {
+        describe_counter!(
+            RELOADS,
+            "Times at which settings were read again, by result: ok or failed."
+        );
+        let failed = None;
+        Reload(Arc::new(Shared {
+            reread,
+            router,
+            state,
+            address,
+            now: Mutex::new(Now { config, failed }),
+        }))
+    }
+
+    /// Reads the file again. Streams, relays and histories stay; routes, and what is asked of requests, are as it says from the next
+    /// request on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no file, or it would be refused at a start. Then all stays as it is.
+    pub(crate) fn reload(&self) -> Result<String, String> {
+        let Some(reread) = &self.0.reread else {
+            return Err(NO_FILE.to_owned());
+        };
+        // Held, so that of two reloads the last wins as a whole.
+        let mut now = self.now();
+        let reloaded = self.replace(reread, &mut now);
+        let result = if reloaded.is_ok() { "ok" } else { "failed" };
+        counter!(RELOADS, "result" => result).increment(1);
+        now.failed = reloaded.as_ref().err().cloned();
+        match &reloaded {
+            Ok(told) => tracing::info!("{told}"),
+            Err(error) => tracing::error!(%error, "settings stay as they are"),
+        }
+        reloaded
+    }
+
+    fn replace(&self, reread: &Reread, now: &mut Now) -> Result<String, String> {
+        let Shared { state, router, .. } = &*self.0;
+        let Changed {
+            config,
+            warnings,
+            stay,
+        } = reread.read().map_err(|error| error.to_string())?;
+        let plan = Plan::new(&config, state).map_err(|error| error.to_string())?;
+        plan::refuse_circles(&config, self.0.address).map_err(|error| error.to_string())?;
+        state.relays.use_these(plan.relays.clone());
+        router.replace(plan);
+        let mut told = format!("settings were read again; {} routes", config.routes.len());
+        if !stay.is_empty() {
+            let stay = stay.join(", ");
+            told += &format!("; what has changed in {stay} holds from a restart on");
+        }
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        now.config = config;
+        Ok(told)
+    }
+
+    /// The window and the deadline of a drain.
+    pub(crate) fn drain_times(&self) -> (Duration, Duration) {
+        let settings = &self.now().config.gateway;
+        (settings.drain_window, settings.drain_deadline)
+    }
+
+    /// Why the last file does not hold, if it does not.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.now().failed.clone()
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const NO_FILE: &str = "there is no file to read again: flags and variables hold until a restart; start with --config FILE";
