@@ -96,3 +96,25 @@ pub enum Hold {
     /// For a reader to come: there is none.
     Absent,
 }
+
+/// An event to which others have given its number, and its id.
+#[cfg(feature = "redis")]
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Whether a client dispatches it.
+    pub has_data: bool,
+    /// Whether it sets the upstream's id.
+    pub sets_id: bool,
+    /// Whether it tells of events that are missing in front of it.
+    pub is_gap: bool,
+    /// The last event ID of the upstream by then.
+    pub upstream: Option<Bytes>,
+    /// Where what the upstream sent begins, behind an id line of ours.
+    pub body: usize,
+    /// All of it.
+    pub bytes: Bytes,
+    /// In its id.
+    pub epoch: Epoch,
+    /// In its id.
+    pub number: u64,
+}

@@ -37,6 +37,8 @@ pub trait History: Logs {}
 #[doc(hidden)]
 pub mod seam {
     pub use super::follow::{Found, Gap, Joined, Read, Skip, Start, Stats};
+    #[cfg(feature = "redis")]
+    pub use super::log::Given;
     pub use super::log::{Appended, Draft, Hold, Keep, Log, Logs};
     pub use super::memory::{Batch, Follower, MemoryLog, Next, Place, Reader, Reading};
     pub use super::reserved::Reserved;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Extensions, HeaderMap, Uri, header};
 
 use super::metrics::Metrics;
-use super::{Key, Secret};
+use super::{Key, Secret, outside};
 use crate::history;
 use crate::stage::CloneStage;
 use crate::wire::{DEFAULT_MAX_EVENT_BYTES, Epoch, IdTag};
@@ -156,6 +156,8 @@ pub(super) struct Config {
     /// Cookies to which a resumable stream is bound.
     pub(super) bound_cookies: Vec<String>,
     pub(super) secret: Secret,
+    /// Where other processes find the same streams.
+    pub(super) store: Option<outside::Store>,
     pub(super) max_event_bytes: usize,
     pub(super) max_request_bytes: u64,
     pub(super) request_timeout: Duration,
@@ -213,6 +215,7 @@ impl Config {
             insist: false,
             bound_cookies: Vec::new(),
             secret: Secret::random(),
+            store: None,
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
             max_request_bytes: 1024 * 1024,
             request_timeout: Duration::from_secs(60),

@@ -74,6 +74,19 @@ impl Head {
         response
     }
 
+    /// What it is made of.
+    pub(super) fn parts(&self) -> (StatusCode, &HeaderMap) {
+        (self.status, &self.headers)
+    }
+
+    /// One that is made of this.
+    pub(super) fn of(status: StatusCode, headers: HeaderMap) -> Self {
+        Head {
+            headers,
+            ..Self::status(status)
+        }
+    }
+
     /// How many bytes are held for it.
     pub(super) fn bytes(&self) -> usize {
         let field =

@@ -325,6 +325,25 @@ impl<H, X> RelayLayer<H, X> {
         self.with(|config| config.secret = secret)
     }
 
+    /// Shares streams with other processes: all that are given the same [`RedisStore`](crate::store::RedisStore), by one
+    /// upstream request for all of them, and one history. A client may come back to any of them.
+    ///
+    /// That holds for requests by GET, of which the upstream's answer is for all with the same key. Others are relayed as
+    /// without a store, by each process for itself. The secret of the store takes the place of [`with_secret`](Self::with_secret).
+    /// Key, gap event and upstream should be the same in all processes.
+    ///
+    /// What the history keeps is kept in each process that has clients of a stream, and in the store. Comments of the upstream are not
+    /// kept there: clients need heartbeats of each process.
+    #[cfg(feature = "redis")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+    #[must_use]
+    pub fn with_store(self, store: crate::store::RedisStore) -> Self {
+        self.with(|config| {
+            config.secret = store.relay_secret();
+            config.store = Some(store);
+        })
+    }
+
     /// Sets how long the client may be silent while the body of a request is read that is to be shared by its body. It is
     /// answered 408 then. Default: 60 s.
     #[must_use]

@@ -152,6 +152,10 @@ mod layer;
 mod metrics;
 mod neutral;
 mod no_upstream;
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
+mod note;
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
+mod outside;
 mod own;
 mod pace;
 mod passed;
@@ -181,6 +185,9 @@ pub use no_upstream::NoUpstream;
 pub use request::{ClientAddress, ForAll, LastEventIdTaken, ShownPath};
 pub use secret::{Secret, ShortSecret};
 pub use service::RelayService;
+
+#[cfg(feature = "redis")]
+pub(crate) use random::bits as random_bits;
 
 /// What a relay is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,16 +221,20 @@ pub enum UpstreamState {
     Waiting = 2,
     /// Its stream has ended for good.
     Ended = 3,
+    /// Another process reads it, for all that share a store.
+    Elsewhere = 4,
 }
 
 impl UpstreamState {
-    /// In one word, for a label or a list: `connecting`, `connected`, `waiting` or `ended`.
+    /// In one word, for a label or a list: `connecting`, `connected`, `waiting`, `ended` or
+    /// `elsewhere`.
     pub fn as_str(self) -> &'static str {
         match self {
             UpstreamState::Connecting => "connecting",
             UpstreamState::Connected => "connected",
             UpstreamState::Waiting => "waiting",
             UpstreamState::Ended => "ended",
+            UpstreamState::Elsewhere => "elsewhere",
         }
     }
 }

@@ -23,6 +23,15 @@ pub(super) struct Written {
 ///
 /// Nothing else is read from the upstream meanwhile, so it is held where it stands, down to its socket.
 pub(super) async fn write(relay: &Relay, log: &impl Log, events: Vec<Draft>) -> Written {
+    if let Some(stream) = relay.outside() {
+        let appended = stream.append(events).await;
+        relay.watchdog.appended();
+        wait_for_room(relay, appended.hold).await;
+        return Written {
+            first: appended.position,
+            last_id: appended.last_id,
+        };
+    }
     let mut events = VecDeque::from(events);
     let mut written: Option<Written> = None;
     let keep = match relay.config.on_full {

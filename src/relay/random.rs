@@ -15,7 +15,7 @@ pub(super) fn fill(bytes: &mut [u8]) {
 /// # Panics
 ///
 /// As [`fill`].
-pub(super) fn bits() -> u128 {
+pub(crate) fn bits() -> u128 {
     let mut bytes = [0; 16];
     fill(&mut bytes);
     u128::from_ne_bytes(bytes)

@@ -14,6 +14,7 @@ use super::idle::Idle;
 use super::keyed::{Keyed, cookies, joined};
 use super::last_event_id::LastEventId;
 use super::metrics::{Refused, Replay};
+use super::outside::Wanted;
 use super::passed::{Known, Passed};
 use super::secret::Hash;
 use super::shared::{Client, Ended, Of, Parts, Phase, Relay};
@@ -89,6 +90,8 @@ struct Opening<'a> {
     address: Option<IpAddr>,
     /// What the upstream is asked to go on behind.
     behind: Option<&'a [u8]>,
+    /// By what other processes find it, if they may; and whether the client may have something of one that has ended.
+    wanted: Option<(Hash, bool)>,
 }
 
 impl<H> Registry<H> {
@@ -160,12 +163,16 @@ impl<H: History> Registry<H> {
             Some(Known::Private | Known::NoStream) => true,
             Some(Known::Differs(_)) | None => false,
         };
+        let is_private = matches!(known, Some(Known::Private));
+        let is_for_all = ask.request.method == Method::GET && names.is_empty() && !is_private;
+        let wants_rest = last.is_some() && !ask.anew;
         let opening = Opening {
             config: ask.config,
             request: ask.request,
             of: of_key(keyed, true),
             address: ask.address,
             behind: self.proven(ask),
+            wanted: is_for_all.then_some((keyed.hash, wants_rest)),
         };
         match self.open(&mut relays, opening) {
             Ok(opened) if is_alone => Entry::Alone(opened, names),
@@ -219,6 +226,7 @@ impl<H: History> Registry<H> {
             of: of_key(keyed, may_be_joined),
             address: ask.address,
             behind: ask.last.and_then(|last| last.upstream.as_deref()),
+            wanted: None,
         };
         let opened = self.open(&mut relays, opening)?;
         if may_be_joined {
@@ -244,6 +252,7 @@ impl<H: History> Registry<H> {
             of: Of::Client(binding),
             address,
             behind,
+            wanted: None,
         };
         self.open(&mut self.lock(), opening)
     }
@@ -287,6 +296,7 @@ impl<H: History> Registry<H> {
             of,
             address,
             behind,
+            wanted,
         } = opening;
         while relays.by_epoch.len() >= config.max_relays {
             let goes = self.idle.make_room(address);
@@ -323,9 +333,20 @@ impl<H: History> Registry<H> {
             relays.said.say(name);
         }
         let behind = behind.map(Bytes::copy_from_slice);
-        let log = self.history.open(epoch, seal.clone(), behind);
+        let log = self.history.open(epoch, seal.clone(), behind.clone());
+        let store = config.store.as_ref();
+        let outside = store.zip(wanted).and_then(|(store, (key, wants_rest))| {
+            let wanted = Wanted {
+                key: &key,
+                seal: &seal,
+                wants_rest,
+                behind,
+            };
+            store.stream(config, &wanted, log.replica())
+        });
         let relay = Arc::new(Relay::new(Parts {
             log: log.replica().clone(),
+            outside,
             of,
             label,
             epoch,

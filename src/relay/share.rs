@@ -23,13 +23,15 @@ use super::keyed::{Keyed, copied_fields, value};
 use super::last_event_id::{LAST_EVENT_ID, LastEventId};
 use super::late::Leader;
 use super::metrics::Replay;
+use super::outside::Stream;
 use super::registry::{Ask, By, Entry, Opened};
 use super::service::{Relaying, Services};
 use super::shared::{Client, Ended, Phase, Refusal};
+use super::task::terms;
 use super::upstream::{First, Source, Template};
 use super::vary::Vary;
 use super::{ClientAddress, Hangup, Key, RelayBody, gap, task};
-use crate::history::{Found, Gap, History, Reserved, Start};
+use crate::history::{Follower, Found, Gap, History, Joined, Reserved, Start};
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
 /// looked for anew.
@@ -264,6 +266,10 @@ impl<H: History> Sharing<H> {
                 return Ok(Joining::Done(Response::from_parts(head, body)));
             }
             Ok(First::Failed(error)) => return Err(error),
+            Ok(First::There) => return Ok(self.join(client, By::Key, false, other).await),
+            Ok(First::Opened(None)) if client.outside().is_some() => {
+                return Ok(self.join(client, By::Key, false, other).await);
+            }
             Ok(First::Opened(own)) => {
                 let vary = own.as_ref().and_then(|_| client.vary());
                 match vary {
@@ -329,10 +335,13 @@ impl<H: History> Sharing<H> {
             }
             start => start,
         };
-        let (follower, mut joined) = client.log.follow(&start, Instant::now());
+        let (follower, mut joined) = match client.outside() {
+            Some(stream) => self.follow(&client, stream, &start).await,
+            None => client.log.follow(&start, Instant::now()),
+        };
         if let (Found::Some(gap), Some(last)) = (&mut joined.found, last) {
             // Some of what is gone, and of what is kept, it may have had: from another, that counts for itself.
-            let may_be_had = last.epoch() != Some(client.epoch) && last.is_nearest_of(&gap.id);
+            let may_be_had = !client.knows_epoch(last.epoch()) && last.is_nearest_of(&gap.id);
             gap.missed = gap.missed.filter(|_| !may_be_had);
         }
         // Who comes with an unknown id goes on here, if at all.
@@ -382,12 +391,27 @@ impl<H: History> Sharing<H> {
         let catch_up = may_come
             .and_then(|last| self.catch_up(&client, position, last, missed, &names, service));
         let of_another =
-            last.filter(|last| catch_up.is_some() || last.epoch() != Some(client.epoch));
+            last.filter(|last| catch_up.is_some() || !client.knows_epoch(last.epoch()));
         let nearest = of_another.and_then(LastEventId::nearest);
         let body = RelayBody::relayed(told, catch_up, Some((follower, client)))
             .with_retry(retry)
             .with_nearest_id(nearest);
         Joining::Done(head.response(body))
+    }
+
+    /// Begins to read what other processes share, once it is known where that is.
+    async fn follow(
+        &self,
+        client: &Client,
+        stream: &Arc<Stream>,
+        start: &Start,
+    ) -> (Follower, Joined) {
+        client.settled().await;
+        stream.known(terms::PATIENCE).await;
+        match start {
+            Start::After(id) => stream.follow_behind(id).await,
+            start => client.log.follow(start, Instant::now()),
+        }
     }
 
     /// Whether the upstream has set the id that the client came with once more since: then it says of no position.

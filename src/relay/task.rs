@@ -23,7 +23,9 @@ use super::reading::Reading;
 use super::registry::Registry;
 use super::shared::{Ended, Phase, Relay};
 use super::upstream::{Connected, Source, Template, Upstream, header_value};
-use crate::history::{History, Log};
+use crate::history::{Draft, History, Log};
+
+pub(super) mod terms;
 
 /// So much is taken together when it is there.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -73,21 +75,28 @@ where
     let config = relay.config.clone();
     let last_id = upstream.template.as_ref().and_then(Template::last_id);
     let how = {
-        let drive = Drive {
+        let mut drive = Drive {
             relay: relay.clone(),
             log,
             config: config.clone(),
             upstream,
             reading: Reading::new(last_id, !relay.is_asked_again),
             was_connected: false,
+            is_gap_told: false,
         };
-        let drive = pin!(drive.drive());
+        let drive = pin!(async {
+            match relay.outside().cloned() {
+                Some(stream) => drive.terms(&stream).await,
+                None => drive.drive().await,
+            }
+        });
         let left = pin!(async {
             let abandoned = pin!(relay.abandoned());
             either(pin!(relay.hang_up_on_slow()), abandoned).await;
         });
         either(drive, left).await.unwrap_or(Ended::Left)
     };
+    terms::end(&relay, how).await;
     relay.set_state(UpstreamState::Ended);
     let head = match relay.phase() {
         Phase::Open(head) => Some(head),
@@ -119,6 +128,9 @@ impl<H: History> Drop for Cleanup<H> {
             Phase::Open(head) => self.relay.set_phase(Phase::Ended(Some(head), Ended::Left)),
             Phase::Refused(_) | Phase::Ended(..) => {}
         }
+        if let Some(stream) = self.relay.outside() {
+            stream.detach();
+        }
         self.log.close();
         self.relay.count(true);
         self.relay.config.metrics.relays(-1.0);
@@ -132,6 +144,8 @@ struct Drive<'a, S, R, E, H: History> {
     upstream: Upstream<S, R, E, H>,
     reading: Reading,
     was_connected: bool,
+    /// Whether the log has an event for what may be lost in front of this connection.
+    is_gap_told: bool,
 }
 
 /// How a connection ended.
@@ -146,13 +160,13 @@ where
     H: History,
     R: Body,
 {
-    async fn drive<B>(mut self) -> Ended
+    async fn drive<B>(&mut self) -> Ended
     where
         S: Inside<B, R, Error = E>,
         B: From<Bytes> + Send + 'static,
         R: Send + 'static,
     {
-        if self.config.hold {
+        if self.config.hold && self.relay.outside().is_none() {
             self.upstream.open(Head::own(), None);
         }
         loop {
@@ -203,11 +217,10 @@ where
         let resumes = header_value(self.reading.last_id.as_deref()).is_some();
         let mut before = None;
         if self.was_connected {
-            if !resumes {
+            if !resumes && !std::mem::take(&mut self.is_gap_told) {
                 self.tell_gap().await;
             }
-            let appended = self.log.append(Vec::new(), opened).await;
-            before = Some(appended.position);
+            before = Some(self.append(Vec::new()).await);
         }
         self.was_connected = true;
         let asked = self.upstream.asked.as_mut();
@@ -230,7 +243,7 @@ where
         self.reading.end(loss == Loss::Clean);
         if let Some(retry) = retry {
             self.relay.set_retry(self.reading.retry);
-            self.log.append(vec![retry], Instant::now()).await;
+            self.append(vec![retry]).await;
         }
         if !self.upstream.can_be_repeated {
             self.tell_gap().await;
@@ -239,6 +252,15 @@ where
         let had_events = self.reading.events > 0;
         self.upstream.backoff.lost(opened, had_events);
         None
+    }
+
+    /// Appends whatever room there is. Gives the position of the first.
+    async fn append(&mut self, events: Vec<Draft>) -> u64 {
+        let appended = match self.relay.outside() {
+            Some(stream) => stream.append(events).await,
+            None => self.log.append(events, Instant::now()).await,
+        };
+        appended.position
     }
 
     async fn read(&mut self, body: R) -> Loss {

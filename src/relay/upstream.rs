@@ -25,7 +25,7 @@ use super::registry::Registry;
 use super::retry_after;
 use super::shared::{Ended, Of, Phase, Refusal, Relay};
 use super::vary::Vary;
-use super::{Key, NoUpstream};
+use super::{Key, NoUpstream, note};
 use crate::history::{History, Reserved};
 use crate::stage;
 
@@ -43,6 +43,8 @@ pub(super) enum First<R, E> {
     /// The relay's stream is open. What of the head is of this client alone is not for the others; none where it is ours, and
     /// there is no answer yet.
     Opened(Option<response::Parts>),
+    /// Others have it already, in other processes.
+    There,
     /// The upstream's answer is no event stream: its head, what was read of its body, and the rest.
     Passed(response::Parts, Bytes, Option<Pin<Box<R>>>),
     Failed(E),
@@ -96,7 +98,7 @@ pub(super) struct Upstream<S, R, E, H> {
     /// Taken when it is known whom the answer is for.
     leader: Option<Leader>,
     /// Whether clients were given a head.
-    is_open: bool,
+    pub(super) is_open: bool,
     /// Whether there was a stream already.
     had_stream: bool,
     pub(super) backoff: Backoff,
@@ -200,6 +202,7 @@ where
                 return Connected::End(Ended::NotForAll);
             }
             self.had_stream = true;
+            self.tell();
             return Connected::Stream(body);
         }
         match head.status {
@@ -250,9 +253,11 @@ where
         };
         self.relay.set_vary(vary.clone());
         self.note(&vary);
+        self.share_if(&vary);
         if stage::bypass(&head, false).is_none() {
             self.open(Head::for_all(&head), Some(head));
             self.had_stream = true;
+            self.tell();
             return Connected::Stream(body);
         }
         let is_the_same = is_none(&head) || is_nobodys_own(&head) && vary != Vary::Private;
@@ -309,6 +314,9 @@ where
         let none = Key::default();
         let key = self.config.key.as_ref().unwrap_or(&none);
         let is_for_all = late::is_for_all_here(&self.relay, leader.as_ref(), key, &vary);
+        if is_for_all {
+            self.share_if(&vary);
+        }
         if let Some(leader) = leader.filter(|leader| leader.is_alone && is_for_all) {
             if vary != Vary::Private {
                 self.registry.publish(&self.relay, &leader.headers);
@@ -348,6 +356,47 @@ where
         if let Some(first) = self.first.take() {
             // It may have left.
             let _ = first.send(First::Opened(own.map(head::of_who_asked)));
+        }
+    }
+
+    /// Other processes have opened it with this head.
+    pub(super) fn take_up(&mut self, head: Head) {
+        self.relay.set_vary(Vary::Fields(Vec::new()));
+        self.leader = None;
+        self.had_stream = true;
+        self.registry.hold(&self.relay, head.bytes());
+        self.is_open = true;
+        self.relay.set_phase(Phase::Open(Arc::new(head)));
+        if let Some(first) = self.first.take() {
+            let _ = first.send(First::There);
+        }
+    }
+
+    /// All who wait are told that there is no answer.
+    pub(super) fn refuse_all(&mut self) {
+        let head = Arc::new(Head::no_upstream());
+        let same = Refusal::Same(head, Bytes::new());
+        self.relay.set_phase(Phase::Refused(same));
+        self.first = None;
+    }
+
+    /// Tells other processes of the head that clients here were given.
+    fn tell(&self) {
+        if let (Some(stream), Phase::Open(head)) = (self.relay.outside(), self.relay.phase()) {
+            stream.tell(note::write(&head, None));
+        }
+    }
+
+    /// What is not for all who have the same key is not for other processes either: each finds that out by itself.
+    fn share_if(&self, vary: &Vary) {
+        let none = Key::default();
+        let key = self.config.key.as_ref().unwrap_or(&none);
+        let is_for_all = match vary {
+            Vary::Private => false,
+            vary => vary.names().iter().all(|name| key.tells_apart(name)),
+        };
+        if let Some(stream) = self.relay.outside().filter(|_| !is_for_all) {
+            stream.be_alone();
         }
     }
 

@@ -8,8 +8,8 @@ use super::owner::Owner;
 use super::replica::Merged;
 use super::tail::{Step, Watch};
 use super::{
-    Acquired, Answer, Appended, Command, Context, Draft, Frame, InstanceId, Message, Meta, Output,
-    Place, Reign, Replica, Rules, SESSION, Snapshot,
+    Acquired, Answer, Appended, Command, Context, Draft, Fence, Frame, InstanceId, Message, Meta,
+    Output, Place, Reign, Replica, Rules, SESSION, Snapshot, Writing,
 };
 use crate::wire::SequentialId;
 
@@ -26,6 +26,7 @@ const BUFFERED: usize = 256;
 pub struct Member {
     me: InstanceId,
     rules: Rules,
+    writing: Writing,
     replica: Replica,
     /// Of the connection for commands, or of the last one.
     reign: Option<Reign>,
@@ -92,6 +93,7 @@ impl Member {
         Member {
             me,
             rules,
+            writing: Writing::default(),
             replica: Replica::new(limit, rules.orphans),
             reign: None,
             is_connected: false,
@@ -114,6 +116,13 @@ impl Member {
         }
     }
 
+    /// Sets how it writes what it appends.
+    #[must_use]
+    pub fn with_writing(mut self, writing: Writing) -> Self {
+        self.writing = writing;
+        self
+    }
+
     /// What its clients read.
     pub fn replica(&self) -> &Replica {
         &self.replica
@@ -122,6 +131,33 @@ impl Member {
     /// Whether it reads the upstream, or is about to.
     pub fn is_owner(&self) -> bool {
         self.owner.is_some()
+    }
+
+    /// Whether all that the upstream has sent is there, and it is known what the log has.
+    pub fn is_settled(&self) -> bool {
+        let owner = self.owner.as_ref();
+        owner.is_some_and(|owner| owner.resolved && owner.is_empty())
+    }
+
+    /// What it shows as the owner, once it knows what the log has.
+    pub fn fence(&self) -> Option<Fence> {
+        let owner = self.owner.as_ref().filter(|owner| owner.resolved);
+        owner.and_then(|owner| owner.fence)
+    }
+
+    /// Whether the log was read under the reign that there is now.
+    pub fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// Whether a read has ended that began behind this one, as [`Member::look`] gives it.
+    pub fn has_read(&self, since: u64) -> bool {
+        self.reads_done >= since
+    }
+
+    /// Drops what is in front of this place, but for the last.
+    pub fn forget(&mut self, place: u64) {
+        self.replica.forget(place);
     }
 
     /// Whether it has clients. Without any it does not become the owner.
@@ -263,7 +299,11 @@ impl Member {
     /// Where a client goes on that has had this id last. `since` is what [`Member::seek`] gave when it came.
     pub fn sought(&self, id: &[u8], since: u64) -> Sought {
         let Some(id) = SequentialId::parse(id) else {
-            return Sought::Unknown;
+            let place = self.replica.behind(id);
+            return place.map_or(Sought::Unknown, |place| Sought::At {
+                place,
+                is_lost: false,
+            });
         };
         match self.replica.place(&id) {
             Place::At(place) => Sought::At {
@@ -289,10 +329,19 @@ impl Member {
 
     /// A client has come with this id: what a read that begins now brings tells where it goes on.
     pub fn seek(&mut self, id: &[u8], cx: &mut Context<'_>) -> u64 {
-        let upstream = SequentialId::parse(id).and_then(|id| id.upstream);
-        if let (None, Some(upstream)) = (&self.behind, upstream) {
-            self.behind = Some(Bytes::copy_from_slice(upstream));
+        if let Some(upstream) = SequentialId::parse(id).and_then(|id| id.upstream) {
+            self.begin_behind(Bytes::copy_from_slice(upstream));
         }
+        self.look(cx)
+    }
+
+    /// Where a log that is not there yet is to begin, unless that was said before: behind this id of the upstream.
+    pub fn begin_behind(&mut self, upstream: Bytes) {
+        self.behind.get_or_insert(upstream);
+    }
+
+    /// A client has come. Gives what [`Member::sought`] is to be told.
+    pub fn look(&mut self, cx: &mut Context<'_>) -> u64 {
         let since = self.reads_begun + 1;
         self.read(cx);
         since
@@ -439,7 +488,7 @@ impl Member {
         let fresh = match self.replica.epoch() {
             Some(_) => None,
             None if !self.rules.random_epoch => Some(1),
-            None => Some((cx.chance)() >> 4),
+            None => Some(self.writing.epoch((cx.chance)())),
         };
         let epoch = fresh.or(self.replica.epoch()).unwrap_or(0);
         self.is_acquiring = true;
@@ -473,7 +522,7 @@ impl Member {
     /// The upstream has sent this. Not to be asked for more while [`Member::is_full`].
     pub fn draft(&mut self, draft: Draft, cx: &mut Context<'_>) {
         if let Some(owner) = &mut self.owner {
-            owner.draft(draft, &self.replica);
+            owner.draft(draft, &self.replica, self.writing.is_sifted);
         }
         self.pump(cx);
     }

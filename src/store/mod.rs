@@ -14,12 +14,15 @@ mod command;
 mod frame;
 mod member;
 mod model;
+#[cfg(feature = "redis")]
+pub(crate) mod outside;
 mod owner;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod replica;
 mod rules;
 mod tail;
+mod writing;
 
 pub use beat::{BEAT, Beats, DEAF_AFTER, SESSION};
 pub use command::{
@@ -31,5 +34,8 @@ pub use frame::{Frame, FrameError, MAX_EVENTS, MAX_FRAME, MAX_LARGE, Stored, Was
 pub use member::{Member, Sought};
 pub use model::{Model, Published};
 pub use owner::Draft;
+#[cfg(feature = "redis")]
+pub use redis::{RedisOptions, RedisStore, StoreError, StoreStats, WhenAway};
 pub use replica::{Place, Replica};
 pub use rules::Rules;
+pub use writing::Writing;

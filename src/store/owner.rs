@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::member::Sent;
 use super::{
     Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, MAX_WAS, Mark, Reign, Replica, Rules,
-    Stored, Was,
+    Was, Writing,
 };
-use crate::wire::{Epoch, SequentialId};
 
 /// How many frames may be sent and not answered.
 const WINDOW: usize = 4;
@@ -100,7 +99,7 @@ impl Owner {
         !self.resolved || self.flights.len() >= WINDOW || self.drafts.len() >= QUEUE
     }
 
-    pub(super) fn draft(&mut self, draft: Draft, replica: &Replica) {
+    pub(super) fn draft(&mut self, draft: Draft, replica: &Replica, is_sifted: bool) {
         let had = self.had.take().filter(|_| draft.sets_id);
         if had.is_some() && had == draft.upstream {
             return;
@@ -116,7 +115,7 @@ impl Owner {
         let mut waiting = flights.chain(again).flatten().chain(&self.drafts);
         let known = draft.upstream.as_ref().filter(|_| draft.sets_id);
         let is_kept = known.is_some_and(|id| replica.has(id, &draft.event));
-        if !is_kept && !waiting.any(is_same) {
+        if is_sifted || !is_kept && !waiting.any(is_same) {
             self.drafts.push_back(draft);
         }
     }
@@ -189,13 +188,13 @@ impl Owner {
         cx: &mut Context<'_>,
         sent: &mut VecDeque<Sent>,
         replica: &Replica,
-        rules: &Rules,
+        (rules, writing): (&Rules, &Writing),
     ) {
         let Some(fence) = self.fence.filter(|_| self.resolved) else {
             return;
         };
         while self.flights.len() < WINDOW {
-            let Some(flight) = self.next(fence, cx, replica, rules) else {
+            let Some(flight) = self.next(fence, cx, replica, (rules, writing)) else {
                 break;
             };
             send(&flight, replica, cx, sent);
@@ -255,7 +254,7 @@ impl Owner {
         fence: Fence,
         cx: &mut Context<'_>,
         replica: &Replica,
-        rules: &Rules,
+        (rules, writing): (&Rules, &Writing),
     ) -> Option<Flight> {
         if let Some(frame) = self.repairs.pop_front() {
             return Some(Flight {
@@ -282,7 +281,7 @@ impl Owner {
         for draft in &drafts {
             self.end.0 += 1;
             self.end.1 += u64::from(draft.has_data);
-            events.push(draft.write(epoch, self.end.1));
+            events.push(writing.write(draft, epoch, self.end.1));
         }
         let was = if rules.was { named(was) } else { Vec::new() };
         let frame = Frame {
@@ -333,29 +332,4 @@ fn send(flight: &Flight, replica: &Replica, cx: &mut Context<'_>, sent: &mut Vec
         frame: flight.bytes.clone(),
     });
     sent.push_back(Sent::Append);
-}
-
-impl Draft {
-    fn write(&self, epoch: u64, sequence: u64) -> Stored {
-        let id = SequentialId {
-            epoch: Epoch::from_bits(epoch),
-            sequence,
-            upstream: self.upstream.as_deref(),
-        };
-        let id = id.to_event_id();
-        let mut bytes = BytesMut::with_capacity(id.as_bytes().len() + self.event.len() + 5);
-        bytes.put_slice(b"id: ");
-        bytes.put_slice(id.as_bytes());
-        bytes.put_slice(b"\n");
-        let body = bytes.len();
-        bytes.put_slice(&self.event);
-        Stored {
-            has_data: self.has_data,
-            sets_id: self.sets_id,
-            is_gap: self.is_gap,
-            upstream: self.upstream.clone(),
-            body,
-            bytes: bytes.freeze(),
-        }
-    }
 }

@@ -159,6 +159,17 @@ impl Replica {
         }
     }
 
+    /// Where a client goes on that has had an event with this id of the upstream last.
+    pub(super) fn behind(&self, upstream: &[u8]) -> Option<u64> {
+        Some(self.index.get(upstream)? + 1)
+    }
+
+    /// Whether it has a number of this log, or of one that was there before.
+    pub fn knows(&self, epoch: Epoch) -> bool {
+        let mut epochs = self.epochs.iter();
+        epochs.any(|bits| Epoch::from_bits(*bits) == epoch)
+    }
+
     /// Whether it has a number of the log that is there now.
     pub(super) fn is_of(&self, id: &SequentialId<'_>) -> bool {
         self.epoch
@@ -247,14 +258,33 @@ impl Replica {
         self.entries.get_mut(place.checked_sub(self.base)? as usize)
     }
 
+    /// Drops what is in front of this place. The last event of the log stays: it says behind which id the upstream is asked.
+    pub(super) fn forget(&mut self, place: u64) {
+        let is_over = |link: &Link| link.place < place;
+        while self.chain.len() > 1 && self.chain.front().is_some_and(is_over) {
+            self.unlink();
+        }
+        let place = self
+            .chain
+            .front()
+            .map_or(place, |link| link.place.min(place));
+        while self.base < place && !self.entries.is_empty() {
+            self.pop();
+        }
+    }
+
+    fn unlink(&mut self) {
+        if let Some(link) = self.chain.pop_front() {
+            self.root = (link.position, link.sequence);
+            if let Some(entry) = self.get_mut(link.place) {
+                entry.links -= 1;
+            }
+        }
+    }
+
     fn trim(&mut self) {
         while self.chain.len() > self.limit {
-            if let Some(link) = self.chain.pop_front() {
-                self.root = (link.position, link.sequence);
-                if let Some(entry) = self.get_mut(link.place) {
-                    entry.links -= 1;
-                }
-            }
+            self.unlink();
         }
         while self.entries.len() > self.limit {
             self.pop();

@@ -23,6 +23,16 @@ impl LineEnding {
             LineEnding::Cr => b"\r",
         }
     }
+
+    /// How the last of these lines ends.
+    #[cfg(feature = "store")]
+    pub(crate) fn of_last(lines: &[u8]) -> Self {
+        match lines {
+            [.., b'\r', b'\n'] => LineEnding::CrLf,
+            [.., b'\r'] => LineEnding::Cr,
+            _ => LineEnding::Lf,
+        }
+    }
 }
 
 /// Which kinds of lines a block has.

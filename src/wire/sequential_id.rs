@@ -140,6 +140,16 @@ impl IdTag {
         IdTag([15, 10, 5, 0].map(|shift| digit(bits >> shift)))
     }
 
+    /// The bits of an epoch that has this tag, and these random bits else.
+    #[cfg(feature = "store")]
+    pub(crate) fn bits_with(self, random: u64) -> u64 {
+        let digits = self.0.iter().filter_map(|letter| {
+            let value = ALPHABET.iter().position(|other| other == letter)?;
+            u64::try_from(value).ok()
+        });
+        digits.fold(0, |bits, digit| bits << 5 | digit) << 40 | random >> 24
+    }
+
     /// Whether this id was written by who has this tag. Without one, every id of this shape is taken for one's own.
     pub(crate) fn is_of(tag: Option<IdTag>, id: &SequentialId<'_>) -> bool {
         tag.is_none_or(|tag| id.epoch.has_tag(tag))

@@ -18,6 +18,9 @@ use super::{Cause, Evictions, Limits, Spare, Store};
 use crate::history::{Appended, Draft, Found, Hold, Joined, Keep, Log, Seal, Start, Stats};
 use crate::wire::Epoch;
 
+#[cfg(feature = "redis")]
+mod given;
+
 /// A log of a [`MemoryHistory`](super::MemoryHistory). Clones are the same log.
 #[derive(Clone)]
 pub struct MemoryLog {
@@ -56,20 +59,25 @@ impl MemoryLog {
 
     /// Begins to read. What is appended afterwards is never missed.
     pub fn follow(&self, start: &Start, now: Instant) -> (Follower, Joined) {
+        self.enter(now, |ring| match start {
+            Start::After(id) => match ring.position_after(id) {
+                Ok(Resume::At(position)) => (position, Found::All),
+                Ok(Resume::Evicted(sequence)) => {
+                    let missed = ring.missed(sequence, ring.base());
+                    (ring.base(), Found::Some(ring.gap(missed, ring.base())))
+                }
+                Err(()) => (ring.next(), Found::Unknown(ring.gap(None, ring.next()))),
+            },
+            other => (ring.position_of(other), Found::NotAsked),
+        })
+    }
+
+    /// Begins to read at the position that is found.
+    fn enter(&self, now: Instant, find: impl FnOnce(&Ring) -> (u64, Found)) -> (Follower, Joined) {
         let (slot, joined, live, read_up_to) = self.inner.change(|state, inner| {
             state.expire(inner, now);
             let ring = &state.ring;
-            let (position, found) = match start {
-                Start::After(id) => match ring.position_after(id) {
-                    Ok(Resume::At(position)) => (position, Found::All),
-                    Ok(Resume::Evicted(sequence)) => {
-                        let missed = ring.missed(sequence, ring.base());
-                        (ring.base(), Found::Some(ring.gap(missed, ring.base())))
-                    }
-                    Err(()) => (ring.next(), Found::Unknown(ring.gap(None, ring.next()))),
-                },
-                other => (ring.position_of(other), Found::NotAsked),
-            };
+            let (position, found) = find(ring);
             let ahead = ring.ahead(position);
             let live = ring.next();
             let read_up_to = match position {

@@ -11,6 +11,9 @@ use super::{Cause, Limits};
 use crate::history::{Draft, Gap, Seal, Start, order};
 use crate::wire::{Epoch, Event, EventId, LineEnding, SequentialId};
 
+#[cfg(feature = "redis")]
+mod given;
+
 /// An event that is kept.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -51,6 +54,16 @@ pub(super) struct Ring {
     spent: u64,
     ending: LineEnding,
     last_id: Option<EventId>,
+    /// Where the numbers in ids are others than those that count here, the latest last. Empty but for a log that others write.
+    counts: Vec<Count>,
+}
+
+/// From a position on, ids have this epoch, and numbers that are larger by this much, or less where it wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    from: u64,
+    epoch: Epoch,
+    more: u64,
 }
 
 /// What an entry takes beside its bytes: itself, its entry in the index, and two allocations.
@@ -75,6 +88,7 @@ impl Ring {
             spent: 0,
             ending: LineEnding::default(),
             last_id: None,
+            counts: Vec::new(),
         }
     }
 
@@ -121,14 +135,14 @@ impl Ring {
             }
             (draft.event.to_bytes(), 0)
         } else {
-            let id = self.id(sequence, draft.upstream.as_deref());
+            let id = self.id(self.next(), sequence, draft.upstream.as_deref());
             let event = draft.event.with_id(id.clone());
             self.last_id = Some(id);
             let bytes = event.to_bytes();
             let body = bytes.len() - event.block().len();
             (bytes, body)
         };
-        let mut entry = Entry {
+        self.add(Entry {
             sequence,
             bytes: Bytes::copy_from_slice(&bytes),
             body,
@@ -138,7 +152,11 @@ impl Ring {
             is_gap: draft.is_gap,
             at: now,
             spent: 0,
-        };
+        });
+    }
+
+    #[inline]
+    fn add(&mut self, mut entry: Entry) {
         self.cost += entry.cost();
         self.spent += entry.cost() as u64;
         entry.spent = self.spent;
@@ -328,15 +346,22 @@ impl Ring {
         };
         Gap {
             missed,
-            id: self.id(self.sequence_before(position), upstream),
+            id: self.id(
+                position.saturating_sub(1),
+                self.sequence_before(position),
+                upstream,
+            ),
             ending: self.ending,
         }
     }
 
-    fn id(&self, sequence: u64, upstream: Option<&[u8]>) -> EventId {
+    /// That of an event at this position.
+    fn id(&self, position: u64, sequence: u64, upstream: Option<&[u8]>) -> EventId {
+        let count = self.counts.iter().rfind(|count| count.from <= position);
+        let (epoch, more) = count.map_or((self.epoch, 0), |count| (count.epoch, count.more));
         let id = SequentialId {
-            epoch: self.epoch,
-            sequence,
+            epoch,
+            sequence: sequence.wrapping_add(more),
             upstream: upstream.filter(|id| !id.is_empty() && id.len() <= MAX_UPSTREAM_ID),
         };
         self.seal.write(&id)

@@ -56,12 +56,20 @@ impl Relay {
         joined.then(|| {
             if is_first {
                 self.idle.leave(&self.epoch);
+                self.want(true);
             }
             self.config.metrics.clients(1.0);
             Client {
                 relay: self.clone(),
             }
         })
+    }
+
+    /// Other processes are told whether there are clients here.
+    fn want(&self, is_wanted: bool) {
+        if let Some(stream) = self.outside() {
+            stream.want(is_wanted);
+        }
     }
 
     /// Whether the client that opened it was the only one so far.
@@ -129,6 +137,7 @@ impl Drop for Client {
         });
         if is_last {
             self.relay.idle.enter(&self.relay);
+            self.relay.want(false);
         }
     }
 }

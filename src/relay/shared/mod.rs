@@ -15,7 +15,7 @@ use super::config::Config;
 use super::hangup::Watchdog;
 use super::idle::Idle;
 use super::vary::Vary;
-use super::{SlowClient, UpstreamState};
+use super::{SlowClient, UpstreamState, outside};
 use crate::history::{MemoryLog, Reserved, Seal, Stats};
 use crate::wire::Epoch;
 
@@ -42,6 +42,8 @@ pub(super) struct Relay {
     /// A field by which alone it differs from another relay.
     pub(super) apart_by: Option<HeaderName>,
     pub(super) log: MemoryLog,
+    /// What other processes have of it.
+    outside: Option<Arc<outside::Stream>>,
     pub(super) config: Arc<Config>,
     pub(super) watchdog: Watchdog,
     pub(super) idle: Arc<Idle>,
@@ -78,6 +80,7 @@ pub(super) struct Parts {
     pub(super) address: Option<IpAddr>,
     pub(super) apart_by: Option<HeaderName>,
     pub(super) log: MemoryLog,
+    pub(super) outside: Option<Arc<outside::Stream>>,
     pub(super) config: Arc<Config>,
     pub(super) idle: Arc<Idle>,
     pub(super) held: Reserved,
@@ -94,6 +97,7 @@ impl Relay {
             address,
             apart_by,
             log,
+            outside,
             config,
             idle,
             held,
@@ -107,6 +111,7 @@ impl Relay {
             address,
             apart_by,
             log,
+            outside,
             config,
             watchdog: Watchdog::default(),
             idle,
@@ -161,7 +166,24 @@ impl Relay {
         *counted = Some(stats).filter(|_| !goes);
     }
 
+    /// What other processes have of it, if they have.
+    #[inline]
+    pub(super) fn outside(&self) -> Option<&Arc<outside::Stream>> {
+        self.outside.as_ref().filter(|stream| !stream.is_alone())
+    }
+
+    /// Whether numbers of this epoch count its events.
+    pub(super) fn knows_epoch(&self, epoch: Option<Epoch>) -> bool {
+        match (self.outside(), epoch) {
+            (Some(stream), Some(epoch)) => stream.knows(epoch),
+            _ => epoch == Some(self.epoch),
+        }
+    }
+
     pub(super) fn retry(&self) -> Option<Duration> {
+        if let Some(stream) = self.outside() {
+            return stream.retry();
+        }
         let millis = self.retry.load(Ordering::Relaxed).checked_sub(1)?;
         Some(Duration::from_millis(millis))
     }

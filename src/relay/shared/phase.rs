@@ -84,6 +84,7 @@ impl Relay {
             0 => UpstreamState::Connecting,
             1 => UpstreamState::Connected,
             2 => UpstreamState::Waiting,
+            4 => UpstreamState::Elsewhere,
             _ => UpstreamState::Ended,
         }
     }

@@ -89,10 +89,10 @@ impl Member {
         if let (true, None, Some(id)) = (is_empty, &behind, &self.behind) {
             behind = Some(id.clone());
             // So that all members know where the log begins.
-            owner.draft(Draft::id(id.clone()), &self.replica);
+            owner.draft(Draft::id(id.clone()), &self.replica, false);
             owner.had = Some(id.clone());
-        } else if behind.is_none() && !is_empty {
-            owner.draft(Draft::gap(), &self.replica);
+        } else if let (None, false, Some(gap)) = (&behind, is_empty, self.writing.gap()) {
+            owner.draft(gap, &self.replica, false);
         }
         cx.outputs.push(Output::Open(behind));
     }
@@ -130,7 +130,8 @@ impl Member {
 
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
         if let (Some(owner), true) = (&mut self.owner, self.is_connected) {
-            owner.pump(cx, &mut self.sent, &self.replica, &self.rules);
+            let how = (&self.rules, &self.writing);
+            owner.pump(cx, &mut self.sent, &self.replica, how);
         }
     }
 
@@ -192,17 +193,6 @@ impl Draft {
             is_gap: false,
             upstream: Some(upstream),
             event: Bytes::from_static(b"\n"),
-        }
-    }
-
-    /// The event that tells of a gap.
-    fn gap() -> Self {
-        Draft {
-            has_data: true,
-            sets_id: false,
-            is_gap: true,
-            upstream: None,
-            event: Bytes::from_static(b"event: gap\ndata: null\n\n"),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{Keys, Name, StoreError, publish, replies, text};
 use crate::store::{Answer, Command, Fence, InstanceId, Mark, Reign};
 
 mod beside;
+mod pages;
 
 /// How long a connection is waited for, and then each answer. Behind that the connection is lost.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -224,6 +225,7 @@ pub(super) async fn connect(
     }
     let info: Result<(String, String), _> = pipe.query_async(&mut link).await;
     let (server, replication) = info.map_err(StoreError::redis)?;
+    replies::check_version(&server)?;
     let reign = replies::reign(&(server + &replication))?;
     Ok((link, reign))
 }

@@ -12,6 +12,13 @@ enum Kind {
     Answer(&'static str),
     Version,
     NoPrimary,
+    /// The server's.
+    OldServer(String),
+    Rights(Vec<String>),
+    Changed,
+    Deaf,
+    Behind,
+    Secret,
 }
 
 impl StoreError {
@@ -32,19 +39,90 @@ impl StoreError {
         StoreError(Kind::NoPrimary)
     }
 
+    pub(super) fn old_server(version: &str) -> Self {
+        StoreError(Kind::OldServer(version.to_owned()))
+    }
+
+    pub(super) fn rights(missing: Vec<String>) -> Self {
+        StoreError(Kind::Rights(missing))
+    }
+
+    pub(super) fn changed() -> Self {
+        StoreError(Kind::Changed)
+    }
+
+    pub(super) fn deaf() -> Self {
+        StoreError(Kind::Deaf)
+    }
+
+    pub(super) fn behind() -> Self {
+        StoreError(Kind::Behind)
+    }
+
+    pub(super) fn secret() -> Self {
+        StoreError(Kind::Secret)
+    }
+
     /// Whether another version of this crate keeps the stream, and it is to be left alone.
     pub fn is_version(&self) -> bool {
         matches!(self.0, Kind::Version)
+    }
+
+    /// Whether the server cannot be reached, or is about to start: it may be there later.
+    pub fn is_away(&self) -> bool {
+        match &self.0 {
+            Kind::Redis(error) => {
+                error.is_io_error()
+                    || error.is_timeout()
+                    || error.is_connection_refusal()
+                    || error.is_connection_dropped()
+                    || error.code() == Some("LOADING")
+            }
+            Kind::NoPrimary | Kind::Changed => true,
+            _ => false,
+        }
+    }
+
+    /// Whether what is kept of one stream cannot be used, and other streams are as well as ever.
+    pub(super) fn is_of_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Version | Kind::Answer(_) => true,
+            Kind::Redis(error) => error.code() == Some("WRONGTYPE"),
+            _ => false,
+        }
+    }
+
+    /// Whether the server has no room for more: its `maxmemory` is reached, and nothing may be evicted.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.0, Kind::Redis(error) if error.code() == Some("OOM"))
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match &self.0 {
+            Kind::Redis(_) if self.is_full() => {
+                f.write_str("the store has no room for more: its `maxmemory` is reached")
+            }
+            Kind::Redis(error) if error.is_connection_refusal() || error.is_io_error() => {
+                f.write_str("the store cannot be reached")
+            }
             Kind::Redis(_) => f.write_str("the store has failed"),
             Kind::Answer(expected) => write!(f, "the store's answer is no {expected}"),
             Kind::Version => f.write_str("another version has written the stream"),
             Kind::NoPrimary => f.write_str("the server is a replica"),
+            Kind::OldServer(version) => {
+                write!(f, "the server is Redis {version}, and 7.0 is needed")
+            }
+            Kind::Rights(missing) => {
+                write!(f, "the user of the store may not: {}", missing.join(", "))
+            }
+            Kind::Changed => f.write_str("the store has changed while it was connected to"),
+            Kind::Deaf => f.write_str("nothing is heard from the store any more"),
+            Kind::Behind => f.write_str("the store does not keep up"),
+            Kind::Secret => f.write_str(
+                "a secret has at least 32 bytes, and this has fewer; `openssl rand -hex 32` makes one",
+            ),
         }
     }
 }

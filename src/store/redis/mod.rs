@@ -21,7 +21,9 @@ mod name;
 mod publish;
 mod replies;
 mod scripts;
+mod session;
 mod slots;
+mod store;
 mod tail;
 mod text;
 
@@ -31,4 +33,5 @@ pub use keys::Keys;
 pub use name::{Name, Secret};
 pub use publish::Beat;
 pub use slots::{Partitions, slot};
+pub use store::{RedisOptions, RedisStore, StoreStats, WhenAway};
 pub use tail::{Heard, Tail};

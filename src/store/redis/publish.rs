@@ -6,6 +6,7 @@
 //! | `f` | fence: no owner |
 //! | `e` | position: it has ended |
 //! | `?` | nothing: somebody asks for the owner |
+//! | `n` | nothing: the note is another |
 //! | less than a space | a frame, which begins with its version |
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use super::{Name, text};
 use crate::store::{InstanceId, Message};
 
 pub(super) const ASKED: &[u8] = b"?";
+/// The note of a stream is another.
+pub(super) const TOLD: &[u8] = b"n";
 
 /// A heartbeat: an instance lives, and these streams have moved to these positions.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -101,6 +101,34 @@ pub(super) fn appended(value: Value) -> Result<Appended, StoreError> {
     appended.ok_or_else(|| StoreError::answer("outcome of an append"))
 }
 
+/// Frames, and the id of the last entry as it is written.
+pub(super) fn page(value: Value) -> Result<(Vec<Bytes>, Option<String>), StoreError> {
+    let malformed = || StoreError::answer("log");
+    let entries = array(value).ok_or_else(malformed)?;
+    let last = entries.last().cloned().map(|last| {
+        let id = array(last)?.into_iter().next()?;
+        string(id)
+    });
+    let last = last.map(|last| last.ok_or_else(malformed)).transpose()?;
+    let frames: Option<_> = entries.into_iter().map(frame).collect();
+    Ok((frames.ok_or_else(malformed)?, last))
+}
+
+/// Whether the server knows all commands that are used.
+pub(super) fn check_version(info: &str) -> Result<(), StoreError> {
+    let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+    let version = fields.find(|(field, _)| *field == "redis_version");
+    let version = version.map_or("", |(_, version)| version.trim());
+    let major: Option<u32> = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    match major {
+        Some(7..) => Ok(()),
+        _ => Err(StoreError::old_server(version)),
+    }
+}
+
 /// Since when the server is the primary. The first number changes when the process restarts, the second also when a
 /// replica becomes the primary, and so when one that was the primary before becomes it again.
 pub(super) fn reign(info: &str) -> Result<Reign, StoreError> {

@@ -16,10 +16,11 @@ pub(super) enum Script {
     Tell,
     Crowd,
     Anew,
+    Rights,
 }
 
 /// In the order of the variants.
-pub(super) const TEXTS: [&str; 7] = [
+pub(super) const TEXTS: [&str; 8] = [
     include_str!("scripts/acquire.lua"),
     include_str!("scripts/append.lua"),
     include_str!("scripts/leave.lua"),
@@ -27,6 +28,7 @@ pub(super) const TEXTS: [&str; 7] = [
     include_str!("scripts/tell.lua"),
     include_str!("scripts/crowd.lua"),
     include_str!("scripts/anew.lua"),
+    include_str!("scripts/rights.lua"),
 ];
 
 /// The hashes that a server has given.

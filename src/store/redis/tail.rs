@@ -17,6 +17,8 @@ const WAITING: usize = 4_096;
 pub enum Heard {
     /// A message of a stream.
     Message(Name, Message),
+    /// The note of a stream is another.
+    Told(Name),
     /// A heartbeat.
     Beat(Beat),
 }
@@ -128,6 +130,7 @@ impl Tail {
             return None;
         };
         match self.keys.parse_channel(&channel)? {
+            Channel::Stream(name) if bytes == publish::TOLD => Some(Heard::Told(name)),
             Channel::Stream(name) => {
                 publish::parse_message(bytes).map(|message| Heard::Message(name, message))
             }

@@ -5,7 +5,7 @@ use redis::Value;
 
 use super::{Connection, millis};
 use crate::store::redis::scripts::Script;
-use crate::store::redis::{Beat, Name, StoreError, text};
+use crate::store::redis::{Beat, Name, StoreError, publish, text};
 use crate::store::{Fence, InstanceId, SESSION};
 
 impl Connection {
@@ -23,6 +23,42 @@ impl Connection {
         let mut call = self.scripts.call(Script::Tell, &[self.keys.meta(name)]);
         call.arg(text::fence(fence)).arg(note);
         self.send(&call).await
+    }
+
+    /// The same, and lets all know that there is something to be read.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn tell_all(
+        &mut self,
+        name: &Name,
+        fence: Fence,
+        note: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut call = self.scripts.call(Script::Tell, &[self.keys.meta(name)]);
+        call.arg(text::fence(fence)).arg(note);
+        let mut pipe = redis::pipe();
+        pipe.add_command(call);
+        pipe.cmd("SPUBLISH")
+            .arg(self.keys.channel(name))
+            .arg(publish::TOLD);
+        self.send_all::<(Value, Value)>(&pipe).await?;
+        Ok(())
+    }
+
+    /// Has the store keep a stream from now on for as long as one that was appended to now.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn renew(&mut self, name: &Name) -> Result<(), StoreError> {
+        let mut pipe = redis::pipe();
+        for key in [self.keys.log(name), self.keys.meta(name)] {
+            pipe.cmd("PEXPIRE").arg(key).arg(millis(self.lifetimes.log));
+        }
+        self.send_all::<(Value, Value)>(&pipe).await?;
+        Ok(())
     }
 
     /// What was told last; none where there is no log, or nothing was told.

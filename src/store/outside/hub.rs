@@ -1,0 +1,130 @@
+//! All streams of this process that other gateways share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Opening, Session, Stream};
+use crate::store::InstanceId;
+use crate::store::redis::{Name, Secret};
+
+/// All streams of this process that other gateways share.
+pub(crate) struct Hub {
+    pub(crate) me: InstanceId,
+    pub(crate) secret: Secret,
+    /// How long the store keeps what nobody touches.
+    pub(crate) lifetime: Duration,
+    began: Instant,
+    chance: AtomicU64,
+    streams: Mutex<HashMap<Name, Arc<Stream>>>,
+    session: Mutex<Option<Arc<Session>>>,
+    pub(crate) counts: Counts,
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) appended: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) terms: AtomicU64,
+    pub(crate) sessions: AtomicU64,
+    pub(crate) left_alone: AtomicU64,
+}
+
+impl Hub {
+    /// With random bits, of which all that has to be unique is made.
+    pub(crate) fn new(random: u128, secret: Secret, lifetime: Duration) -> Self {
+        Hub {
+            me: InstanceId((random >> 64) as u64),
+            secret,
+            lifetime,
+            began: Instant::now(),
+            chance: AtomicU64::new(random as u64),
+            streams: Mutex::default(),
+            session: Mutex::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Follows a stream; none where it is followed already, by another relay of this process.
+    pub(crate) fn open(self: &Arc<Self>, name: Name, opening: Opening) -> Option<Arc<Stream>> {
+        if let Some(known) = self.stream(&name) {
+            // Whoever comes now need not wait until its end is settled.
+            known.is_ending().then(|| known.detach())?;
+        }
+        let mut streams = self.lock();
+        if streams.contains_key(&name) {
+            return None;
+        }
+        let stream = Arc::new(Stream::new(self.clone(), name, opening));
+        streams.insert(name, stream.clone());
+        drop(streams);
+        if let Some(session) = self.session() {
+            stream.connected(&session);
+        }
+        Some(stream)
+    }
+
+    /// The stream is not followed any more.
+    pub(super) fn forget(&self, stream: &Arc<Stream>) {
+        let mut streams = self.lock();
+        let is_it = |known: &Arc<Stream>| Arc::ptr_eq(known, stream);
+        if streams.get(&stream.name).is_some_and(is_it) {
+            streams.remove(&stream.name);
+        }
+    }
+
+    pub(crate) fn stream(&self, name: &Name) -> Option<Arc<Stream>> {
+        self.lock().get(name).cloned()
+    }
+
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn session(&self) -> Option<Arc<Session>> {
+        self.current().clone()
+    }
+
+    /// There are connections to the store.
+    pub(crate) fn connected(&self, session: &Arc<Session>) {
+        self.counts.sessions.fetch_add(1, Ordering::Relaxed);
+        *self.current() = Some(session.clone());
+        for stream in self.streams() {
+            stream.connected(session);
+        }
+    }
+
+    /// They are lost.
+    pub(crate) fn disconnected(&self) {
+        *self.current() = None;
+        for stream in self.streams() {
+            stream.disconnected();
+        }
+    }
+
+    /// Milliseconds, by a clock that never goes back.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Bits that are given once (SplitMix64, whose outputs are all different).
+    pub(crate) fn chance(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut bits = self.chance.fetch_add(STEP, Ordering::Relaxed);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Stream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,487 @@
+//! One stream that other gateways share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Hub, Job, Look, Session, Subscription};
+use crate::history::{Hold, Keep, MemoryLog};
+use crate::store::redis::Name;
+use crate::store::{
+    Answer, Command, Context, Fence, Frame, InstanceId, Member, Message, Output, Rules, Writing,
+};
+
+mod feed;
+mod reader;
+mod writer;
+
+pub(crate) use writer::{Lead, Term};
+
+/// What a stream begins as.
+pub(crate) struct Opening {
+    pub(crate) log: MemoryLog,
+    pub(crate) writing: Writing,
+    /// What a full log of the owner keeps for its clients.
+    pub(crate) keep: Keep,
+    /// The upstream's id behind which a log is to begin that is not there yet.
+    pub(crate) behind: Option<Bytes>,
+    /// Whether its first client may have something of a log that has ended, by what was told last.
+    pub(crate) wants_rest: Option<fn(&[u8]) -> bool>,
+}
+
+/// One stream that other gateways share.
+pub(crate) struct Stream {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) name: Name,
+    log: MemoryLog,
+    writing: Writing,
+    keep: Keep,
+    behind: Option<Bytes>,
+    wants_rest: Option<fn(&[u8]) -> bool>,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+struct State {
+    member: Member,
+    session: Option<Arc<Session>>,
+    /// Answers to what was sent over this session, in the order of the commands; those that are missing are under way.
+    answers: VecDeque<Option<Answer>>,
+    /// The number of the first of them.
+    answered: u64,
+    /// The place of the first entry that the log was not given.
+    fed: u64,
+    feed: feed::Feed,
+    /// What keeps the owner from reading on.
+    hold: Hold,
+    /// How often the upstream was to be asked.
+    term: u64,
+    /// Behind what it is to be asked now, if it is.
+    open: Option<Option<Bytes>>,
+    fate: Fate,
+    /// What all were told last.
+    note: Option<Bytes>,
+    /// The fence under which that is known to be there.
+    noted: Option<Fence>,
+    /// A log that has ended is about to give way.
+    gives_way: bool,
+    /// Its relay has ended, and it is about to be told.
+    is_ending: bool,
+    /// Whether there are clients here.
+    is_wanted: bool,
+    /// Whether other gateways know that there are.
+    is_in_crowd: bool,
+    renewed: Instant,
+}
+
+/// Whether the stream is shared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Shared,
+    /// It is this process' own from here on.
+    Alone,
+    /// It is not followed any more.
+    Gone,
+}
+
+impl Stream {
+    pub(super) fn new(hub: Arc<Hub>, name: Name, opening: Opening) -> Self {
+        let Opening {
+            log,
+            writing,
+            keep,
+            behind,
+            wants_rest,
+        } = opening;
+        let state = State {
+            member: member(&hub, &log, &writing, behind.clone()),
+            session: None,
+            answers: VecDeque::new(),
+            answered: 0,
+            fed: 0,
+            feed: feed::Feed::default(),
+            hold: Hold::Free,
+            term: 0,
+            open: None,
+            fate: Fate::Shared,
+            note: None,
+            noted: None,
+            gives_way: false,
+            is_ending: false,
+            is_wanted: true,
+            is_in_crowd: false,
+            renewed: Instant::now(),
+        };
+        Stream {
+            hub,
+            name,
+            log,
+            writing,
+            keep,
+            behind,
+            wants_rest,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Whether the stream is this process' own, since the store was of no use for it.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.lock().fate == Fate::Alone
+    }
+
+    pub(crate) fn connected(self: &Arc<Self>, session: &Arc<Session>) {
+        let mut state = self.lock();
+        let is_there = |known: &Arc<Session>| known.number == session.number;
+        if state.fate != Fate::Shared || state.session.as_ref().is_some_and(is_there) {
+            return;
+        }
+        state.session = Some(session.clone());
+        state.answers.clear();
+        self.act(&mut state, |member, cx| {
+            member.connected(session.reign, cx);
+            member.tail_connected(session.reign, cx);
+        });
+        drop(state);
+        self.tell_change();
+    }
+
+    pub(crate) fn disconnected(&self) {
+        let mut state = self.lock();
+        state.session = None;
+        state.answers.clear();
+        state.gives_way = false;
+        state.is_in_crowd = false;
+        state.member.disconnected();
+        state.member.tail_lost();
+        drop(state);
+        self.tell_change();
+    }
+
+    /// What is published from now on is heard.
+    pub(crate) fn subscribed(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if let Some(session) = &state.session {
+            session.look(Look::Told(self.clone()));
+        }
+        self.act(&mut state, Member::subscribed);
+        drop(state);
+        self.tell_change();
+    }
+
+    pub(crate) fn hear(self: &Arc<Self>, message: &Message) {
+        if let Message::Frame(bytes) = message {
+            if let Err(error) = Frame::parse(bytes) {
+                return self.leave_alone(&error);
+            }
+        }
+        self.have(|member, cx| member.hear(message, cx));
+    }
+
+    /// The owner has told something.
+    pub(crate) fn hear_of_note(self: &Arc<Self>) {
+        let state = self.lock();
+        if let (Some(session), None) = (&state.session, state.member.fence()) {
+            session.look(Look::Told(self.clone()));
+        }
+    }
+
+    /// What the store says was told last.
+    pub(crate) fn told(&self, session: u64, note: Option<Bytes>) {
+        let mut state = self.lock();
+        let is_current = state
+            .session
+            .as_ref()
+            .is_some_and(|now| now.number == session);
+        if !is_current || state.member.fence().is_some() {
+            return;
+        }
+        if let Some(note) = note {
+            state.note = Some(note);
+            self.tell_crowd(&mut state);
+        }
+        drop(state);
+        self.tell_change();
+    }
+
+    pub(crate) fn beat(self: &Arc<Self>, from: InstanceId, position: Option<u64>) {
+        let mut state = self.lock();
+        self.act(&mut state, |member, cx| member.beat(from, position, cx));
+    }
+
+    /// Whether there are clients here. Without any, others go first when the owner dies.
+    pub(crate) fn want(&self, is_wanted: bool) {
+        let mut state = self.lock();
+        state.is_wanted = is_wanted;
+        state.member.want(is_wanted);
+        if state.member.is_owner() || state.note.is_some() {
+            self.tell_crowd(&mut state);
+        }
+    }
+
+    /// What the next heartbeat is to name.
+    pub(crate) fn moved(&self) -> Option<u64> {
+        self.lock().member.moved()
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.fate != Fate::Shared {
+            return;
+        }
+        if state.renewed.elapsed() > self.hub.lifetime / 4 {
+            state.renewed = Instant::now();
+            if let Some(session) = &state.session {
+                session.job(Job::Renew(self.name));
+                session.job(Job::Crowd(self.name, state.is_wanted));
+            }
+        }
+        let changed = self.act(&mut state, Member::tick);
+        drop(state);
+        if changed {
+            self.tell_change();
+        }
+    }
+
+    /// The answer to a command that was sent over this session.
+    pub(crate) fn answered(self: &Arc<Self>, session: u64, number: u64, answer: Answer) {
+        if let Some(error) = damage(&answer) {
+            return self.leave_alone(&error);
+        }
+        let mut state = self.lock();
+        if state
+            .session
+            .as_ref()
+            .is_none_or(|now| now.number != session)
+        {
+            return;
+        }
+        let index = number.wrapping_sub(state.answered);
+        let slot = usize::try_from(index)
+            .ok()
+            .and_then(|index| state.answers.get_mut(index));
+        if let Some(slot) = slot {
+            *slot = Some(answer);
+        }
+        while let Some(Some(_)) = state.answers.front() {
+            let answer = state.answers.pop_front().flatten();
+            state.answered += 1;
+            if let Some(answer) = answer {
+                self.count(&answer);
+                self.act(&mut state, |member, cx| member.answer(answer, cx));
+            }
+        }
+        drop(state);
+        self.tell_change();
+    }
+
+    /// The log that had ended is out of the way, or another was faster.
+    pub(crate) fn gave_way(self: &Arc<Self>, session: u64) {
+        let mut state = self.lock();
+        let current = state.session.clone().filter(|now| now.number == session);
+        let Some(session) = current else { return };
+        state.gives_way = false;
+        state.note = None;
+        state.is_in_crowd = false;
+        state.member = member(&self.hub, &self.log, &self.writing, self.behind.clone());
+        let is_wanted = state.is_wanted;
+        state.member.want(is_wanted);
+        // What is under way was asked for by the one before.
+        state.answered += state.answers.len() as u64;
+        state.answers.clear();
+        self.act(&mut state, |member, cx| {
+            member.connected(session.reign, cx);
+            member.tail_connected(session.reign, cx);
+        });
+        drop(state);
+        self.tell_change();
+    }
+
+    /// What the store has cannot be used: clients here are given what this process asks for itself.
+    pub(crate) fn leave_alone(self: &Arc<Self>, why: &dyn std::error::Error) {
+        if self.be_alone() {
+            // Who reads the upstream for all is to ask it anew.
+            self.lock().term += 1;
+            self.tell_change();
+            self.hub.counts.left_alone.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(stream = %self.name, %why, "a stream in the store is left alone");
+        }
+    }
+
+    /// The stream is this process' own from here on. Whether it was not before.
+    pub(crate) fn be_alone(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        if state.fate != Fate::Shared {
+            return false;
+        }
+        self.end(&mut state, Fate::Alone);
+        self.log.count_alone();
+        drop(state);
+        self.hub.forget(self);
+        self.tell_change();
+        true
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().is_ending
+    }
+
+    /// Its relay has ended. Another may follow the stream from here on.
+    pub(crate) fn begin_to_end(&self) {
+        self.lock().is_ending = true;
+    }
+
+    /// It is not followed any more. Whoever has clients may own it.
+    pub(crate) fn detach(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.fate == Fate::Shared {
+            self.end(&mut state, Fate::Gone);
+        }
+        drop(state);
+        self.hub.forget(self);
+        self.tell_change();
+    }
+
+    fn end(&self, state: &mut State, fate: Fate) {
+        state.fate = fate;
+        state.open = None;
+        let Some(session) = state.session.take() else {
+            return;
+        };
+        if let Some(fence) = state.member.fence() {
+            session.job(Job::Leave(self.name, fence));
+        }
+        if state.is_in_crowd {
+            session.job(Job::Crowd(self.name, false));
+        }
+        session.subscription(Subscription::End(self.name));
+    }
+
+    /// Has the member do something, and then what it wants done. Whether anything came of it.
+    fn act(
+        self: &Arc<Self>,
+        state: &mut State,
+        act: impl FnOnce(&mut Member, &mut Context<'_>),
+    ) -> bool {
+        if state.fate != Fate::Shared {
+            return false;
+        }
+        let mut chance = || self.hub.chance();
+        let mut cx = Context {
+            now: self.hub.now(),
+            chance: &mut chance,
+            outputs: Vec::new(),
+        };
+        act(&mut state.member, &mut cx);
+        let outputs = cx.outputs;
+        let has_outputs = !outputs.is_empty();
+        for output in outputs {
+            self.carry_out(state, output);
+        }
+        let was_fed = self.feed(state);
+        self.note_again(state);
+        has_outputs || was_fed
+    }
+
+    fn carry_out(self: &Arc<Self>, state: &mut State, output: Output) {
+        match output {
+            Output::Command(command) => {
+                let Some(session) = &state.session else {
+                    return;
+                };
+                let number = state.answered + state.answers.len() as u64;
+                state.answers.push_back(None);
+                match command {
+                    Command::Read { from } => session.look(Look::Read(self.clone(), number, from)),
+                    command => session.job(Job::Command(self.clone(), number, command)),
+                }
+            }
+            Output::Subscribe => {
+                if let Some(session) = &state.session {
+                    session.subscription(Subscription::Begin(self.name));
+                }
+            }
+            Output::Open(behind) => {
+                self.hub.counts.terms.fetch_add(1, Ordering::Relaxed);
+                state.term += 1;
+                state.open = Some(behind);
+                self.tell_crowd(state);
+            }
+            Output::Close => state.open = None,
+        }
+    }
+
+    /// Others are to know whether there are clients here.
+    fn tell_crowd(&self, state: &mut State) {
+        if state.is_wanted == state.is_in_crowd {
+            return;
+        }
+        if let Some(session) = &state.session {
+            session.job(Job::Crowd(self.name, state.is_wanted));
+            state.is_in_crowd = state.is_wanted;
+        }
+    }
+
+    fn count(&self, answer: &Answer) {
+        use crate::store::Appended;
+        let counts = &self.hub.counts;
+        match answer {
+            Answer::Appended(Appended::Done) => counts.appended.fetch_add(1, Ordering::Relaxed),
+            Answer::Appended(_) => counts.refused.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+
+    /// Waits until something is there.
+    async fn until<T>(self: &Arc<Self>, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(found) = look(&mut self.lock()) {
+                return found;
+            }
+            // The sender is in `self`.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// Has the member do something, and tells those who wait.
+    fn have(self: &Arc<Self>, act: impl FnOnce(&mut Member, &mut Context<'_>)) {
+        self.act(&mut self.lock(), act);
+        self.tell_change();
+    }
+
+    fn tell_change(&self) {
+        self.changed.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why what was read cannot be used.
+fn damage(answer: &Answer) -> Option<crate::store::FrameError> {
+    let Answer::Read(snapshot) = answer else {
+        return None;
+    };
+    let mut frames = snapshot.frames.iter();
+    frames.find_map(|frame| Frame::parse(frame).err())
+}
+
+fn member(hub: &Hub, log: &MemoryLog, writing: &Writing, behind: Option<Bytes>) -> Member {
+    let member = Member::new(hub.me, Rules::default(), log.limit());
+    let mut member = member.with_writing(writing.clone());
+    if let Some(behind) = behind {
+        member.begin_behind(behind);
+    }
+    member
+}
+
+/// So long a client that comes with an id waits for it to turn up.
+const PATIENCE: Duration = Duration::from_secs(5);

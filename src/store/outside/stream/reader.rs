@@ -1,0 +1,57 @@
+//! Where a client goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Fate, PATIENCE, Stream};
+use crate::history::{Follower, Joined};
+use crate::store::Sought;
+use crate::wire::{Epoch, SequentialId};
+
+impl Stream {
+    /// Begins to read behind this id.
+    pub(crate) async fn follow_behind(self: &Arc<Self>, id: &[u8]) -> (Follower, Joined) {
+        let mut since = 0;
+        self.have(|member, cx| since = member.look(cx));
+        let epoch = SequentialId::parse(id).map(|id| id.epoch);
+        let log = &self.log;
+        let found = self.until(move |state| {
+            if state.fate != Fate::Shared {
+                return Some(log.follow_unknown());
+            }
+            let sought = state.member.sought(id, since);
+            // Nobody knows it of another log, and whoever asks the upstream behind it need not wait.
+            let is_read = state.member.has_read(since);
+            let is_strange = epoch.is_none_or(|epoch| !state.member.replica().knows(epoch));
+            match sought {
+                Sought::At { place, is_lost } => Some(log.follow_at(place, is_lost)),
+                Sought::Unknown | Sought::Wait if !is_read => None,
+                Sought::Unknown => Some(log.follow_unknown()),
+                Sought::Wait => is_strange.then(|| log.follow_unknown()),
+            }
+        });
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| self.log.follow_unknown())
+    }
+
+    /// Waits until the log was read, or at most this long.
+    pub(crate) async fn known(self: &Arc<Self>, at_most: Duration) {
+        let known = self.until(|state| {
+            let is_over = state.fate != Fate::Shared;
+            (is_over || state.member.is_known()).then_some(())
+        });
+        let _ = timeout_at(Instant::now() + at_most, known).await;
+    }
+
+    /// Whether the numbers of this epoch are those of the log, or of one that was there before.
+    pub(crate) fn knows(&self, epoch: Epoch) -> bool {
+        self.lock().member.replica().knows(epoch)
+    }
+
+    /// The last reconnection time of the upstream.
+    pub(crate) fn retry(&self) -> Option<Duration> {
+        self.lock().feed.retry
+    }
+}

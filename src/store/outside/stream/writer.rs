@@ -1,0 +1,203 @@
+//! What the task of a relay does to a stream: it waits until it is to read the upstream, and appends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{Fate, State, Stream};
+use crate::history::{self, Appended};
+use crate::store::outside::Job;
+use crate::store::{Draft, MAX_LARGE, Member};
+use crate::wire::EventId;
+
+/// So long the end of a stream is waited for.
+const PARTING: Duration = Duration::from_secs(2);
+/// So long others are waited for who may have lost their connections too.
+const RETURN: Duration = Duration::from_secs(5);
+/// What a frame takes beside its event, at most.
+const FRAMING: usize = 4 * 1024;
+
+/// What is to be done about the upstream.
+pub(crate) enum Lead {
+    /// It is to be read here.
+    Own(Term),
+    /// It is read elsewhere, or was; this is what all were told.
+    There(Bytes),
+    /// The log has ended.
+    Ended(Option<Bytes>),
+    /// It is to be read here, and the stream is this process' own.
+    Alone,
+}
+
+/// A time for which a stream is owned, and its upstream asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Term {
+    pub(crate) number: u64,
+    /// The upstream's id behind which it is asked.
+    pub(crate) behind: Option<Bytes>,
+    /// Where what is behind that begins in the log, if it is kept.
+    pub(crate) behind_at: Option<u64>,
+    /// Whether nothing was ever told or appended.
+    pub(crate) is_fresh: bool,
+    /// What all were told last.
+    pub(crate) note: Option<Bytes>,
+}
+
+impl Stream {
+    /// Waits until there is something to do: to read the upstream, or to take up what all were told, if that is of use.
+    pub(crate) async fn lead(self: &Arc<Self>, takes_note: bool) -> Lead {
+        self.until(|state| {
+            if state.fate != Fate::Shared {
+                return Some(Lead::Alone);
+            }
+            if state.member.replica().is_closed() {
+                let is_for_us = state.fed > 0 || self.wants_rest(state);
+                return is_for_us.then(|| Lead::Ended(state.note.clone()));
+            }
+            if let Some(behind) = &state.open {
+                let (_, next) = self.log.span();
+                return Some(Lead::Own(Term {
+                    number: state.term,
+                    behind_at: behind.as_ref().and_then(|id| self.log.behind(id)),
+                    behind: behind.clone(),
+                    is_fresh: next == 0,
+                    note: state.note.clone(),
+                }));
+            }
+            let note = state.note.clone().filter(|_| takes_note);
+            note.filter(|_| state.member.is_known()).map(Lead::There)
+        })
+        .await
+    }
+
+    /// Waits until the upstream is not to be read any more, or to be asked again.
+    pub(crate) async fn over(self: &Arc<Self>, term: u64) {
+        let is_over = |state: &State| match state.fate {
+            Fate::Shared => state.term != term || state.open.is_none(),
+            // Whoever chose that reads on.
+            Fate::Alone => state.term != term,
+            Fate::Gone => true,
+        };
+        self.until(|state| is_over(state).then_some(())).await;
+    }
+
+    /// Appends events, and waits until they are there. That is never where the term is over.
+    pub(crate) async fn append(self: &Arc<Self>, drafts: Vec<history::Draft>) -> Appended {
+        self.settled().await;
+        let (_, position) = self.log.span();
+        let drafts: Vec<Draft> = drafts
+            .into_iter()
+            .filter_map(|draft| self.draft(draft))
+            .collect();
+        if !drafts.is_empty() {
+            self.have(|member, cx| {
+                for draft in drafts {
+                    member.draft(draft, cx);
+                }
+            });
+            self.settled().await;
+        }
+        Appended {
+            position,
+            sequence: 0,
+            last_id: self.log.last_id_from(position),
+            hold: self.lock().hold,
+        }
+    }
+
+    async fn settled(self: &Arc<Self>) {
+        self.until(|state| state.member.is_settled().then_some(()))
+            .await;
+    }
+
+    /// Tells all something that replaces what they were told before.
+    pub(crate) fn tell(&self, note: Bytes) {
+        let mut state = self.lock();
+        state.note = Some(note);
+        state.noted = None;
+        self.note_again(&mut state);
+    }
+
+    /// Says it again where the store may not have it.
+    pub(super) fn note_again(&self, state: &mut State) {
+        let Some(fence) = state.member.fence() else {
+            return;
+        };
+        if let (Some(session), Some(note)) = (&state.session, &state.note) {
+            if state.noted != Some(fence) {
+                session.job(Job::Tell(self.name, fence, note.clone()));
+                state.noted = Some(fence);
+            }
+        }
+    }
+
+    /// Ends the log, once it is told how.
+    pub(crate) async fn finish(self: &Arc<Self>, note: Bytes) {
+        self.tell(note);
+        self.have(Member::upstream_finished);
+        let closed = self.until(|state| {
+            let is_over = state.fate != Fate::Shared || state.member.replica().is_closed();
+            (is_over || !state.member.is_owner()).then_some(())
+        });
+        let _ = timeout(PARTING, closed).await;
+    }
+
+    /// Whether another gateway has clients, or may have.
+    pub(crate) async fn has_others(self: &Arc<Self>) -> bool {
+        let (sender, crowd) = oneshot::channel();
+        let session = self.lock().session.clone();
+        // Others may not be back yet where all have lost their connections.
+        let session = session.filter(|session| session.began.elapsed() > RETURN);
+        let Some(session) = session else { return true };
+        session.job(Job::CrowdOf(self.name, sender));
+        match timeout(PARTING, crowd).await {
+            Ok(Ok(crowd)) => crowd.iter().any(|other| *other != self.hub.me),
+            _ => true,
+        }
+    }
+
+    /// Whether there are connections to the store.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.lock().session.is_some()
+    }
+
+    /// Whether the upstream is read here.
+    pub(crate) fn is_owner(&self) -> bool {
+        let state = self.lock();
+        state.fate == Fate::Shared && state.member.is_owner()
+    }
+
+    /// None for what has no effect: comments, of which each gateway has its own.
+    fn draft(&self, draft: history::Draft) -> Option<Draft> {
+        let history::Draft {
+            event,
+            upstream,
+            sets_id,
+            is_gap,
+            ..
+        } = draft;
+        if !event.has_effect() {
+            return None;
+        }
+        let has_data = event.has_data();
+        let size = event.len() + upstream.as_ref().map_or(0, Bytes::len);
+        if size + FRAMING > MAX_LARGE {
+            return self.writing.gap();
+        }
+        let event = match sets_id {
+            // Its own goes, and is written anew.
+            true => EventId::new("x").map_or(event.clone(), |id| event.with_id(id)),
+            false => event,
+        };
+        Some(Draft {
+            has_data,
+            sets_id,
+            is_gap,
+            upstream,
+            event: event.into_block(),
+        })
+    }
+}

@@ -1,0 +1,281 @@
+//! Several nodes, each a process of its own as far as it knows, that share streams by a real Redis server.
+//!
+//! Clients hop from node to node. What they are given has numbers, so that nothing can be lost or given twice without being seen.
+
+mod client;
+mod node;
+mod server;
+mod upstream;
+
+use std::time::Duration;
+
+use client::Client;
+use node::Node;
+use server::Server;
+use upstream::{Kind, Upstream};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_ask_the_upstream_once_and_clients_hop_between_them() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    let mut clients: Vec<_> = (0..4).map(Client::new).collect();
+    for hop in 0..5 {
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.read(nodes[(index + hop) % 2].address(), 20).await;
+        }
+    }
+    for client in &clients {
+        assert_eq!(client.gaps, 0, "client {}: {:?}", client.number, client.log);
+    }
+    assert_eq!(upstream.most_at_once(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_dies_is_replaced_and_nothing_is_lost() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let mut nodes = vec![
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    let mut clients: Vec<_> = (0..6).map(Client::new).collect();
+    for _ in 0..4 {
+        for client in &mut clients {
+            client.read(nodes[0].address(), 5).await;
+            client.read(nodes[1].address(), 5).await;
+        }
+        let owner = nodes.iter().position(Node::is_owner).expect("an owner");
+        nodes.remove(owner).kill();
+        // What the upstream has sent meanwhile is read on.
+        while !nodes[0].is_owner() {
+            for client in &mut clients {
+                client.read(nodes[0].address(), 10).await;
+            }
+        }
+        nodes.push(Node::start(&server, &upstream));
+    }
+    for client in &clients {
+        assert_eq!(client.gaps, 0, "client {}: {:?}", client.number, client.log);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_empty_is_filled_again_by_who_has_the_history() {
+    let mut server = Server::start();
+    hop_while(&mut server, async |server| {
+        server.kill();
+        server.start_again();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_with_what_it_had_goes_on() {
+    let mut server = Server::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    hop_while(&mut server, async |server| {
+        server.kill();
+        server.start_again();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_that_are_cut_are_made_again() {
+    let mut server = Server::start();
+    hop_while(&mut server, async |server| {
+        let mut admin = server.admin().await;
+        for kind in ["pubsub", "normal"] {
+            let _: usize = redis::cmd("CLIENT")
+                .arg("KILL")
+                .arg("TYPE")
+                .arg(kind)
+                .arg("SKIPME")
+                .arg("yes")
+                .query_async(&mut admin)
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+}
+
+/// Clients hop between two nodes before, behind and while something is done to the server, and lose nothing.
+async fn hop_while(server: &mut Server, harm: impl AsyncFn(&mut Server)) {
+    let upstream = Upstream::begin();
+    let nodes = [
+        Node::start(server, &upstream),
+        Node::start(server, &upstream),
+    ];
+    let mut clients: Vec<_> = (0..4).map(Client::new).collect();
+    for round in 0..4 {
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.read(nodes[(index + round) % 2].address(), 10).await;
+        }
+        harm(server).await;
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.read(nodes[(index + round) % 2].address(), 10).await;
+            client
+                .read(nodes[(index + round + 1) % 2].address(), 200)
+                .await;
+        }
+        let stats: Vec<_> = nodes.iter().map(Node::stats).collect();
+        for client in &clients {
+            assert_eq!(
+                client.gaps, 0,
+                "client {}: {stats:?} {:#?}",
+                client.number, client.log
+            );
+        }
+        assert_eq!(stats.iter().map(|stats| stats.left_alone).sum::<u64>(), 0);
+    }
+    assert!(nodes.iter().all(|node| node.stats().connections > 4));
+    assert!(upstream.asked() < 8, "{}", upstream.asked());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_another_secret_share_nothing() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start_with(&server, &upstream, &[8; 32]),
+    ];
+    let mut clients = [Client::new(0), Client::new(1)];
+    for (client, node) in clients.iter_mut().zip(&nodes) {
+        client.read(node.address(), 20).await;
+    }
+    assert!(nodes.iter().all(Node::is_owner));
+    assert_eq!(upstream.most_at_once(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_ids_of_the_upstream_a_takeover_is_told() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers(Kind::WithoutIds);
+    let mut nodes = vec![
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    let mut clients: Vec<_> = (0..4).map(Client::new).collect();
+    for hop in 0..4 {
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.read(nodes[(index + hop) % 2].address(), 20).await;
+        }
+    }
+    assert!(clients.iter().all(|client| client.gaps == 0));
+    let owner = nodes.iter().position(Node::is_owner).expect("an owner");
+    nodes.remove(owner).kill();
+    while !nodes[0].is_owner() {
+        for client in &mut clients {
+            client.read(nodes[0].address(), 10).await;
+        }
+    }
+    for client in &mut clients {
+        client.read(nodes[0].address(), 200).await;
+        assert_eq!(
+            client.gaps, 1,
+            "client {}: {:#?}",
+            client.number, client.log
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_is_the_upstreams_at_each_node() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    for node in &nodes {
+        let mut client = Client::new(0);
+        client.read(node.address(), 5).await;
+        assert!(
+            client.head.contains(&"x-upstream: 1".to_owned()),
+            "{:?}",
+            client.head
+        );
+    }
+    assert_eq!(upstream.most_at_once(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_no_stream_is_given_to_who_asked_at_each_node() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers(Kind::NotFound);
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    for _ in 0..3 {
+        for node in &nodes {
+            let mut client = Client::new(0);
+            client.read(node.address(), 5).await;
+            assert!(client.head[0].contains("404"), "{:?}", client.head);
+        }
+    }
+    // And then there is one.
+    upstream.answers(Kind::Numbered);
+    let mut client = Client::new(0);
+    for node in nodes.iter().chain(&nodes) {
+        client.read(node.address(), 20).await;
+    }
+    assert_eq!(client.gaps, 0, "{:#?}", client.log);
+    assert_eq!(upstream.most_at_once(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_private_is_not_shared_between_nodes() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers(Kind::Private);
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    let mut clients = [Client::new(0), Client::new(1)];
+    for (client, node) in clients.iter_mut().zip(&nodes) {
+        client.read(node.address(), 20).await;
+    }
+    assert_eq!(upstream.asked(), 2);
+    assert!(nodes.iter().all(|node| node.stats().streams == 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_everybody_has_left_is_asked_for_once_by_who_comes_next() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    for round in 0..3 {
+        for node in &nodes {
+            let mut client = Client::new(round);
+            client.read(node.address(), 20).await;
+            assert_eq!(client.gaps, 0, "{:#?}", client.log);
+        }
+        until(|| nodes.iter().all(|node| node.stats().streams == 0)).await;
+    }
+    assert_eq!(upstream.asked(), 3);
+}
+
+/// Waits until something holds.
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, waiting).await;
+    held.expect("it holds in time");
+}

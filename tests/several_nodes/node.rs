@@ -1,0 +1,87 @@
+//! A node with a runtime of its own, that can die at any moment.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::get;
+use tokio::runtime::{Builder, Runtime};
+use tower_sse::relay::{Key, OnLeave, RelayLayer};
+use tower_sse::store::{RedisStore, StoreStats};
+
+use crate::server::Server;
+use crate::upstream::Upstream;
+
+pub(crate) const SECRET: [u8; 32] = [7; 32];
+
+/// How long a node follows a stream without clients.
+const LINGER: Duration = Duration::from_millis(500);
+
+pub(crate) struct Node {
+    runtime: Option<Runtime>,
+    address: SocketAddr,
+    store: RedisStore,
+}
+
+impl Node {
+    pub(crate) fn start(server: &Server, upstream: &Upstream) -> Self {
+        Self::start_with(server, upstream, &SECRET)
+    }
+
+    pub(crate) fn start_with(server: &Server, upstream: &Upstream, secret: &[u8]) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (url, secret, upstream) = (server.url(), secret.to_vec(), upstream.clone());
+        let (sender, started) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let store = RedisStore::connect(&url, secret).await.unwrap();
+            let relays = RelayLayer::shared(Key::default())
+                .with_on_leave(OnLeave::Linger(LINGER))
+                .with_store(store.clone());
+            let answer = move |headers: HeaderMap| async move { upstream.answer(&headers) };
+            let app = Router::new().route("/events", get(answer)).layer(relays);
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender
+                .send((listener.local_addr().unwrap(), store))
+                .unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+        let (address, store) = tokio::task::block_in_place(|| started.recv().unwrap());
+        Node {
+            runtime: Some(runtime),
+            address,
+            store,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.stats().owned > 0
+    }
+
+    /// All at once, and without a word to anybody.
+    pub(crate) fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
