@@ -17,7 +17,7 @@ use crate::renewal::Renewal;
 use crate::shutdown::Shutdown;
 use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
-use crate::state::State;
+use crate::state::{State, store};
 use crate::stop::{self, Signals};
 use crate::workers::{self, Threads, Workers};
 
@@ -88,7 +88,8 @@ impl Gateway {
         let threads = config.gateway.threads.unwrap_or_else(count_cores);
         let (workers, threads) =
             workers::start(threads).map_err(|error| Error::at("--threads", error))?;
-        let state = State::new(&config);
+        let store = store::connect(&config).await?;
+        let state = State::new(&config, store);
         let plan = Plan::new(&config, &state)?;
 
         let (listener, address) = bind(config.gateway.listen, "--listen", free_ports.listen)?;

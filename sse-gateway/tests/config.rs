@@ -64,6 +64,10 @@ fn every_setting_has_the_documented_default() {
         ["share_private", "off"],
         ["resume", "off"],
         ["secret_file", "off"],
+        ["store", "off"],
+        ["store_secret", "off"],
+        ["store_prefix", "sse"],
+        ["store_down", "wait"],
         ["max_relays", "10000"],
         ["max_idle_relays", "2000"],
         ["max_idle_relays_per_client", "200"],
@@ -320,6 +324,12 @@ fn values_that_contradict_each_other_are_refused() {
             assert_eq!(refused(&mut check(&file)), expected);
         }
     }
+    let storing =
+        "store (redis://127.0.0.1) needs store_secret (off); name a file that all gateways have";
+    assert_eq!(
+        refused(&mut upstream(["--store", "redis://127.0.0.1"])),
+        format!("--store: {storing}")
+    );
     let sharing = "share (on) does not go with resume (on); turn one of them off; a shared stream is resumed anyway";
     assert_eq!(
         refused(&mut upstream(["--share", "on", "--resume", "on"])),
@@ -741,7 +751,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 54] = [
+const SETTINGS: [(&str, &str, &str, &str); 58] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -773,6 +783,10 @@ const SETTINGS: [(&str, &str, &str, &str); 54] = [
     ("share_private", "false", "on", "off"),
     ("resume", "false", "off", "cookie:session"),
     ("secret_file", "'LICENSE'", "README.md", "off"),
+    ("store", "'off'", "off", "off"),
+    ("store_secret", "'LICENSE'", "README.md", "off"),
+    ("store_prefix", "'a'", "b", "team:sse"),
+    ("store_down", "'wait'", "local", "wait"),
     ("max_relays", "1", "2", "30000"),
     ("max_idle_relays", "1", "2", "3"),
     ("max_idle_relays_per_client", "1", "2", "3"),
@@ -809,7 +823,7 @@ const SETTINGS: [(&str, &str, &str, &str); 54] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 40] = [
+const BAD_VALUES: [(&str, &str, &str); 46] = [
     (
         "max_streams",
         "0",
@@ -966,6 +980,37 @@ const BAD_VALUES: [(&str, &str, &str); 40] = [
          use off, on or a list of these",
     ),
     (
+        "store",
+        "127.0.0.1:6379",
+        "\"127.0.0.1:6379\" is not the URL of a Redis server; use one such as redis://127.0.0.1:6379 or \
+         unix:///run/redis.sock, or off",
+    ),
+    (
+        "store",
+        "redis://me:secret@host",
+        "the URL holds a password, which would be shown; write it into a file, and use file:FILE, or off",
+    ),
+    (
+        "store",
+        "rediss://host",
+        "\"rediss://host\" asks for TLS, which is not there yet; use redis:// within a network of your own, or off",
+    ),
+    (
+        "store_secret",
+        "/dev/null",
+        "\"/dev/null\": a secret has at least 32 bytes, and this has 0; `openssl rand -hex 32` makes one, or off",
+    ),
+    (
+        "store_prefix",
+        "{sse}",
+        "\"{sse}\" is not a prefix; use up to 64 letters, digits, -, _, : and ., such as sse",
+    ),
+    (
+        "store_down",
+        "fail",
+        "\"fail\" is not a choice; use wait or local",
+    ),
+    (
         "history_events",
         "0",
         "\"0\" is not a number of events; use one from 1 to 10000000, such as 1000, or auto",
@@ -1038,7 +1083,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_prefix, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
     (

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
+use tower_sse::store::WhenAway;
 
 use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
+use super::value_store::{StoreSecret, StoreUrl};
 use super::{
     GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls, value_access,
-    value_relay,
+    value_relay, value_store,
 };
 
 settings! {
@@ -80,6 +82,14 @@ settings! {
             "Let a client go on with its own stream when it comes back with its last event id.";
         gateway secret_file: Option<Secret> = "off", "FILE|off", or("off", value_relay::secret_file), needs AnyRelay,
             "A file with 32 random bytes or more: ids are known again after a restart.";
+        gateway store: Option<StoreUrl> = "off", "URL|file:FILE|off", or("off", value_store::url), needs AnyRelay,
+            "A Redis server by which several gateways share streams; file: where the URL has a password.";
+        gateway store_secret: Option<StoreSecret> = "off", "FILE|off", or("off", value_store::secret), needs Store,
+            "A file with 32 random bytes or more, the same for all gateways that share streams.";
+        gateway store_prefix: String = "sse", "NAME", value_store::prefix, needs Store,
+            "What the names of all keys and channels in the store begin with.";
+        gateway store_down: WhenAway = "wait", "wait|local", value_store::down, needs Store,
+            "A stream that begins while the store is away waits for it, or is this gateway's own.";
         route max_relays: usize = "10000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,
             "How many streams of a route are shared or resumable at a time; others pass.";
         route max_idle_relays: usize = "2000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,

@@ -35,6 +35,7 @@ pub(crate) mod upstream;
 mod value;
 mod value_access;
 mod value_relay;
+mod value_store;
 pub(crate) mod variables;
 
 pub(crate) use error::Error;

@@ -87,6 +87,11 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         let read = pair.read();
         read.map_err(|error| Error::at(place(top, &Setting::tls_key()), error))?;
     }
+    if settings.store.is_some() && settings.store_secret.is_none() {
+        let both = [Setting::store(), Setting::store_secret()];
+        let right = "name a file that all gateways have";
+        return Err(contradiction(top, both, "needs", right));
+    }
     Ok(settings)
 }
 

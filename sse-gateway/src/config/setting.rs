@@ -58,6 +58,8 @@ pub(crate) enum Needs {
     IdleTimeout,
     Admin,
     Tls,
+    /// A store that several gateways share.
+    Store,
 }
 
 impl Setting {

@@ -1,12 +1,14 @@
 //! What stays while the gateway lives, whatever its settings become.
 
 pub(crate) mod relays;
+pub(crate) mod store;
 pub(crate) mod streams;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tower_sse::stage::DrainHandle;
+use tower_sse::store::RedisStore;
 
 use crate::config::upstream::Upstream;
 use crate::config::{Config, Error};
@@ -30,7 +32,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, store: Option<RedisStore>) -> Self {
         State {
             shutdown: Shutdown::new(),
             drain: DrainHandle::new(),
@@ -38,6 +40,7 @@ impl State {
             relays: Relays::new(
                 config.gateway.history_budget,
                 config.gateway.secret_file.clone(),
+                store,
             ),
             counts: Counts::default(),
             timeouts: Timeouts {

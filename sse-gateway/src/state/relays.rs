@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tower_sse::history::MemoryHistory;
 use tower_sse::relay::{RelayInfo, RelayLayer, Secret};
 use tower_sse::stage::BrokenEnds;
+use tower_sse::store::RedisStore;
 
+use super::store::Store;
 use crate::config::upstream::Upstream;
 use crate::config::{GapEvent, HeartbeatFrame, Ids, Kept, NoAnswer, Relayed, Route, RouteSettings};
 
@@ -18,6 +20,7 @@ pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
 #[derive(Clone)]
 pub(crate) struct Relays {
     secret: Secret,
+    store: Option<Store>,
     reserved: Gauge,
     history: MemoryHistory,
     made: Arc<Mutex<Vec<Made>>>,
@@ -39,7 +42,7 @@ pub(crate) struct Made {
 
 impl Relays {
     /// `budget` is how many bytes are kept at most; without a secret they have one of their own.
-    pub(crate) fn new(budget: usize, secret: Option<Secret>) -> Self {
+    pub(crate) fn new(budget: usize, secret: Option<Secret>, store: Option<RedisStore>) -> Self {
         describe_gauge!(
             "sse_history_reserved_bytes",
             "Bytes of the budget that relays hold beside events: keys, heads, and bodies of requests."
@@ -47,6 +50,7 @@ impl Relays {
         Relays {
             reserved: gauge!("sse_history_reserved_bytes"),
             secret: secret.unwrap_or_else(Secret::random),
+            store: store.map(Store::new),
             history: MemoryHistory::new().with_budget(budget),
             made: Arc::default(),
         }
@@ -96,6 +100,10 @@ impl Relays {
             .with_tag(route.id_tag())
             .with_secret(self.secret.for_name(&route.name))
             .with_metrics(route.name.clone());
+        let layer = match (&self.store, &route.relayed) {
+            (Some(store), Relayed::Shared(_)) => layer.with_store(store.of_route(&route.name)),
+            _ => layer,
+        };
         Some(layer)
     }
 
@@ -123,6 +131,9 @@ impl Relays {
             made.layer.update_metrics();
         }
         self.reserved.set(self.history.reserved() as f64);
+        if let Some(store) = &self.store {
+            store.update_metrics();
+        }
     }
 
     /// All that there are, route by route.

@@ -14,6 +14,7 @@ mod client;
 mod many;
 mod resume;
 mod safety;
+mod several;
 mod share;
 mod shutdown;
 mod successors;

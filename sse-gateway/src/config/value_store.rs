@@ -1,0 +1,102 @@
+//! The same for the settings of a store that several gateways share.
+
+use std::fmt;
+
+use tower_sse::store::WhenAway;
+
+use super::value::{Parsed, choices, or_wrong};
+
+/// Where the store is. It is not shown, since it may have a password.
+#[derive(Clone, PartialEq)]
+pub(crate) struct StoreUrl(pub(crate) String);
+
+/// What all gateways that share streams know. It is not shown.
+#[derive(Clone, PartialEq)]
+pub(crate) struct StoreSecret(pub(crate) Vec<u8>);
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreUrl")
+    }
+}
+
+impl fmt::Debug for StoreSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreSecret")
+    }
+}
+
+/// The least that a secret has.
+const LEAST: usize = 32;
+
+const FORM: &str = "use one such as redis://127.0.0.1:6379 or unix:///run/redis.sock";
+
+pub(crate) fn url(text: &str) -> Parsed<StoreUrl> {
+    if let Some(path) = text.strip_prefix("file:") {
+        let url = read(path)?;
+        let url = String::from_utf8(url).ok().filter(|url| is_known(url));
+        return match url {
+            Some(url) => Ok(StoreUrl(url)),
+            None => Err(format!("{path:?} has no URL that is known; {FORM}")),
+        };
+    }
+    if has_password(text) {
+        return Err("the URL holds a password, which would be shown; write it into a file, and use file:FILE".into());
+    }
+    if text.starts_with("rediss:") {
+        return or_wrong(
+            None,
+            text,
+            "asks for TLS, which is not there yet; use redis:// within a network of your own",
+        );
+    }
+    let why = format!("is not the URL of a Redis server; {FORM}");
+    or_wrong(
+        is_known(text).then(|| StoreUrl(text.to_owned())),
+        text,
+        &why,
+    )
+}
+
+pub(crate) fn secret(path: &str) -> Parsed<StoreSecret> {
+    let bytes = read(path)?;
+    match bytes.len() {
+        LEAST.. => Ok(StoreSecret(bytes)),
+        len => Err(format!(
+            "{path:?}: a secret has at least {LEAST} bytes, and this has {len}; `openssl rand -hex 32` makes one"
+        )),
+    }
+}
+
+/// It stands in front of a tag in braces.
+pub(crate) fn prefix(text: &str) -> Parsed<String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);
+    let is_valid = !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain);
+    let why = "is not a prefix; use up to 64 letters, digits, -, _, : and ., such as sse";
+    or_wrong(is_valid.then(|| text.to_owned()), text, why)
+}
+
+fn read(path: &str) -> Parsed<Vec<u8>> {
+    let read = std::fs::read(path);
+    let bytes = read.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    Ok(bytes.trim_ascii().to_vec())
+}
+
+fn is_known(url: &str) -> bool {
+    let rest = ["redis://", "unix://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty() && !url.contains(char::is_whitespace))
+}
+
+/// Whether it has one in front of its host, or in its query.
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    user.contains(':') || url.contains("pass=")
+}
+
+choices! {
+    down: WhenAway { "wait": WhenAway::Wait, "local": WhenAway::Local }
+}

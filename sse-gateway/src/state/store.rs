@@ -1,0 +1,113 @@
+//! The store by which several gateways share streams, and what is counted of it.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use tower_sse::store::RedisStore;
+
+use crate::config::{Config, Error};
+
+/// The store keeps a stream for longer than any gateway does.
+const LONGER: Duration = Duration::from_secs(60);
+
+/// The store by which several gateways share streams.
+#[derive(Clone)]
+pub(crate) struct Store {
+    store: RedisStore,
+    up: Gauge,
+    streams: Gauge,
+    owned: Gauge,
+    terms: Counter,
+    appends: [Counter; 2],
+    connects: Counter,
+    left_alone: Counter,
+}
+
+/// Connects with the store, if there is to be one. Where it cannot be reached, it may come later.
+///
+/// # Errors
+///
+/// When it is none that can be used.
+pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error> {
+    let settings = &config.gateway;
+    let (Some(url), Some(secret)) = (&settings.store, &settings.store_secret) else {
+        return Ok(None);
+    };
+    let routes = config.routes.iter().chain(&config.fallback);
+    let kept = routes.map(|route| route.settings.history_age.max(route.settings.keep_finished));
+    let lifetime = kept.max().unwrap_or_default().saturating_add(LONGER);
+    let options = RedisStore::options()
+        .with_prefix(settings.store_prefix.clone())
+        .with_when_away(settings.store_down)
+        .with_lifetime(lifetime);
+    let store = match options.clone().connect(&url.0, &secret.0).await {
+        Err(error) if error.is_away() => options.open(&url.0, &secret.0),
+        other => other,
+    };
+    store.map(Some).map_err(|error| {
+        let cause = std::error::Error::source(&error);
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        Error::at("--store", format_args!("{error}{cause}"))
+    })
+}
+
+impl Store {
+    pub(crate) fn new(store: RedisStore) -> Self {
+        describe_gauge!("sse_store_up", "Whether the store is connected to.");
+        describe_gauge!(
+            "sse_store_streams",
+            "Streams that this gateway shares with others."
+        );
+        describe_gauge!(
+            "sse_store_owned",
+            "Those of which this gateway reads the upstream, for all."
+        );
+        describe_counter!(
+            "sse_store_terms_total",
+            "Times at which this gateway has begun to read an upstream for all."
+        );
+        describe_counter!(
+            "sse_store_appends_total",
+            "Batches of events that were written to the store, by what became of them."
+        );
+        describe_counter!(
+            "sse_store_connects_total",
+            "Times at which the store was connected to."
+        );
+        describe_counter!(
+            "sse_store_left_alone_total",
+            "Streams that are not shared, since what the store has of them cannot be used."
+        );
+        let appends =
+            ["ok", "refused"].map(|result| counter!("sse_store_appends_total", "result" => result));
+        Store {
+            store,
+            up: gauge!("sse_store_up"),
+            streams: gauge!("sse_store_streams"),
+            owned: gauge!("sse_store_owned"),
+            terms: counter!("sse_store_terms_total"),
+            appends,
+            connects: counter!("sse_store_connects_total"),
+            left_alone: counter!("sse_store_left_alone_total"),
+        }
+    }
+
+    /// The same for a route, whose streams are its own.
+    pub(crate) fn of_route(&self, name: &str) -> RedisStore {
+        self.store.for_route(name)
+    }
+
+    /// To be called before the metrics are read.
+    pub(crate) fn update_metrics(&self) {
+        let stats = self.store.stats();
+        self.up.set(if stats.is_up { 1.0 } else { 0.0 });
+        self.streams.set(stats.streams as f64);
+        self.owned.set(stats.owned as f64);
+        self.terms.absolute(stats.terms);
+        let [ok, refused] = &self.appends;
+        ok.absolute(stats.appended);
+        refused.absolute(stats.refused);
+        self.connects.absolute(stats.connections);
+        self.left_alone.absolute(stats.left_alone);
+    }
+}

@@ -1,0 +1,293 @@
+//! Several gateways that share streams by a real Redis server, and clients that hop between them while gateways are killed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::admin::{admin, admin_until, metric};
+use crate::chains::{Feed, Ids};
+use crate::client::get;
+use crate::gateway::{Gateway, PATIENCE};
+
+const CLIENTS: usize = 20;
+const ROUNDS: usize = 10;
+/// Events that come while a client reads from one gateway, about.
+const HOP: usize = 10;
+
+/// A Redis server of the test's own.
+struct Redis {
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Redis {
+    async fn start(name: &str) -> Self {
+        let name = format!("redis-{}-{name}", std::process::id());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join("secret"), "s".repeat(32)).expect("a secret");
+        let redis = Redis {
+            process: Self::run(&directory),
+            directory,
+        };
+        redis.ready().await;
+        redis
+    }
+
+    fn run(directory: &Path) -> Child {
+        Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", "socket", "--save", ""])
+            .current_dir(directory)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server, which tests/setup installs")
+    }
+
+    async fn ready(&self) {
+        let socket = self.directory.join("socket");
+        while tokio::net::UnixStream::connect(&socket).await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let path = |name| self.directory.join(name).display().to_string();
+        let store = format!("unix://{}", path("socket"));
+        let flags = ["--share", "on", "--store", &store, "--store-secret"];
+        let flags = flags.map(str::to_owned).into_iter();
+        flags.chain([path("secret")]).collect()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Where gateways are.
+type Places = Arc<Mutex<Vec<SocketAddr>>>;
+
+/// Comes back with its last event ID, each time to another gateway.
+struct Hopper {
+    number: usize,
+    places: Places,
+    visits: usize,
+    last_id: Option<String>,
+    last: u32,
+    is_told: bool,
+    told: usize,
+}
+
+impl Hopper {
+    fn new(number: usize, places: &Places) -> Self {
+        Hopper {
+            number,
+            places: places.clone(),
+            visits: number,
+            last_id: None,
+            last: 0,
+            is_told: false,
+            told: 0,
+        }
+    }
+
+    /// Reads up to the event with this number.
+    async fn read(&mut self, number: u32) {
+        let reading = async {
+            while self.last < number {
+                // A gateway may be killed at any moment.
+                if self.visit(number).await.is_err() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        if timeout(PATIENCE, reading).await.is_err() {
+            panic!("client {} waits behind {}", self.number, self.last);
+        }
+    }
+
+    async fn visit(&mut self, number: u32) -> std::io::Result<()> {
+        self.visits += 1;
+        let place = {
+            let places = self.places.lock().expect("places");
+            places[self.visits % places.len()]
+        };
+        let mut stream = TcpStream::connect(place).await?;
+        let id = self.last_id.iter().map(|id| format!("Last-Event-ID: {id}"));
+        let mut lines = vec!["Connection: close".to_owned()];
+        lines.extend(id);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        stream.write_all(get(&lines).as_bytes()).await?;
+        let mut lines = BufReader::new(stream).lines();
+        let (mut id, mut kind, mut data) = (None, None, None);
+        let mut events = 0;
+        while events < HOP && self.last < number {
+            let Some(line) = lines.next_line().await? else {
+                break;
+            };
+            match line.split_once(": ") {
+                Some(("id", value)) => id = Some(value.to_owned()),
+                Some(("event", value)) => kind = Some(value.to_owned()),
+                Some(("data", value)) => data = Some(value.to_owned()),
+                _ => {}
+            }
+            if line.is_empty() {
+                self.last_id = id.take().or(self.last_id.take());
+                if let Some(data) = data.take() {
+                    self.take(kind.take(), &data);
+                    events += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, kind: Option<String>, data: &str) {
+        if kind.is_some() {
+            self.is_told = true;
+            self.told += 1;
+            return;
+        }
+        let number: u32 = data.parse().expect("a number");
+        let is_told = std::mem::take(&mut self.is_told);
+        let is_first = self.last == 0;
+        let follows = number == self.last + 1 || is_first || is_told && number > self.last;
+        assert!(
+            follows,
+            "client {}: {number} behind {}",
+            self.number, self.last
+        );
+        self.last = number;
+    }
+}
+
+async fn gateways(redis: &Redis, feed: &Feed, count: usize) -> Vec<Gateway> {
+    (0..count).map(|_| gateway(redis, feed)).collect()
+}
+
+fn gateway(redis: &Redis, feed: &Feed) -> Gateway {
+    let flags = redis.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    Gateway::with_admin(&feed.url, &flags)
+}
+
+async fn owner(gateways: &[Gateway]) -> usize {
+    let find = async {
+        loop {
+            for (at, gateway) in gateways.iter().enumerate() {
+                if metric(gateway, "sse_store_owned").await > 0 {
+                    return at;
+                }
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, find).await.expect("an owner")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_that_reads_the_upstream_is_killed_again_and_again_and_nothing_is_lost() {
+    let redis = Redis::start("killed").await;
+    let feed = Feed::start(Ids::All).await;
+    let mut gateways = gateways(&redis, &feed, 3).await;
+    let places: Places = Arc::default();
+    let set = |gateways: &[Gateway]| {
+        *places.lock().expect("places") = gateways.iter().map(|one| one.address).collect();
+    };
+    set(&gateways);
+    let mut last = 0;
+    let mut hoppers: Vec<_> = (0..CLIENTS)
+        .map(|number| Hopper::new(number, &places))
+        .collect();
+    for _ in 0..ROUNDS {
+        let reading: Vec<_> = hoppers
+            .drain(..)
+            .map(|mut hopper| {
+                let until = last + 100;
+                tokio::spawn(async move {
+                    hopper.read(until).await;
+                    hopper
+                })
+            })
+            .collect();
+        for step in 0..10 {
+            if step == 5 {
+                let killed = owner(&gateways).await;
+                gateways.remove(killed);
+                set(&gateways);
+            }
+            feed.publish(10);
+            sleep(Duration::from_millis(20)).await;
+        }
+        last += 100;
+        gateways.push(gateway(&redis, &feed));
+        set(&gateways);
+        for reading in reading {
+            hoppers.push(reading.await.expect("a client that has read all"));
+        }
+    }
+    for hopper in &hoppers {
+        assert_eq!(
+            (hopper.last, hopper.told),
+            (last, 0),
+            "client {}",
+            hopper.number
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_streams_says_where_the_upstream_is_read() {
+    let redis = Redis::start("list").await;
+    let feed = Feed::start(Ids::All).await;
+    let gateways = gateways(&redis, &feed, 2).await;
+    let places: Places = Arc::default();
+    *places.lock().expect("places") = gateways.iter().map(|one| one.address).collect();
+    let mut hoppers = [Hopper::new(0, &places), Hopper::new(1, &places)];
+    for hopper in &mut hoppers {
+        let publish = async {
+            loop {
+                feed.publish(1);
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = hopper.read(30) => {}
+            () = publish => {}
+        }
+    }
+    let at = owner(&gateways).await;
+    admin_until(&gateways[at], "/streams", |text| {
+        text.contains("\"connected\"")
+    })
+    .await;
+    let other = admin(&gateways[1 - at], "/streams").await;
+    assert!(other.contains("\"elsewhere\""), "{other}");
+    for gateway in &gateways {
+        assert_eq!(metric(gateway, "sse_store_up").await, 1);
+        assert_eq!(metric(gateway, "sse_store_streams").await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_starts_without_its_store_and_uses_it_once_it_is_there() {
+    let mut redis = Redis::start("late").await;
+    let _ = redis.process.kill();
+    let _ = redis.process.wait();
+    let feed = Feed::start(Ids::All).await;
+    let gateway = gateway(&redis, &feed);
+    assert_eq!(metric(&gateway, "sse_store_up").await, 0);
+    gateway.log_with("the store is away");
+    redis.process = Redis::run(&redis.directory);
+    admin_until(&gateway, "/metrics", |text| text.contains("sse_store_up 1")).await;
+    gateway.log_with("the store is back");
+}
