@@ -51,6 +51,12 @@ fn every_setting_has_the_documented_default() {
         ["token_param", "off"],
         ["token_cookie", "off"],
         ["cors_origins", "off"],
+        ["jwt.keys", "off"],
+        ["jwt.issuer", "off"],
+        ["jwt.audience", "off"],
+        ["jwt.claims", "off"],
+        ["jwt.fields", "off"],
+        ["jwt.leeway", "30s"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -691,6 +697,72 @@ fn a_certificate_and_its_key_are_given_together() {
 }
 
 #[test]
+fn what_a_token_has_to_be_is_a_table_of_the_file_or_of_a_route() {
+    let path = format!("{}/jwt.secret", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&path, "a secret of more than thirty-two bytes").expect("written");
+    let file = TomlFile::new(
+        "jwt",
+        &format!(
+            "upstream = 'http://127.0.0.1:1'\n[jwt]\nkeys = {path:?}\nissuer = 'a'\naudience = ['b', 'c']\n\
+             claims = ['scope=read']\nfields = ['x-user=sub']\nleeway = '5s'\n\
+             [[route]]\npath = '/open'\n[route.jwt]\nkeys = 'off'"
+        ),
+    );
+    let in_file = check(&file).out();
+    for (key, value, line) in [
+        ("jwt.keys", &*path, 3),
+        ("jwt.issuer", "a", 4),
+        ("jwt.audience", "b,c", 5),
+        ("jwt.claims", "scope=read", 6),
+        ("jwt.fields", "x-user=sub", 7),
+        ("jwt.leeway", "5s", 8),
+    ] {
+        assert_eq!(setting(&in_file, key), (value.to_owned(), file.at(line)));
+    }
+    let by_flag = check(&file)
+        .env("SSE_GATEWAY_JWT_ISSUER", "d")
+        .args(["--jwt-keys", "off", "--jwt-leeway", "1s"])
+        .out();
+    assert_eq!(setting(&by_flag, "jwt.keys").1, "--jwt-keys");
+    assert_eq!(setting(&by_flag, "jwt.issuer").1, "SSE_GATEWAY_JWT_ISSUER");
+    let short = format!("{}/short.secret", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&short, "secret").expect("written");
+    let private = format!("{}/private.pem", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&private, "-----BEGIN PRIVATE KEY-----\n").expect("written");
+    let right =
+        "give public keys in PEM, a JSON Web Key Set, or a secret of 32 bytes or more, or off";
+    for (flag, value, why) in [
+        (
+            "--jwt-keys",
+            &*short,
+            format!(
+                "{short:?} is neither PEM nor JSON, and a secret of 6 bytes is too short; {right}"
+            ),
+        ),
+        (
+            "--jwt-keys",
+            &*private,
+            format!("{private:?} has a private key, which is for who makes tokens; {right}"),
+        ),
+        (
+            "--jwt-claims",
+            "scope",
+            "\"scope\" is not a claim and its value; use such as scope=read".to_owned(),
+        ),
+        (
+            "--jwt-fields",
+            "host=sub",
+            "\"host=sub\" is not a field and its claim; use such as x-user=sub".to_owned(),
+        ),
+    ] {
+        assert_eq!(
+            refused(&mut upstream([flag, value])),
+            format!("{flag}: {why}")
+        );
+    }
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let output = gateway(["--version"]).out();
     assert_eq!(output.status.code(), Some(0));
@@ -1082,7 +1154,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_prefix, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
@@ -1150,7 +1222,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
-        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, token_param, token_cookie, cors_origins, heartbeat, \
+        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, token_param, token_cookie, cors_origins, jwt, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
     ),

@@ -50,6 +50,23 @@ settings! {
             "Let pages of these origins read, with credentials unless * stands for all; others may not.";
     }
 
+    "Who may read" [jwt] {
+        route jwt_keys: Option<PathBuf> = "off", "FILE|off", or("off", value_access::jwt_keys),
+            "Take only requests with a bearer token (JWT) by a key of this file: PEM, a key set, a secret.";
+        route jwt_issuer: Option<String> = "off", "TEXT|off", or("off", value_access::text), needs Jwt,
+            "Who has to have issued the token (iss).";
+        route jwt_audience: Vec<String> = "off", "TEXT,…|off", list_or_off(value_access::text), bare Lists, needs Jwt,
+            "For whom the token has to be (aud): one of these.";
+        route jwt_claims: Vec<(String, String)> = "off", "CLAIM=VALUE,…|off", list_or_off(value_access::claim), bare Lists,
+            needs Jwt,
+            "What else it has to say; of a list, and of the words of scope, one.";
+        route jwt_fields: Vec<(HeaderName, String)> = "off", "FIELD=CLAIM,…|off", list_or_off(value_access::field_of_claim),
+            bare Lists, needs Jwt,
+            "Fields that go upstream with what it says; a client's own are taken out.";
+        route jwt_leeway: Duration = "30s", "TIME", time, needs Jwt,
+            "How far clocks may be apart; the stream ends so long after the token's end (exp).";
+    }
+
     "Streams" top {
         route heartbeat: Option<Duration> = "15s", "TIME|off", or("off", time),
             "Write a heartbeat when nothing was sent to the client for this long.";

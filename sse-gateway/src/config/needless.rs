@@ -79,6 +79,7 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
         Needs::Retry => (settings.retry.is_some(), "retry is off"),
         Needs::IdleTimeout => (settings.idle_timeout.is_some(), "idle_timeout is off"),
         Needs::Admin => (admin.is_some(), "admin_listen is off"),
+        Needs::Jwt => (settings.jwt_keys.is_some(), "jwt.keys is off"),
         Needs::Tls => (!config.gateway.tls_cert.is_empty(), "tls.cert is off"),
         Needs::Store => (config.gateway.store.is_some(), "store is off"),
     };

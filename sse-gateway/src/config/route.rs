@@ -42,6 +42,7 @@ impl Route {
         let settings = &self.settings;
         settings.token_param.is_some()
             || settings.token_cookie.is_some()
+            || settings.jwt_keys.is_some()
             || settings.cors_origins.is_some()
     }
 

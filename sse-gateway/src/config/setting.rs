@@ -58,6 +58,7 @@ pub(crate) enum Needs {
     IdleTimeout,
     Admin,
     Tls,
+    Jwt,
     /// A store that several gateways share.
     Store,
 }

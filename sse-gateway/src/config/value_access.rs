@@ -1,9 +1,12 @@
 //! Values of the settings that say who may read.
 
-use http::{HeaderValue, Uri};
+use std::path::PathBuf;
+
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::Origins;
-use super::value::{Parsed, or_wrong};
+use super::value::{Parsed, line, or_wrong};
+use crate::policy::jwt::keys;
 
 /// Of a parameter or a cookie.
 pub(super) fn name(text: &str) -> Parsed<String> {
@@ -50,3 +53,47 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     let value = HeaderValue::try_from(written).ok();
     or_wrong(value, text, &format!("is not an origin; {right}"))
 }
+
+/// A file by whose keys tokens can be checked.
+pub(super) fn jwt_keys(path: &str) -> Parsed<PathBuf> {
+    keys::check(path.as_ref()).map(|()| path.into())
+}
+
+pub(super) fn text(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("is empty; use a text, such as https://login.example/".to_owned()),
+        _ => line(text, "is not one line"),
+    }
+}
+
+/// A claim and its value.
+pub(super) fn claim(text: &str) -> Parsed<(String, String)> {
+    let halves = text.split_once('=').filter(|(claim, _)| !claim.is_empty());
+    let why = "is not a claim and its value; use such as scope=read";
+    or_wrong(
+        halves.map(|(claim, value)| (claim.to_owned(), value.to_owned())),
+        text,
+        why,
+    )
+}
+
+/// A field and the claim that it is made of.
+pub(super) fn field_of_claim(text: &str) -> Parsed<(HeaderName, String)> {
+    let halves = text.split_once('=').filter(|(_, claim)| !claim.is_empty());
+    let halves = halves.and_then(|(field, claim)| Some((field.parse().ok()?, claim.to_owned())));
+    let is_free = |(field, _): &(HeaderName, String)| !TAKEN.contains(field);
+    let why = "is not a field and its claim; use such as x-user=sub";
+    or_wrong(halves.filter(is_free), text, why)
+}
+
+/// Fields that say how the message is to be read, or by which the client is known otherwise.
+const TAKEN: [HeaderName; 8] = [
+    http::header::HOST,
+    http::header::CONNECTION,
+    http::header::CONTENT_LENGTH,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+    http::header::AUTHORIZATION,
+    http::header::ACCEPT,
+    http::header::TE,
+];

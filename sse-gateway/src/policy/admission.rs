@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, Request, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use metrics::counter;
 use pin_project_lite::pin_project;
@@ -28,6 +28,8 @@ use crate::stack::{StackBody, boxed};
 
 pub(crate) const REFUSED: &str = "sse_streams_refused_total";
 
+/// What a 401 has to name (RFC 6750 section 3).
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 /// Who is left without an answer would come back at once.
 const LEFT_AFTER: Duration = Duration::from_secs(1);
 /// Who is answered is told to come back then, in seconds.
@@ -76,8 +78,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         if let Err(Refusal { status, message }) = self.policy.admit(&mut parts) {
+            let mut answer = answer(status, TEXT, message).map(boxed);
+            if status == StatusCode::UNAUTHORIZED {
+                answer.headers_mut().insert(WWW_AUTHENTICATE, BEARER);
+            }
             return Admitted::Out {
-                answer: Some(answer(status, TEXT, message).map(boxed)),
+                answer: Some(answer),
                 late: None,
             };
         }

@@ -1,6 +1,7 @@
 //! What a route asks of a request before anything else sees it: who may read, and by which token.
 
 mod admission;
+pub(crate) mod jwt;
 pub(crate) mod limits;
 mod origin;
 pub(crate) mod path;
@@ -10,10 +11,11 @@ use http::header::ORIGIN;
 use http::{Method, StatusCode, request};
 use tower_http::cors::CorsLayer;
 
-use crate::config::{NoAnswer, Origins, RouteSettings};
+use crate::config::{Error, NoAnswer, Origins, RouteSettings};
 use crate::fields::accepts_event_stream;
 
 pub(crate) use admission::{AdmissionLayer, REFUSED};
+use jwt::Jwt;
 use limits::Limits;
 use token::TokenPlaces;
 
@@ -21,6 +23,7 @@ use token::TokenPlaces;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
     token: TokenPlaces,
+    jwt: Option<Jwt>,
     origins: Option<Origins>,
     limits: Limits,
     /// Whether a client that comes back by itself is left without an answer.
@@ -42,6 +45,13 @@ impl Refusal {
         }
     }
 
+    const fn unauthorized(message: &'static str) -> Self {
+        Refusal {
+            status: StatusCode::UNAUTHORIZED,
+            message,
+        }
+    }
+
     const fn forbidden(message: &'static str) -> Self {
         Refusal {
             status: StatusCode::FORBIDDEN,
@@ -51,8 +61,12 @@ impl Refusal {
 }
 
 impl Policy {
-    pub(crate) fn of(settings: &RouteSettings, limits: Limits) -> Self {
-        Policy {
+    /// # Errors
+    ///
+    /// When there are no keys to check tokens by.
+    pub(crate) fn of(settings: &RouteSettings, limits: Limits) -> Result<Self, Error> {
+        Ok(Policy {
+            jwt: Jwt::of(settings)?,
             limits,
             leaves: settings.no_answer != NoAnswer::Answer,
             token: TokenPlaces {
@@ -60,12 +74,15 @@ impl Policy {
                 cookie: settings.token_cookie.clone(),
             },
             origins: settings.cors_origins.clone(),
-        }
+        })
     }
 
     /// Whether it asks or counts anything.
     pub(crate) fn is_set(&self) -> bool {
-        self.token != TokenPlaces::default() || self.origins.is_some() || self.limits.is_set()
+        self.token != TokenPlaces::default()
+            || self.jwt.is_some()
+            || self.origins.is_some()
+            || self.limits.is_set()
     }
 
     /// What tells browsers which pages may read, if that is told.
@@ -86,6 +103,10 @@ impl Policy {
                 parts.headers.remove(ORIGIN);
             }
         }
-        self.token.settle(parts)
+        self.token.settle(parts)?;
+        match &self.jwt {
+            Some(jwt) => jwt.admit(parts),
+            None => Ok(()),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What stands in front of the upstream on each route, and in which order.
 
+pub(crate) mod expiry;
 mod hold;
 pub(crate) mod plan;
 pub(crate) mod router;
@@ -82,7 +83,7 @@ pub(crate) fn build(
                 .service(upstream),
         ),
     };
-    let policy = Policy::of(stream, limits);
+    let policy = Policy::of(stream, limits)?;
     if !policy.is_set() {
         return Ok(behind_policy);
     }

@@ -7,6 +7,7 @@ use tower_sse::stage::{
 };
 
 use crate::config::{Error, HeartbeatFrame, IdleCounts, Ids, Route, RouteSettings};
+use crate::stack::expiry::Expiry;
 use crate::state::streams::{StreamLog, Streams};
 
 /// The stages of a route, in the order in which an event meets them.
@@ -20,7 +21,8 @@ pub(crate) type Stages = (
     // None when the route is relayed: the history gives ids, and the relay looks for silence.
     Option<EventIds>,
     Option<IdleTimeout>,
-    Option<Lifetime>,
+    // Both end a stream at a time that is known when it opens.
+    (Option<Lifetime>, Option<Expiry>),
     Drain,
     // Last, since it is needless when another stage has just written.
     Option<Heartbeat>,
@@ -61,9 +63,15 @@ pub(super) fn of(
         idle_timeout(stream)
             .filter(|_| !is_relayed)
             .map(|timeout| timeout.with_farewell(farewell.clone())),
-        stream
-            .lifetime
-            .map(|time| Lifetime::at_most(time).with_farewell(farewell.clone())),
+        (
+            stream
+                .lifetime
+                .map(|time| Lifetime::at_most(time).with_farewell(farewell.clone())),
+            stream
+                .jwt_keys
+                .is_some()
+                .then(|| Expiry::new(farewell.clone())),
+        ),
         drain.with_farewell(farewell),
         stream.heartbeat.map(|interval| {
             // The clients of one relay are given events at the same time, and must not all be due at once.

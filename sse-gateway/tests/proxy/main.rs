@@ -19,6 +19,7 @@ mod framing;
 mod heads;
 mod hold;
 mod hops;
+mod jwt;
 mod limits;
 mod lines;
 mod log;

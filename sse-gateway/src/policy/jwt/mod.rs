@@ -1,0 +1,224 @@
+//! Tokens that say who asks, and until when (RFC 7519).
+
+mod crypto;
+pub(crate) mod keys;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, request};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Validation, decode, decode_header};
+use serde_json::{Map, Value};
+
+use super::Refusal;
+use crate::config::{Error, RouteSettings};
+use crate::stack::expiry::ExpiresAt;
+use keys::{Key, KeyFile};
+
+/// What a route asks of a token.
+#[derive(Clone)]
+pub(super) struct Jwt(Arc<Asked>);
+
+struct Asked {
+    keys: KeyFile,
+    issuer: Option<String>,
+    audience: Vec<String>,
+    /// Claims that have to be there, with these values.
+    claims: Vec<(String, String)>,
+    /// Fields that go upstream, and the claims that they are made of.
+    fields: Vec<(HeaderName, String)>,
+    leeway: Duration,
+}
+
+impl fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwt").finish_non_exhaustive()
+    }
+}
+
+type Claims = Map<String, Value>;
+
+impl Jwt {
+    /// None where no token is asked for.
+    ///
+    /// # Errors
+    ///
+    /// When there are no keys to check tokens by.
+    pub(super) fn of(settings: &RouteSettings) -> Result<Option<Self>, Error> {
+        let Some(path) = &settings.jwt_keys else {
+            return Ok(None);
+        };
+        crypto::install();
+        let keys = KeyFile::read(path).map_err(|why| Error::at("jwt.keys", why))?;
+        Ok(Some(Jwt(Arc::new(Asked {
+            keys,
+            issuer: settings.jwt_issuer.clone(),
+            audience: settings.jwt_audience.clone(),
+            claims: settings.jwt_claims.clone(),
+            fields: settings.jwt_fields.clone(),
+            leeway: settings.jwt_leeway,
+        }))))
+    }
+
+    /// Lets a request through whose token is right, with the fields that are made of it, and until when.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such token.
+    pub(super) fn admit(&self, parts: &mut request::Parts) -> Result<(), Refusal> {
+        // What the client says of itself is never believed. Servers after the manner of CGI take `_` for `-`.
+        let fields = &self.0.fields;
+        let is_ours = |name: &HeaderName| {
+            let name = name.as_str().replace('_', "-");
+            fields
+                .iter()
+                .any(|(field, _)| field.as_str().replace('_', "-") == name)
+        };
+        let said: Vec<_> = parts
+            .headers
+            .keys()
+            .filter(|name| is_ours(name))
+            .cloned()
+            .collect();
+        for name in said {
+            parts.headers.remove(name);
+        }
+        let token = bearer(parts).ok_or(Refusal::unauthorized("There is no bearer token.\n"))?;
+        let claims = self
+            .0
+            .check(token)
+            .map_err(|why| Refusal::unauthorized(why_not(&why)))?;
+        for (name, claim) in fields {
+            if let Some(value) = claims.get(claim).and_then(written) {
+                parts.headers.insert(name, value);
+            }
+        }
+        if let Some(expires) = expires(&claims) {
+            let ends = expires.saturating_add(self.0.leeway);
+            let left = ends.saturating_sub(since_epoch());
+            // jsonwebtoken counts whole seconds: a stream would open and end at once, and come back.
+            if left.is_zero() {
+                return Err(Refusal::unauthorized(why_not(&ErrorKind::ExpiredSignature)));
+            }
+            parts.extensions.insert(ExpiresAt::after(left));
+        }
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn check(&self, token: &str) -> Result<Claims, ErrorKind> {
+        let header = decode_header(token).map_err(|error| error.kind().clone())?;
+        let fits = |key: &&Key| {
+            let is_it = match (&header.kid, &key.id) {
+                (Some(named), Some(id)) => named == id,
+                _ => true,
+            };
+            is_it && key.algorithms.contains(&header.alg)
+        };
+        let mut error = ErrorKind::InvalidSignature;
+        for keys in [Some(self.keys.keys()), None] {
+            let Some(keys) = keys.or_else(|| self.keys.newer()) else {
+                break;
+            };
+            for key in keys.iter().filter(fits) {
+                match decode::<Claims>(token, &key.key, &self.validation(key)) {
+                    Ok(data) => return self.has_claims(data.claims),
+                    Err(other) => error = other.into_kind(),
+                }
+            }
+            // By another key it would be no better.
+            if error != ErrorKind::InvalidSignature {
+                break;
+            }
+        }
+        Err(error)
+    }
+
+    fn validation(&self, key: &Key) -> Validation {
+        let mut validation = Validation::new(key.algorithms[0]);
+        validation.algorithms.clone_from(&key.algorithms);
+        validation.leeway = self.leeway.as_secs();
+        validation.validate_nbf = true;
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
+        if !self.audience.is_empty() {
+            validation.set_audience(&self.audience);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        validation
+    }
+
+    fn has_claims(&self, claims: Claims) -> Result<Claims, ErrorKind> {
+        let is_so = |name: &str, value: &str| match claims.get(name) {
+            Some(Value::Array(all)) => all.iter().any(|one| text(one).as_deref() == Some(value)),
+            // Scopes are words in one text (RFC 8693 section 4.2).
+            Some(Value::String(words)) if name == "scope" => {
+                words.split(' ').any(|word| word == value)
+            }
+            Some(one) => text(one).as_deref() == Some(value),
+            None => false,
+        };
+        match self.claims.iter().find(|(name, value)| !is_so(name, value)) {
+            None => Ok(claims),
+            Some((name, _)) => Err(ErrorKind::MissingRequiredClaim(name.clone())),
+        }
+    }
+}
+
+/// What a client is told. The claims that are asked for are no affair of a stranger.
+fn why_not(error: &ErrorKind) -> &'static str {
+    match error {
+        ErrorKind::ExpiredSignature => "The token has expired.\n",
+        ErrorKind::ImmatureSignature => "The token is not valid yet.\n",
+        ErrorKind::InvalidIssuer => "The token is by another issuer.\n",
+        ErrorKind::InvalidAudience => "The token is for another audience.\n",
+        ErrorKind::MissingRequiredClaim(_) => "The token lacks a claim.\n",
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => {
+            "The token is not signed by a key that is known here.\n"
+        }
+        _ => "The token is none.\n",
+    }
+}
+
+fn bearer(parts: &request::Parts) -> Option<&str> {
+    let mut lines = parts.headers.get_all(AUTHORIZATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let (scheme, token) = line.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn expires(claims: &Claims) -> Option<Duration> {
+    let seconds = claims.get("exp")?.as_f64()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+fn written(value: &Value) -> Option<HeaderValue> {
+    let text = match value {
+        Value::Array(all) => all.iter().map(text).collect::<Option<Vec<_>>>()?.join(","),
+        one => text(one)?,
+    };
+    HeaderValue::try_from(text).ok()
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(is) => Some(is.to_string()),
+        _ => None,
+    }
+}
