@@ -29,7 +29,7 @@ mod none {
         Own(Term),
         There(Bytes),
         Ended(Option<Bytes>),
-        Alone,
+        Alone(Option<Term>),
     }
 
     pub(in super::super) struct Term {

@@ -47,7 +47,13 @@ where
                 }
             };
             match lead {
-                Lead::Alone => return self.drive().await,
+                Lead::Alone(rest) => {
+                    if let Some(rest) = rest {
+                        self.begin(rest);
+                        self.is_gap_told = false;
+                    }
+                    return self.drive().await;
+                }
                 Lead::There(note) => {
                     self.relay.set_state(UpstreamState::Elsewhere);
                     self.take_up(note::parse(&note));

@@ -76,7 +76,7 @@ impl StoreError {
                     || error.is_timeout()
                     || error.is_connection_refusal()
                     || error.is_connection_dropped()
-                    || error.code() == Some("LOADING")
+                    || self.says(&["LOADING"])
             }
             Kind::NoPrimary | Kind::Changed => true,
             _ => false,
@@ -87,14 +87,25 @@ impl StoreError {
     pub(super) fn is_of_stream(&self) -> bool {
         match &self.0 {
             Kind::Version | Kind::Answer(_) => true,
-            Kind::Redis(error) => error.code() == Some("WRONGTYPE"),
+            // A script that finds what it does not expect fails with the second.
+            Kind::Redis(_) => self.says(&["WRONGTYPE", "ERR"]),
             _ => false,
         }
     }
 
     /// Whether the server has no room for more: its `maxmemory` is reached, and nothing may be evicted.
     pub fn is_full(&self) -> bool {
-        matches!(&self.0, Kind::Redis(error) if error.code() == Some("OOM"))
+        self.says(&["OOM"])
+    }
+
+    /// Whether the server has answered with one of these codes.
+    fn says(&self, codes: &[&str]) -> bool {
+        let Kind::Redis(error) = &self.0 else {
+            return false;
+        };
+        let errors = error.clone().into_server_errors();
+        let mut errors = errors.iter().flat_map(|errors| errors.iter());
+        errors.any(|(_, error)| codes.contains(&error.code()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A log that others write: what is here is a copy, and where a client goes on is theirs to say.
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Limits, MemoryLog};
@@ -71,6 +72,11 @@ impl MemoryLog {
     /// Where what is behind the last event begins that has set this id of the upstream.
     pub(crate) fn behind(&self, upstream: &[u8]) -> Option<u64> {
         self.inner.lock().ring.behind(upstream)
+    }
+
+    /// The upstream's last event ID by the last event.
+    pub(crate) fn last_upstream(&self) -> Option<Bytes> {
+        self.inner.lock().ring.last_upstream()
     }
 
     /// The last position from this one on that has set an id of the upstream.

@@ -1,5 +1,6 @@
 //! Events that are not numbered here.
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Count, Entry, Ring};
@@ -33,6 +34,11 @@ impl Ring {
     /// Where what is behind the last event begins that has set this id of the upstream.
     pub(in super::super) fn behind(&self, upstream: &[u8]) -> Option<u64> {
         Some(self.index.get(upstream)? + 1)
+    }
+
+    pub(in super::super) fn last_upstream(&self) -> Option<Bytes> {
+        let last = self.entries.back().map(|entry| &entry.upstream);
+        last.unwrap_or(&self.base_upstream).clone()
     }
 
     /// The last position from this one on that has set an id.

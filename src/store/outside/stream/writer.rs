@@ -28,8 +28,8 @@ pub(crate) enum Lead {
     There(Bytes),
     /// The log has ended.
     Ended(Option<Bytes>),
-    /// It is to be read here, and the stream is this process' own.
-    Alone,
+    /// It is to be read here, and the stream is this process' own: behind what clients here have, if they have anything.
+    Alone(Option<Term>),
 }
 
 /// A time for which a stream is owned, and its upstream asked.
@@ -51,7 +51,7 @@ impl Stream {
     pub(crate) async fn lead(self: &Arc<Self>, takes_note: bool) -> Lead {
         self.until(|state| {
             if state.fate != Fate::Shared {
-                return Some(Lead::Alone);
+                return Some(Lead::Alone(self.rest(state)));
             }
             if state.member.replica().is_closed() {
                 let is_for_us = state.fed > 0 || self.wants_rest(state);
@@ -71,6 +71,19 @@ impl Stream {
             note.filter(|_| state.member.is_known()).map(Lead::There)
         })
         .await
+    }
+
+    /// Where what clients here have ends.
+    fn rest(&self, state: &State) -> Option<Term> {
+        let (_, next) = self.log.span();
+        let behind = self.log.last_upstream();
+        (next > 0).then(|| Term {
+            number: state.term,
+            behind_at: behind.as_ref().and_then(|id| self.log.behind(id)),
+            behind,
+            is_fresh: false,
+            note: state.note.clone(),
+        })
     }
 
     /// Waits until the upstream is not to be read any more, or to be asked again.
