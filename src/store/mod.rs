@@ -1,13 +1,46 @@
-//! Several gateways, one history: the protocol, without its input and output.
+//! Streams that several processes share by a store outside of them (feature `redis`).
 //!
-//! A store outside of the processes orders the events of a stream and keeps them. Each gateway that has clients of the
-//! stream is a [`Member`]: it has a whole [`Replica`] of the log, which its clients read, and follows what is appended. One
-//! member owns the stream: it reads the upstream and appends.
+//! A [`RedisStore`] is given to a [`RelayLayer`](crate::relay::RelayLayer::with_store) in each process. One of them asks the upstream
+//! for each stream, and all give its events to their clients, with the same ids; a client may come back to any of them. When the
+//! one that asks dies, another goes on behind the last id that is stored.
 //!
-//! A member is told what the store has answered, what was heard, and what time it is, and says what is to be sent. So what it
-//! does can be tested with plain numbers, in any order, and under any driver. [`Model`] is what a store does, over maps.
+//! # Example: two nodes behind a load balancer
 //!
-//! Nothing uses it yet, and it is no part of the public API.
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use tower_sse::relay::{Key, RelayLayer};
+//! use tower_sse::store::RedisStore;
+//!
+//! # async fn notices() -> &'static str { "…" }
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! // The same bytes in each process, such as `openssl rand -hex 32` writes.
+//! let secret = std::fs::read("/run/secrets/sse-store")?;
+//! let store = RedisStore::connect("redis://redis.internal", secret).await?;
+//! let app: Router = Router::new()
+//!     .route("/notices", get(notices))
+//!     .layer(RelayLayer::shared(Key::default()).with_store(store));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is shared
+//!
+//! GET requests whose client names `text/event-stream`, as each `EventSource` does, and whose answer is for all with the same
+//! key: no `Cache-Control: private`, no `Vary` by what the key leaves out. All else is relayed as without a store, by each process for
+//! itself.
+//!
+//! # What is promised
+//!
+//! - With an upstream that sets ids and goes on behind them, each client is given every event once and in order, whichever
+//!   processes die or lose the store, and whatever the store forgets; or it is told of a gap, where it was away for longer than the
+//!   history lasts.
+//! - With an upstream without ids the same holds, but where the process that asks it dies: there stands the event of a gap.
+//! - An id is never given to two events.
+//!
+//! # How it is made
+//!
+//! There is a protocol without input and output, as state machines, in hidden parts of this module; a simulation tries it under
+//! random faults. Who owns a stream shows a fencing token with all that it appends, so clocks and pauses cost time and no events.
 
 mod beat;
 mod command;
@@ -18,24 +51,34 @@ mod model;
 pub(crate) mod outside;
 mod owner;
 #[cfg(feature = "redis")]
+#[doc(hidden)]
 pub mod redis;
 mod replica;
 mod rules;
 mod tail;
 mod writing;
 
+#[doc(hidden)]
 pub use beat::{BEAT, Beats, DEAF_AFTER, SESSION};
+#[doc(hidden)]
 pub use command::{
     Acquired, Answer, Appended, Command, Context, Fence, InstanceId, Mark, Message, Meta, Output,
     Reign, Snapshot,
 };
 use frame::MAX_WAS;
+#[doc(hidden)]
 pub use frame::{Frame, FrameError, MAX_EVENTS, MAX_FRAME, MAX_LARGE, Stored, Was};
+#[doc(hidden)]
 pub use member::{Member, Sought};
+#[doc(hidden)]
 pub use model::{Model, Published};
+#[doc(hidden)]
 pub use owner::Draft;
 #[cfg(feature = "redis")]
 pub use redis::{RedisOptions, RedisStore, StoreError, StoreStats, WhenAway};
+#[doc(hidden)]
 pub use replica::{Place, Replica};
+#[doc(hidden)]
 pub use rules::Rules;
+#[doc(hidden)]
 pub use writing::Writing;

@@ -153,7 +153,10 @@ impl Gateway {
     /// Has clients served by this service until told to stop.
     pub(crate) async fn serve(self, service: impl Answers + Sync) -> ExitCode {
         let State {
-            shutdown, drain, ..
+            shutdown,
+            drain,
+            relays,
+            ..
         } = self.state;
         let make = move || service.clone();
         let (workers, its_shutdown) = (self.workers, shutdown.clone());
@@ -170,7 +173,9 @@ impl Gateway {
             tracing::info!("admin on http://{address}");
         }
         tracing::info!("listening on {scheme}://{}", self.address);
-        stop::when_told(self.signals, shutdown, drain, &self.reload, server).await
+        let code = stop::when_told(self.signals, shutdown, drain, &self.reload, server).await;
+        relays.leave().await;
+        code
     }
 }
 

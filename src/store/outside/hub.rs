@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 
-use super::{Opening, Session, Stream};
+use super::{Job, Opening, Session, Stream};
 use crate::store::InstanceId;
 use crate::store::redis::{Name, Secret};
 
@@ -103,6 +104,15 @@ impl Hub {
         *self.current() = None;
         for stream in self.streams() {
             stream.disconnected();
+        }
+    }
+
+    /// Waits until what is to be done by now is done, for at most this long.
+    pub(crate) async fn flush(&self, at_most: Duration) {
+        let (sender, done) = oneshot::channel();
+        if let Some(session) = self.session() {
+            session.job(Job::Flush(sender));
+            let _ = timeout(at_most, done).await;
         }
     }
 

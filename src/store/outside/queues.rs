@@ -26,6 +26,8 @@ pub(crate) enum Job {
     Anew(Arc<Stream>),
     /// Of a stream that is not followed here any more.
     Leave(Name, Fence),
+    /// To be told when all in front of it is done.
+    Flush(oneshot::Sender<()>),
 }
 
 /// For the connection that reads.

@@ -257,6 +257,12 @@ fn begin(hub: &Arc<Hub>, mut connection: Connection, job: Job) -> Boxed {
                 Done::Anew(stream, anew.map(drop))
             })
         }
+        Job::Flush(sender) => Box::pin(async move {
+            // It is answered behind all that is under way.
+            let reached = connection.reach().await;
+            let _ = sender.send(());
+            Done::Other(reached)
+        }),
         Job::Leave(name, fence) => Box::pin(async move {
             let leave = crate::store::Command::Leave { fence };
             Done::Other(connection.execute(&name, leave).await.map(drop))

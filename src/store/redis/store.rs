@@ -15,6 +15,8 @@ use crate::store::outside::Hub;
 /// How long a log is kept that nobody reads or writes, unless it is set.
 const LIFETIME: Duration = Duration::from_secs(6 * 60);
 const PREFIX: &str = "sse";
+/// So long it is waited for that others have been told.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A Redis server that keeps the streams which several processes share.
 ///
@@ -125,6 +127,15 @@ impl RedisStore {
             route: route.into(),
             ..self.clone()
         }
+    }
+
+    /// Hands all streams over, so that other processes go on at once and not once this one is not heard any more. To be called
+    /// when the process is about to end, behind its last client: no stream goes on here.
+    pub async fn leave(&self) {
+        for stream in self.hub.streams() {
+            stream.detach();
+        }
+        self.hub.flush(PARTING).await;
     }
 
     /// What has happened so far.

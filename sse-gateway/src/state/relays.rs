@@ -125,6 +125,13 @@ impl Relays {
         made
     }
 
+    /// Other gateways go on where this one has read for all.
+    pub(crate) async fn leave(&self) {
+        if let Some(store) = &self.store {
+            store.leave().await;
+        }
+    }
+
     /// Brings their metrics up to date.
     pub(crate) fn update_metrics(&self) {
         for made in self.made().iter() {

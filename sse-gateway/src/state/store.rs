@@ -97,6 +97,11 @@ impl Store {
         self.store.for_route(name)
     }
 
+    /// Other gateways go on at once.
+    pub(crate) async fn leave(&self) {
+        self.store.leave().await;
+    }
+
     /// To be called before the metrics are read.
     pub(crate) fn update_metrics(&self) {
         let stats = self.store.stats();

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -290,4 +291,69 @@ async fn a_gateway_starts_without_its_store_and_uses_it_once_it_is_there() {
     redis.process = Redis::run(&redis.directory);
     admin_until(&gateway, "/metrics", |text| text.contains("sse_store_up 1")).await;
     gateway.log_with("the store is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_was_paused_finds_another_in_its_place_and_follows_it() {
+    let redis = Redis::start("paused").await;
+    let feed = Feed::start(Ids::All).await;
+    let gateways = gateways(&redis, &feed, 2).await;
+    let places: Places = Arc::default();
+    let set = |some: &[SocketAddr]| *places.lock().expect("places") = some.to_vec();
+    let all: Vec<_> = gateways.iter().map(|one| one.address).collect();
+    set(&all);
+    let mut hoppers: Vec<_> = (0..4).map(|number| Hopper::new(number, &places)).collect();
+    let mut last = 0;
+    for _ in 0..3 {
+        last = read_on(&feed, &mut hoppers, last).await;
+        let paused = owner(&gateways).await;
+        gateways[paused].signal("-STOP");
+        set(&[all[1 - paused]]);
+        last = read_on(&feed, &mut hoppers, last).await;
+        assert_eq!(metric(&gateways[1 - paused], "sse_store_owned").await, 1);
+        gateways[paused].signal("-CONT");
+        set(&all);
+        last = read_on(&feed, &mut hoppers, last).await;
+        assert_eq!(metric(&gateways[paused], "sse_store_owned").await, 0);
+    }
+    assert!(hoppers.iter().all(|hopper| hopper.told == 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_stops_hands_its_streams_over() {
+    let redis = Redis::start("stops").await;
+    let feed = Feed::start(Ids::All).await;
+    let mut gateways = gateways(&redis, &feed, 2).await;
+    let places: Places = Arc::default();
+    let set = |some: &[SocketAddr]| *places.lock().expect("places") = some.to_vec();
+    set(&[gateways[0].address]);
+    let mut hoppers = [Hopper::new(0, &places), Hopper::new(1, &places)];
+    let last = read_on(&feed, &mut hoppers, 0).await;
+    set(&[gateways[1].address]);
+    let last = read_on(&feed, &mut hoppers, last).await;
+    assert_eq!(metric(&gateways[0], "sse_store_owned").await, 1);
+    gateways[0].terminate();
+    assert!(gateways[0].exit().success());
+    read_on(&feed, &mut hoppers, last).await;
+    assert_eq!(metric(&gateways[1], "sse_store_owned").await, 1);
+    assert!(hoppers.iter().all(|hopper| hopper.told == 0));
+}
+
+/// Events come until all clients have read so many more. Gives the last one's number.
+async fn read_on(feed: &Feed, hoppers: &mut [Hopper], last: u32) -> u32 {
+    const MORE: u32 = 50;
+    let mut published = last;
+    let publishing = async {
+        loop {
+            feed.publish(1);
+            published += 1;
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let reading = hoppers.iter_mut().map(|hopper| hopper.read(last + MORE));
+    tokio::select! {
+        _ = join_all(reading) => {}
+        () = publishing => {}
+    }
+    published
 }

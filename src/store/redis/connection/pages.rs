@@ -50,6 +50,12 @@ impl Connection {
         }
     }
 
+    /// Waits until the server has answered all that was sent.
+    pub(in crate::store::redis) async fn reach(&mut self) -> Result<(), StoreError> {
+        let cmd = redis::cmd("EXISTS").arg(self.keys.sessions("0")).take();
+        self.send::<Value>(&cmd).await.map(drop)
+    }
+
     /// Makes sure that the server lets all be done that is to be done.
     ///
     /// # Errors
