@@ -200,6 +200,7 @@
 //! - `metrics`: the stage `Metrics`, on the [`metrics`] facade.
 //! - `relay`: the modules `relay` and `history`: replay after a lost connection, and one upstream for many clients. It
 //!   needs a runtime of tokio, in which relays are tasks.
+//! - `redis`: the module `store`: streams that several processes share, with one upstream request and one history for all.
 //! - `axum`: for a relay that is nested in a router of axum, what the target was outside of it.
 //!
 //! [HTML standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -220,7 +221,8 @@ pub mod relay;
 mod slots;
 pub mod stage;
 #[cfg(feature = "store")]
-#[doc(hidden)]
+#[cfg_attr(not(feature = "redis"), doc(hidden))]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod store;
 #[cfg(feature = "relay")]
 mod whole;

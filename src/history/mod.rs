@@ -9,11 +9,9 @@
 //!
 //! # A store outside of the process
 //!
-//! There is none yet, and none is to be made outside of this crate: [`History`] can be named, and [`MemoryHistory`] be
-//! configured, but what a history does is hidden, and no part of the public API. A store would be *below* what is here: each
-//! process has a whole copy of the log of each stream that has clients there, which is read without waiting, and only to
-//! append may wait. How an append fails, who may append, and how that changes hands is left open until a second history
-//! has shown it.
+//! It is not another history, but *below* what is here: each process has a whole copy of the log of each stream that has clients
+//! there, which is read without waiting, and only to append may wait. See the module `store` (feature `redis`). What a
+//! history does is hidden, and no part of the public API.
 
 mod follow;
 mod log;
