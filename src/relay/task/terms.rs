@@ -108,8 +108,9 @@ where
             note,
             ..
         } = term;
-        if let Some(note) = note {
-            self.take_up(note::parse(&note));
+        // What has events was opened by somebody.
+        if note.is_some() || !is_fresh {
+            self.take_up(note.and_then(|note| note::parse(&note)));
         }
         // The log has a gap already where nobody can say behind what it goes on.
         self.is_gap_told = !is_fresh && behind.is_none();

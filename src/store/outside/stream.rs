@@ -143,6 +143,8 @@ impl Stream {
         }
         state.session = Some(session.clone());
         state.answers.clear();
+        // In front of any read: who owns a stream has to know whether others have opened it.
+        session.look(Look::Told(self.clone()));
         self.act(&mut state, |member, cx| {
             member.connected(session.reign, cx);
             member.tail_connected(session.reign, cx);
@@ -295,6 +297,7 @@ impl Stream {
         // What is under way was asked for by the one before.
         state.answered += state.answers.len() as u64;
         state.answers.clear();
+        session.look(Look::Told(self.clone()));
         self.act(&mut state, |member, cx| {
             member.connected(session.reign, cx);
             member.tail_connected(session.reign, cx);
