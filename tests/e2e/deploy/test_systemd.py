@@ -1,0 +1,82 @@
+"""The unit: what systemd says of it, and the gateway under its system call filter. No systemd has to run here."""
+
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+from harness import confined, processes
+from harness.rawhttp import RawResponse
+from harness.wait import until
+
+UNIT = processes.ROOT / "deploy" / "systemd" / "sse-gateway.service"
+CONFIG = processes.ROOT / "deploy" / "systemd" / "gateway.toml"
+
+
+def run(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def confined_gateway(tmp_path, monkeypatch, gateway):
+    """`gateway`, under the unit's filter."""
+    binary = processes.gateway_binary()
+    script = tmp_path / "sse-gateway"
+    command = shlex.join(str(part) for part in [sys.executable, confined.__file__, UNIT, binary])
+    script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("SSE_GATEWAY_BIN", str(script))
+    return gateway
+
+
+def test_systemd_finds_nothing_wrong(tmp_path):
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/sse-gateway", str(processes.gateway_binary())))
+    assert run("systemd-analyze", "verify", "--man=no", unit) == (0, "")
+
+
+def test_the_exposure_is_low():
+    # Of 100; 14 with systemd 252.
+    code, said = run("systemd-analyze", "security", "--no-pager", "--offline=yes", "--threshold=20", UNIT)
+    assert code == 0, said
+
+
+def test_the_configuration_is_good():
+    code, said = run(processes.gateway_binary(), "check", CONFIG)
+    assert code == 0 and said.endswith("gateway.toml: ok\n"), said
+    assert "warning" not in said.lower()
+
+
+def test_systemd_waits_longer_than_the_drain(drain_deadline):
+    assert "drain_deadline" not in CONFIG.read_text()
+    (stop,) = confined.values(UNIT, "TimeoutStopSec")
+    assert float(stop.removesuffix("s")) >= drain_deadline + 10
+
+
+def test_the_gateway_needs_no_more_than_it_may(starlette, confined_gateway, tmp_path):
+    secret, config = tmp_path / "secret", tmp_path / "gateway.toml"
+    secret.write_bytes(bytes(range(32)))
+    config.write_text('share = "on"\n')
+    by_name = starlette.url.replace("127.0.0.1", "localhost")
+    own = confined_gateway(by_name, "--config", config, "--secret-file", secret, "--drain-window", "1s")
+    own.signal(signal.SIGHUP)
+    until(lambda: own.metric("sse_reloads_total", result="ok") == 1, "the settings to be read again")
+    for _ in range(2):
+        with RawResponse(own.url + "/events?every=0.1") as stream:
+            stream.events(3)
+    with RawResponse(own.url + "/v1/chat/completions", method="POST", body=b'{"tokens": 3}') as answer:
+        answer.to_end()
+    until(lambda: own.metric("sse_streams_closed_total") == 3, "the streams to end")
+    with RawResponse(own.url + "/quiet") as stream:
+        stream.events(1)
+        own.terminate()
+        stream.to_end()
+    assert own.wait() == 0
+
+
+def test_more_than_it_may_is_more_than_it_can():
+    for code in ["import os; os.nice(1)", "import socket; socket.socket(socket.AF_PACKET)"]:
+        ended, said = run(sys.executable, confined.__file__, UNIT, sys.executable, "-c", code)
+        assert ended == -signal.SIGSYS, said
