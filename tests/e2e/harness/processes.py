@@ -161,7 +161,7 @@ class Gateway(Process):
         super().__init__("sse-gateway", self.command, env=env)
 
         def address(pattern):
-            match = re.search(pattern + r" http://(127\.0\.0\.1:\d+)", self.log)
+            match = re.search(pattern + r" (https?://127\.0\.0\.1:\d+)", self.log)
             return match and match[1]
 
         def started():
@@ -169,8 +169,8 @@ class Gateway(Process):
 
         until(started, "the gateway to say where it listens")
         assert self.running(), f"the gateway ended at its start with {self.process.returncode}:\n{self.log}"
-        self.url = f"http://{address('listening on')}"
-        self.admin = f"http://{address('admin on')}"
+        self.url = address("listening on")
+        self.admin = address("admin on")
         self.port = int(self.url.rpartition(":")[2])
         self.address = ("127.0.0.1", self.port)
 
