@@ -1,4 +1,4 @@
-"""nginx as the edge before a gateway, with its defaults."""
+"""nginx as the edge before a gateway: with its defaults, or with a site of one's own."""
 
 import shutil
 import tempfile
@@ -6,26 +6,39 @@ from pathlib import Path
 
 from harness import processes
 
-CONF = """
+MAIN = """
 daemon off;
 pid nginx.pid;
 error_log stderr;
-events {{}}
-http {{
+events {}
+http {
     access_log off;
     client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass {target}; }}
-    }}
+    include site.conf;
+}
+"""
+DEFAULTS = """
+server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass {target}; }}
 }}
 """
 
 
 def nginx(target):
+    port = processes.free_port()
+    return serve(DEFAULTS.format(port=port, target=target), port)
+
+
+def serve(site, port):
+    """`site` is what stands in a file of conf.d."""
+    return processes.Server("nginx", command(site), port).ready()
+
+
+def command(site):
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
-    home, port = Path(tempfile.mkdtemp(prefix="sse-gateway-nginx-")), processes.free_port()
-    (home / "nginx.conf").write_text(CONF.format(port=port, target=target))
-    command = [binary, "-p", home, "-c", home / "nginx.conf", "-e", "stderr"]
-    return processes.Server("nginx", command, port).ready()
+    home = Path(tempfile.mkdtemp(prefix="sse-gateway-nginx-"))
+    (home / "nginx.conf").write_text(MAIN)
+    (home / "site.conf").write_text(site)
+    return [binary, "-p", home, "-c", home / "nginx.conf", "-e", "stderr"]
