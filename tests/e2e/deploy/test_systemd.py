@@ -1,5 +1,6 @@
 """The unit: what systemd says of it, and the gateway under its system call filter. No systemd has to run here."""
 
+import re
 import shlex
 import signal
 import subprocess
@@ -34,6 +35,16 @@ def confined_gateway(tmp_path, monkeypatch, gateway):
 def test_systemd_finds_nothing_wrong(tmp_path):
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text().replace("/usr/local/bin/sse-gateway", str(processes.gateway_binary())))
+    assert run("systemd-analyze", "verify", "--man=no", unit) == (0, "")
+
+
+def test_systemd_finds_nothing_wrong_with_the_drop_in_of_the_docs(tmp_path):
+    page = (processes.ROOT / "docs" / "deploying.md").read_text()
+    (drop_in,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/sse-gateway", str(processes.gateway_binary())))
+    (tmp_path / f"{UNIT.name}.d").mkdir()
+    (tmp_path / f"{UNIT.name}.d" / "secret.conf").write_text(drop_in)
     assert run("systemd-analyze", "verify", "--man=no", unit) == (0, "")
 
 
