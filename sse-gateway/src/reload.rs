@@ -46,6 +46,9 @@ impl Reload {
             RELOADS,
             "Times at which settings were read again, by result: ok or failed."
         );
+        for result in ["ok", "failed"] {
+            counter!(RELOADS, "result" => result).increment(0);
+        }
         let failed = None;
         Reload(Arc::new(Shared {
             reread,

@@ -121,6 +121,13 @@ fn describe() {
         HANDSHAKES,
         "Handshakes of TLS with clients, by result: ok, failed, or no_tls where none was begun."
     );
+    // A rate needs a value from before the first time.
+    for result in ["ok", "failed", "no_tls"] {
+        counter!(HANDSHAKES, "result" => result).increment(0);
+    }
+    for limit in ["all", "route", "client"] {
+        counter!(REFUSED, "limit" => limit).increment(0);
+    }
 }
 
 /// Lets through whom it trusts. The log says it too: Prometheus shows the status alone.

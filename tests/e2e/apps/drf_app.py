@@ -48,6 +48,18 @@ class QueryToken(BaseAuthentication):
         return "Token"
 
 
+class BearerToken(BaseAuthentication):
+    """What other clients send, and the gateway for an `EventSource`."""
+
+    def authenticate(self, request):
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer":
+            return None
+        if not token.startswith("good-"):
+            raise AuthenticationFailed("no such token")
+        return (token, token)
+
+
 class HasToken(BasePermission):
     def has_permission(self, request, view):
         return request.auth is not None
@@ -63,7 +75,7 @@ class EventStreamRenderer(BaseRenderer):
 
 
 class Notices(APIView):
-    authentication_classes = [QueryToken]
+    authentication_classes = [QueryToken, BearerToken]
     permission_classes = [HasToken]
     renderer_classes = [EventStreamRenderer, JSONRenderer]
 
