@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod body;
 mod cli;
 mod client;
 mod config;

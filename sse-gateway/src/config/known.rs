@@ -51,7 +51,7 @@ settings! {
     }
 
     "Who may read" [jwt] {
-        route jwt_keys: Option<PathBuf> = "off", "FILE|off", or("off", value_access::jwt_keys),
+        route jwt_keys: Option<PathBuf> = "off", "FILE|off", or("off", value_access::key_file),
             "Take only requests with a bearer token (JWT) by a key of this file: PEM, a key set, a secret.";
         route jwt_issuer: Option<String> = "off", "TEXT|off", or("off", value_access::text), needs Jwt,
             "Who has to have issued the token (iss).";

@@ -14,6 +14,7 @@ mod file;
 mod free_ports;
 mod given;
 pub(crate) mod host;
+pub(crate) mod jwt_keys;
 pub(crate) mod known;
 mod level;
 mod log_filter;

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, Uri};
 
-use super::Origins;
 use super::value::{Parsed, line, or_wrong};
-use crate::policy::jwt::keys;
+use super::{Origins, jwt_keys};
 
 /// Of a parameter or a cookie.
 pub(super) fn name(text: &str) -> Parsed<String> {
@@ -55,8 +54,8 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
 }
 
 /// A file by whose keys tokens can be checked.
-pub(super) fn jwt_keys(path: &str) -> Parsed<PathBuf> {
-    keys::check(path.as_ref()).map(|()| path.into())
+pub(super) fn key_file(path: &str) -> Parsed<PathBuf> {
+    jwt_keys::read(path.as_ref()).map(|_| path.into())
 }
 
 pub(super) fn text(text: &str) -> Parsed<String> {

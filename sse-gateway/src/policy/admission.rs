@@ -21,10 +21,10 @@ use tower_sse::stage::{self, Bypass};
 use super::limits::{Held, Limit, Permit};
 use super::{Policy, Refusal};
 use crate::answer::{TEXT, answer};
+use crate::body::{StackBody, boxed};
 use crate::client::address::ClientAddress;
 use crate::fields::accepts_event_stream;
 use crate::proxy::no_answer::{self, Leave};
-use crate::stack::{StackBody, boxed};
 
 pub(crate) const REFUSED: &str = "sse_streams_refused_total";
 

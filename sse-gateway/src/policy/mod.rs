@@ -1,7 +1,8 @@
 //! What a route asks of a request before anything else sees it: who may read, and by which token.
 
 mod admission;
-pub(crate) mod jwt;
+pub(crate) mod expiry;
+mod jwt;
 pub(crate) mod limits;
 mod origin;
 pub(crate) mod path;

@@ -1,23 +1,10 @@
 //! Ends a stream with the token that has opened it.
 
-use std::time::Duration;
-
 use http::request;
 use tokio::time::Instant;
 use tower_sse::stage::{Farewell, Outbox, Reason, Stage, Times};
 
-/// When what allowed a request ends: an extension of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ExpiresAt(Instant);
-
-/// The clock cannot add every duration.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-impl ExpiresAt {
-    pub(crate) fn after(time: Duration) -> Self {
-        ExpiresAt(Instant::now() + time.min(LONGEST))
-    }
-}
+use crate::policy::expiry::ExpiresAt;
 
 /// A stage that ends its stream then.
 #[derive(Clone, Debug)]

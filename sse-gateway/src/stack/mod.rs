@@ -1,6 +1,6 @@
 //! What stands in front of the upstream on each route, and in which order.
 
-pub(crate) mod expiry;
+mod expiry;
 mod hold;
 pub(crate) mod plan;
 pub(crate) mod router;
@@ -12,14 +12,13 @@ use axum::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_sse::EventLayer;
 use tower_sse::relay::{self, move_last_event_id_to_header};
 use tower_sse::stage::Drain;
 
+use crate::body::{StackBody, boxed};
 use crate::client::address::ClientAddress;
 use crate::config::{Error, NoAnswer, Route, RouteSettings};
 use crate::listener::ClientBody;
@@ -34,9 +33,6 @@ use crate::state::streams::Streams;
 
 /// Answers the requests of one route.
 pub(crate) type Stack = BoxCloneSyncService<Request<ClientBody>, Response<StackBody>, Infallible>;
-
-/// What all routes answer with. Bodies are [`boxed`] once on their way.
-pub(crate) type StackBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Puts all that a route has around its upstream.
 ///
@@ -96,15 +92,6 @@ pub(crate) fn build(
         None => Stack::new(admission),
         Some(cors) => Stack::new(ServiceBuilder::new().layer(cors).service(admission)),
     })
-}
-
-/// A body as all routes have it.
-pub(crate) fn boxed<B>(body: B) -> StackBody
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    body.map_err(Into::into).boxed_unsync()
 }
 
 fn answered<B>(response: Response<B>) -> Response<StackBody>

@@ -15,6 +15,7 @@ use http::{Method, Request, Response, StatusCode, request};
 use tower_service::Service;
 
 use crate::answer::{TEXT, answer};
+use crate::body::{StackBody, boxed};
 use crate::client::claims;
 use crate::config::NoAnswer;
 use crate::listener::ClientBody;
@@ -26,7 +27,6 @@ use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
 use crate::proxy::via;
 use crate::stack::plan::Plan;
-use crate::stack::{StackBody, boxed};
 
 /// The service of all routes. Clones are cheap.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Tokens that say who asks, and until when (RFC 7519).
 
 mod crypto;
-pub(crate) mod keys;
+mod keys;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::Refusal;
+use crate::config::jwt_keys::Key;
 use crate::config::{Error, RouteSettings};
-use crate::stack::expiry::ExpiresAt;
-use keys::{Key, KeyFile};
+use crate::policy::expiry::ExpiresAt;
+use keys::KeyFile;
 
 /// What a route asks of a token.
 #[derive(Clone)]
