@@ -38,10 +38,11 @@ pub(crate) fn run(
             upstream: upstream.to_string(),
             ..opening.clone()
         };
+        let wanted = (config.gateway.listen, config.gateway.admin_listen);
         let gateway = Gateway::build(config, &opening, free_ports, None).await?;
         tracing::info!("upstream of the demo on {upstream}");
         demo.stands_before(buttons(&gateway, window));
-        say(&gateway);
+        say(&gateway, wanted);
         let service = demo.around(gateway.router.clone());
         Ok(gateway.serve(service).await)
     })
@@ -66,11 +67,10 @@ fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
 }
 
 /// Not waited for: it goes to whoever reads it, and there may be nobody.
-fn say(gateway: &Gateway) {
-    let config = &gateway.config;
+fn say(gateway: &Gateway, (listen, admin_listen): (SocketAddr, Option<SocketAddr>)) {
     let text = start_line(
-        (config.gateway.listen, gateway.address),
-        config.gateway.admin_listen.zip(gateway.admin_address),
+        (listen, gateway.address),
+        admin_listen.zip(gateway.admin_address),
     );
     std::thread::spawn(move || {
         let _ = std::io::stdout().write_all(text.as_bytes());
