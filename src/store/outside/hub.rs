@@ -1,6 +1,6 @@
 //! All streams of this process that other gateways share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,9 @@ use super::{Job, Opening, Session, Stream};
 use crate::store::InstanceId;
 use crate::store::redis::{Name, Secret};
 
+/// Of more streams it is not remembered that they are to be released.
+const MOST_OWED: usize = 16_384;
+
 /// All streams of this process that other gateways share.
 pub(crate) struct Hub {
     pub(crate) me: InstanceId,
@@ -22,6 +25,8 @@ pub(crate) struct Hub {
     chance: AtomicU64,
     streams: Mutex<HashMap<Name, Arc<Stream>>>,
     session: Mutex<Option<Arc<Session>>>,
+    /// Streams that are not followed any more, and may still be owned by this process: it lives, so nobody takes its place.
+    owed: Mutex<HashSet<Name>>,
     pub(crate) counts: Counts,
 }
 
@@ -46,6 +51,7 @@ impl Hub {
             chance: AtomicU64::new(random as u64),
             streams: Mutex::default(),
             session: Mutex::default(),
+            owed: Mutex::default(),
             counts: Counts::default(),
         }
     }
@@ -94,9 +100,29 @@ impl Hub {
     pub(crate) fn connected(&self, session: &Arc<Session>) {
         self.counts.sessions.fetch_add(1, Ordering::Relaxed);
         *self.current() = Some(session.clone());
+        for name in self.owed().iter() {
+            session.job(Job::Release(*name));
+        }
         for stream in self.streams() {
             stream.connected(session);
         }
+    }
+
+    /// The stream is to be released once there are connections.
+    pub(super) fn owe(&self, name: Name) {
+        let mut owed = self.owed();
+        if owed.len() < MOST_OWED {
+            owed.insert(name);
+        }
+    }
+
+    /// It is.
+    pub(crate) fn released(&self, name: &Name) {
+        self.owed().remove(name);
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashSet<Name>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// They are lost.

@@ -24,8 +24,8 @@ pub(crate) enum Job {
     Renew(Name),
     /// A log that has ended gives way to another.
     Anew(Arc<Stream>),
-    /// Of a stream that is not followed here any more.
-    Leave(Name, Fence),
+    /// A stream is not followed here any more, and whoever has clients may own it.
+    Release(Name),
     /// To be told when all in front of it is done.
     Flush(oneshot::Sender<()>),
 }

@@ -354,12 +354,11 @@ impl Stream {
     fn end(&self, state: &mut State, fate: Fate) {
         state.fate = fate;
         state.open = None;
+        self.hub.owe(self.name);
         let Some(session) = state.session.take() else {
             return;
         };
-        if let Some(fence) = state.member.fence() {
-            session.job(Job::Leave(self.name, fence));
-        }
+        session.job(Job::Release(self.name));
         if state.is_in_crowd {
             session.job(Job::Crowd(self.name, false));
         }

@@ -263,10 +263,20 @@ fn begin(hub: &Arc<Hub>, mut connection: Connection, job: Job) -> Boxed {
             let _ = sender.send(());
             Done::Other(reached)
         }),
-        Job::Leave(name, fence) => Box::pin(async move {
-            let leave = crate::store::Command::Leave { fence };
-            Done::Other(connection.execute(&name, leave).await.map(drop))
-        }),
+        Job::Release(name) => {
+            let hub = hub.clone();
+            Box::pin(async move {
+                // Another relay of this process may follow it by now, and own it.
+                let released = match hub.stream(&name) {
+                    Some(_) => Ok(()),
+                    None => connection.release(&name).await,
+                };
+                if released.is_ok() {
+                    hub.released(&name);
+                }
+                Done::Other(released)
+            })
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use redis::Value;
 
 use super::Connection;
-use crate::store::Snapshot;
 use crate::store::redis::scripts::Script;
 use crate::store::redis::{Name, StoreError, replies};
+use crate::store::{Command, Snapshot};
 
 /// How many bytes a page is to have.
 const PAGE: usize = 256 * 1024;
@@ -48,6 +48,18 @@ impl Connection {
             cmd.arg("COUNT").arg(count);
             (page, last) = replies::page(self.send(&cmd).await?)?;
         }
+    }
+
+    /// Has this instance own the stream no more, if it does.
+    pub(in crate::store::redis) async fn release(&mut self, name: &Name) -> Result<(), StoreError> {
+        let mut cmd = redis::cmd("HMGET");
+        cmd.arg(self.keys.meta(name)).arg(&replies::FIELDS);
+        let meta = replies::meta(self.send(&cmd).await?)?;
+        if let Some(meta) = meta.filter(|meta| meta.owner == Some(self.instance)) {
+            let fence = meta.fence;
+            self.execute(name, Command::Leave { fence }).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the server has answered all that was sent.
