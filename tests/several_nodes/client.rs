@@ -35,6 +35,11 @@ impl Client {
         }
     }
 
+    /// The last number that it was given.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.unwrap_or(0)
+    }
+
     /// Reads so many events from a node, over as many connections as it takes.
     pub(crate) async fn read(&mut self, node: SocketAddr, events: usize) {
         let mut left = events;

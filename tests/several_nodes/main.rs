@@ -273,6 +273,38 @@ async fn a_stream_that_everybody_has_left_is_asked_for_once_by_who_comes_next() 
     assert_one_upstream(&upstream, &nodes);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_has_finished_is_over_at_each_node() {
+    const EVENTS: u64 = 200;
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers(Kind::Finite(EVENTS));
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    let mut clients = [Client::new(0), Client::new(1)];
+    for client in &mut clients {
+        client.read(nodes[0].address(), 1).await;
+    }
+    // What is left is read at another, by its end.
+    let [one, other] = &mut clients;
+    let (left, rest) = (EVENTS - one.last(), EVENTS - other.last());
+    tokio::join!(
+        one.read(nodes[0].address(), left.try_into().unwrap()),
+        other.read(nodes[1].address(), rest.try_into().unwrap()),
+    );
+    for node in &nodes {
+        for client in &mut clients {
+            client.read(node.address(), 1).await;
+            assert!(client.head[0].contains("204"), "{:?}", client.head);
+            assert_eq!((client.last(), client.gaps), (EVENTS, 0));
+        }
+    }
+    assert_one_upstream(&upstream, &nodes);
+}
+
 /// The node that asks the upstream, once there is one.
 async fn owner(nodes: &[Node], clients: &mut [Client]) -> usize {
     loop {

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::get;
 use tokio::runtime::{Builder, Runtime};
-use tower_sse::relay::{Key, OnLeave, RelayLayer};
+use tower_sse::relay::{CleanEnd, Key, OnLeave, RelayLayer};
 use tower_sse::store::{RedisStore, StoreStats};
 
 use crate::server::Server;
@@ -41,6 +41,7 @@ impl Node {
             let store = RedisStore::connect(&url, secret).await.unwrap();
             let relays = RelayLayer::shared(Key::default())
                 .with_on_leave(OnLeave::Linger(LINGER))
+                .with_clean_end(CleanEnd::Finished)
                 .with_store(store.clone());
             let answer = move |headers: HeaderMap| async move { upstream.answer(&headers) };
             let app = Router::new().route("/events", get(answer)).layer(relays);

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     WithoutIds,
     /// For who asks alone.
     Private,
+    /// So many numbered events from the first on, and then the end.
+    Finite(u64),
     NotFound,
 }
 
@@ -78,7 +80,10 @@ impl Upstream {
             .filter(|_| kind != Kind::WithoutIds);
         let asked = asked.and_then(|id| id.to_str().ok()?.parse().ok());
         let last = self.last.clone();
-        let from: u64 = asked.unwrap_or_else(|| *last.borrow());
+        let from: u64 = asked.unwrap_or_else(|| match kind {
+            Kind::Finite(_) => 0,
+            _ => *last.borrow(),
+        });
         let open = Open::new(self.counts.clone());
         if kind == Kind::NotFound {
             let response = Response::builder().status(404);
@@ -89,6 +94,9 @@ impl Upstream {
             move |(from, mut last, open)| async move {
                 let _ = last.wait_for(|last| *last > from).await.ok()?;
                 let next = from + 1;
+                if matches!(kind, Kind::Finite(end) if next > end) {
+                    return None;
+                }
                 let event = match kind {
                     Kind::WithoutIds => format!("data: {next}\n\n"),
                     _ => format!("id: {next}\ndata: {next}\n\n"),

@@ -79,3 +79,94 @@ impl Ring {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::history::Seal;
+    use crate::history::memory::Limits;
+    use crate::wire::SequentialId;
+
+    const THEIRS: u64 = 7;
+
+    fn given(number: u64) -> Given {
+        let epoch = Epoch::from_bits(THEIRS);
+        let id = SequentialId {
+            epoch,
+            sequence: number,
+            upstream: None,
+        };
+        let line = format!("id: {}\n", id.to_event_id());
+        Given {
+            has_data: true,
+            sets_id: false,
+            is_gap: false,
+            upstream: None,
+            body: line.len(),
+            bytes: Bytes::from(line + "data: x\n\n"),
+            epoch,
+            number,
+        }
+    }
+
+    fn ring() -> Ring {
+        Ring::new(Epoch::from_bits(1), Seal::new([0; 32]), None)
+    }
+
+    fn told(ring: &Ring, position: u64) -> (Epoch, u64) {
+        let gap = ring.gap(None, position);
+        let id = SequentialId::parse(gap.id.as_bytes()).unwrap();
+        (id.epoch, id.sequence)
+    }
+
+    #[test]
+    fn a_gap_has_the_number_of_what_is_in_front_of_it_and_events_are_counted_without_holes() {
+        let (mut ring, now) = (ring(), Instant::now());
+        for number in [5, 6, 1_000, 1_001] {
+            ring.push_given(given(number), now);
+        }
+        ring.count_alone();
+        let theirs = Epoch::from_bits(THEIRS);
+        let positions = (1..=4).map(|position| told(&ring, position));
+        let expected = [5, 6, 1_000, 1_001].map(|number| (theirs, number));
+        assert_eq!(positions.collect::<Vec<_>>(), expected);
+        assert_eq!(ring.sequence(), 4);
+        assert_eq!(ring.missed(1, 3), Some(2));
+        assert!(ring.last_id().is_some());
+    }
+
+    #[test]
+    fn what_was_dropped_says_how_what_is_left_is_counted() {
+        let (mut ring, now) = (ring(), Instant::now());
+        let limits = Limits {
+            events: 2,
+            bytes: usize::MAX,
+            age: Duration::MAX,
+        };
+        for number in [1, 10, 20, 30, 40] {
+            ring.push_given(given(number), now);
+            while ring.is_over(&limits).is_some() {
+                ring.pop();
+            }
+        }
+        assert_eq!(told(&ring, ring.base()).1, 20);
+        assert_eq!(told(&ring, ring.next()).1, 40);
+        assert!(ring.counts.len() <= 4);
+    }
+
+    #[test]
+    fn who_has_read_all_is_lost_behind_a_skip() {
+        let (mut ring, now) = (ring(), Instant::now());
+        ring.push_given(given(1), now);
+        let read = ring.sequence();
+        ring.skip_to(10);
+        ring.push_given(given(9), now);
+        assert_eq!((ring.base(), ring.next()), (10, 11));
+        assert_ne!(ring.sequence_before(10), read);
+        assert_eq!(told(&ring, 11).1, 9);
+    }
+}

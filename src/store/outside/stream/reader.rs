@@ -18,15 +18,15 @@ impl Stream {
         let epoch = SequentialId::parse(id).map(|id| id.epoch);
         let log = &self.log;
         let found = self.until(move |state| {
-            if state.fate != Fate::Shared {
-                return Some(log.follow_unknown());
-            }
             let sought = state.member.sought(id, since);
+            // What has ended here is still read, and nothing comes any more.
+            let is_over = state.fate != Fate::Shared;
             // Nobody knows it of another log, and whoever asks the upstream behind it need not wait.
             let is_read = state.member.has_read(since);
             let is_strange = epoch.is_none_or(|epoch| !state.member.replica().knows(epoch));
             match sought {
                 Sought::At { place, is_lost } => Some(log.follow_at(place, is_lost)),
+                Sought::Unknown | Sought::Wait if is_over => Some(log.follow_unknown()),
                 Sought::Unknown | Sought::Wait if !is_read => None,
                 Sought::Unknown => Some(log.follow_unknown()),
                 Sought::Wait => is_strange.then(|| log.follow_unknown()),
