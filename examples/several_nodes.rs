@@ -5,7 +5,8 @@
 //!     cargo run --example several_nodes --features redis -- 3001
 //!     cargo run --example several_nodes --features redis -- 3002
 //!
-//! Read `/notices` of both with `curl -N`: the ids are the same. Stop the node that counts, and the other goes on.
+//! Read `/notices` of both as an `EventSource` does, `curl -N -H 'Accept: text/event-stream'`: the ids are the same. Stop the
+//! node that counts, and the other goes on.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -45,7 +46,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(RelayLayer::shared(key).with_store(store));
 
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
-    println!("curl -N http://{}/notices", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("curl -N -H 'Accept: text/event-stream' http://{address}/notices");
     axum::serve(listener, app).await?;
     Ok(())
 }
