@@ -6,14 +6,18 @@ use bytes::Bytes;
 
 use super::owner::Owner;
 use super::replica::Merged;
-use super::tail::{Step, Watch};
+use super::tail::Watch;
 use super::{
-    Acquired, Answer, Appended, Command, Context, Draft, Fence, Frame, InstanceId, Message, Meta,
-    Output, Place, Reign, Replica, Rules, SESSION, Snapshot, Writing,
+    Answer, Appended, Context, Draft, Fence, Frame, InstanceId, Message, Meta, Output, Reign,
+    Replica, Rules, Writing,
 };
-use crate::wire::SequentialId;
 
 mod own;
+mod read;
+mod seek;
+mod take;
+
+pub use seek::Sought;
 
 /// How many frames wait for a hole in front of them to be filled.
 const BUFFERED: usize = 256;
@@ -69,22 +73,6 @@ pub(super) enum Sent {
     Ask,
     /// What was refused before has made it meaningless.
     Stale,
-}
-
-/// Where a client goes on, or what it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sought {
-    /// Here; some are not kept any more if it says so.
-    At {
-        /// The place.
-        place: u64,
-        /// Whether it is to be told.
-        is_lost: bool,
-    },
-    /// It is not known yet. Ask again behind the next change.
-    Wait,
-    /// Nobody knows it: nothing will come but what the upstream may give again.
-    Unknown,
 }
 
 impl Member {
@@ -296,57 +284,6 @@ impl Member {
         self.consider(cx);
     }
 
-    /// Where a client goes on that has had this id last. `since` is what [`Member::seek`] gave when it came.
-    pub fn sought(&self, id: &[u8], since: u64) -> Sought {
-        let Some(id) = SequentialId::parse(id) else {
-            let place = self.replica.behind(id);
-            return place.map_or(Sought::Unknown, |place| Sought::At {
-                place,
-                is_lost: false,
-            });
-        };
-        match self.replica.place(&id) {
-            Place::At(place) => Sought::At {
-                place,
-                is_lost: false,
-            },
-            Place::Evicted(place) => Sought::At {
-                place,
-                is_lost: true,
-            },
-            Place::Ahead if !self.rules.wait_for_number => Sought::Unknown,
-            Place::Ahead if self.reads_done >= since && self.is_orphan(&id) => Sought::Unknown,
-            Place::Ahead => Sought::Wait,
-        }
-    }
-
-    /// Whether it has a number that the log will never have, and no id that the upstream might give again. One that the store
-    /// has forgotten may be appended again until there is a new frame.
-    fn is_orphan(&self, id: &SequentialId<'_>) -> bool {
-        let is_settled = |meta: &Meta| meta.reign == self.reign || !self.replica.is_of(id);
-        id.upstream.is_none() && self.meta.as_ref().is_some_and(is_settled)
-    }
-
-    /// A client has come with this id: what a read that begins now brings tells where it goes on.
-    pub fn seek(&mut self, id: &[u8], cx: &mut Context<'_>) -> u64 {
-        if let Some(upstream) = SequentialId::parse(id).and_then(|id| id.upstream) {
-            self.begin_behind(Bytes::copy_from_slice(upstream));
-        }
-        self.look(cx)
-    }
-
-    /// Where a log that is not there yet is to begin, unless that was said before: behind this id of the upstream.
-    pub fn begin_behind(&mut self, upstream: Bytes) {
-        self.behind.get_or_insert(upstream);
-    }
-
-    /// A client has come. Gives what [`Member::sought`] is to be told.
-    pub fn look(&mut self, cx: &mut Context<'_>) -> u64 {
-        let since = self.reads_begun + 1;
-        self.read(cx);
-        since
-    }
-
     /// An answer to the oldest command that has none.
     pub fn answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
         let Some(sent) = self.sent.pop_front() else {
@@ -367,155 +304,6 @@ impl Member {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Reads what is new in the log, or once more if that is under way.
-    fn read(&mut self, cx: &mut Context<'_>) {
-        if self.is_reading {
-            self.read_again = true;
-        } else {
-            let from = self.replica.tip().0;
-            self.read_from(from, cx);
-        }
-    }
-
-    fn read_from(&mut self, from: u64, cx: &mut Context<'_>) {
-        if !self.is_connected {
-            return;
-        }
-        if !std::mem::replace(&mut self.is_reading, true) {
-            self.reads_begun += 1;
-        }
-        cx.send(Command::Read { from });
-        self.sent.push_back(Sent::Read { from });
-    }
-
-    fn was_read(&mut self, from: u64, snapshot: Snapshot, cx: &mut Context<'_>) {
-        let frames: Vec<_> = snapshot.frames.iter().flat_map(Frame::parse).collect();
-        if let Some(meta) = snapshot.meta {
-            if !self.merge_read(from, &meta, &frames) {
-                self.read_from(0, cx);
-                return;
-            }
-        } else if self.meta.is_some() || !self.is_known {
-            self.gone_since = cx.now;
-        }
-        self.reads_done = self.reads_begun;
-        self.is_reading = false;
-        let before = self.meta.and_then(|meta| meta.owner);
-        let owner = snapshot.meta.and_then(|meta| meta.owner);
-        if before != owner || !self.is_known {
-            self.watch.changed(cx.now, false);
-        }
-        self.meta = snapshot.meta;
-        self.is_known = true;
-        let heard = std::mem::take(&mut self.heard);
-        let position = self.meta.map_or(0, |meta| meta.position);
-        for frame in heard {
-            if self.replica.merge(&frame) == Merged::Hole && frame.last() > position {
-                self.read_again = true;
-                self.heard.push(frame);
-            }
-        }
-        if self.meta.is_some_and(|meta| meta.ended) {
-            self.replica.close();
-        }
-        self.resolve(None, cx);
-        if std::mem::take(&mut self.read_again) {
-            self.read(cx);
-        }
-        self.consider(cx);
-    }
-
-    /// Says whether it is understood, or all of the log is to be read.
-    fn merge_read(&mut self, from: u64, meta: &Meta, frames: &[Frame]) -> bool {
-        if self.replica.epoch() != Some(meta.epoch) {
-            if from != 0 {
-                return false;
-            }
-            let base = frames.first().map_or((0, 0), |frame| (frame.base, 0));
-            self.replica.begin(meta.epoch, base);
-        }
-        let merged = frames
-            .iter()
-            .all(|frame| self.replica.merge(frame) != Merged::Hole);
-        if merged && self.replica.contains(meta.position) {
-            return true;
-        }
-        if from == 0 {
-            let root = frames.first().map_or((0, 0), |frame| (frame.base, 0));
-            self.replica.begin(meta.epoch, root);
-            for frame in frames {
-                self.replica.merge(frame);
-            }
-        }
-        from == 0
-    }
-
-    /// Becomes the owner, if there is need and nobody is.
-    fn consider(&mut self, cx: &mut Context<'_>) {
-        let is_busy = self.is_reading || self.is_acquiring || self.owner.is_some();
-        let is_idle = !self.is_wanted || self.replica.is_closed();
-        if !self.is_connected || !self.is_known || is_busy || is_idle {
-            return;
-        }
-        let Some(meta) = self.meta else {
-            // Who owned it last has all of it, and goes first.
-            let waits = self.replica.epoch().is_some() && cx.now < self.gone_since + SESSION;
-            if !waits && cx.now >= self.watch.next_try {
-                self.acquire(None, false, cx);
-            }
-            return;
-        };
-        let chance = (cx.chance)();
-        let is_mine = meta.owner == Some(self.me) && self.rules.own_again;
-        let owner = meta.owner.filter(|_| !is_mine);
-        match self.watch.step(owner, cx.now, chance) {
-            Step::Wait => {}
-            Step::Ask if self.rules.ask_owner => {
-                cx.send(Command::Ask);
-                self.sent.push_back(Sent::Ask);
-            }
-            Step::Take { force } if self.rules.ask_owner || !force => {
-                self.acquire(Some(meta), force, cx);
-            }
-            Step::Ask | Step::Take { .. } => {}
-        }
-    }
-
-    fn acquire(&mut self, seen: Option<Meta>, force: bool, cx: &mut Context<'_>) {
-        let fresh = match self.replica.epoch() {
-            Some(_) => None,
-            None if !self.rules.random_epoch => Some(1),
-            None => Some(self.writing.epoch((cx.chance)())),
-        };
-        let epoch = fresh.or(self.replica.epoch()).unwrap_or(0);
-        self.is_acquiring = true;
-        let random = (cx.chance)();
-        cx.send(Command::Acquire {
-            seen: seen.map(|meta| meta.fence),
-            random,
-            epoch,
-            force,
-        });
-        self.sent.push_back(Sent::Acquire {
-            fresh: fresh.filter(|_| seen.is_none()),
-        });
-    }
-
-    fn acquired(&mut self, fresh: Option<u64>, acquired: Acquired, cx: &mut Context<'_>) {
-        match acquired {
-            Acquired::Own(meta) => self.own(fresh, meta, cx),
-            Acquired::Changed(..) | Acquired::Ended => {
-                self.lost_again(cx);
-                self.read(cx);
-            }
-            Acquired::Busy(_) | Acquired::Dead => {
-                let chance = (cx.chance)();
-                self.watch.refused(cx.now, chance);
-                self.lost_again(cx);
-            }
         }
     }
 

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Acquired, Answer, Appended, Command, Fence, InstanceId, Mark, Message, Meta, Reign, Rules,
-    SESSION, Snapshot,
+    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rules, SESSION,
+    Snapshot,
 };
+
+mod beside;
+mod owned;
 
 /// How many operations can be forgotten.
 const REMEMBERED: usize = 64;
@@ -184,52 +187,6 @@ impl Model {
         (answer, message.map(|message| Published { stream, message }))
     }
 
-    /// What all are told beside events, as long as this is the fence.
-    pub fn tell(&mut self, stream: u64, fence: Fence, note: Bytes) -> bool {
-        self.remember();
-        let log = self.owned(stream, fence);
-        log.map(|log| log.note = note).is_some()
-    }
-
-    /// What was told last.
-    pub fn told(&self, stream: u64) -> Option<&Bytes> {
-        Some(&self.state.streams.get(&stream)?.note)
-    }
-
-    /// An instance has clients, or none any more.
-    pub fn crowd(&mut self, stream: u64, instance: InstanceId, is_in: bool) {
-        self.remember();
-        if let Some(log) = self.state.streams.get_mut(&stream) {
-            match is_in {
-                true => log.crowd.insert(instance),
-                false => log.crowd.remove(&instance),
-            };
-        }
-    }
-
-    /// The instances that have clients and live.
-    pub fn crowd_of(&self, stream: u64, now: u64) -> Vec<InstanceId> {
-        let log = self.state.streams.get(&stream);
-        let crowd = log.into_iter().flat_map(|log| &log.crowd);
-        let alive = |id: &&InstanceId| self.state.sessions.get(id).is_some_and(|end| *end > now);
-        crowd.filter(alive).copied().collect()
-    }
-
-    /// A finished log gives way to another, and is found by its epoch alone.
-    pub fn anew(&mut self, stream: u64, aside: u64) -> bool {
-        self.remember();
-        let ended = self
-            .state
-            .streams
-            .get(&stream)
-            .is_some_and(|log| log.meta.ended);
-        let log = ended.then(|| self.state.streams.remove(&stream));
-        if let Some(log) = log.flatten() {
-            self.state.streams.insert(aside, log);
-        }
-        ended
-    }
-
     /// What is kept, as of now.
     pub fn read(&self, stream: u64, from: u64) -> Snapshot {
         let Some(log) = self.state.streams.get(&stream) else {
@@ -246,89 +203,6 @@ impl Model {
             meta: Some(log.meta),
             frames,
         }
-    }
-
-    fn acquire(
-        &mut self,
-        stream: u64,
-        instance: InstanceId,
-        (seen, random, epoch): (Option<Fence>, u64, u64),
-        busy: Option<InstanceId>,
-    ) -> (Answer, Option<Message>) {
-        let log = self.state.streams.get(&stream);
-        let fence = log.map(|log| log.meta.fence);
-        let refused = if fence != seen {
-            Some(Acquired::Changed(fence, log.and_then(|log| log.meta.owner)))
-        } else if log.is_some_and(|log| log.meta.ended) {
-            Some(Acquired::Ended)
-        } else {
-            busy.map(Acquired::Busy)
-        };
-        if let Some(refused) = refused {
-            return (Answer::Acquired(refused), None);
-        }
-        let counter = fence.map_or(0, |fence| fence.counter) + 1;
-        let fence = Fence { counter, random };
-        let log = self.state.streams.entry(stream).or_insert_with(|| Log {
-            meta: Meta {
-                epoch,
-                position: 0,
-                sequence: 0,
-                fence,
-                owner: None,
-                reign: None,
-                ended: false,
-            },
-            note: Bytes::new(),
-            crowd: BTreeSet::new(),
-            keep: 0,
-            frames: None,
-        });
-        log.meta.fence = fence;
-        log.meta.owner = Some(instance);
-        let own = Acquired::Own(log.meta);
-        if !self.rules.jump_noted {
-            log.meta.reign = Some(self.reign);
-        }
-        (Answer::Acquired(own), Some(Message::Owned(fence, instance)))
-    }
-
-    fn append(
-        &mut self,
-        stream: u64,
-        fence: Fence,
-        (base, last, sequence): (u64, u64, u64),
-        keep: u64,
-        mark: Mark,
-        frame: &Bytes,
-    ) -> (Appended, bool) {
-        let (reign, base_check) = (self.reign, self.rules.base_check);
-        let jump_noted = self.rules.jump_noted;
-        let Some(log) = self.owned(stream, fence) else {
-            return (Appended::Fenced, false);
-        };
-        if log.meta.position == last {
-            return (Appended::Done, false);
-        }
-        if log.meta.position != base && base_check {
-            return (Appended::At(log.meta.position), false);
-        }
-        // What was dropped does not come back for who keeps more.
-        log.keep = log.keep.max(keep);
-        log.frames = Some(Arc::new(Kept {
-            last,
-            frame: frame.clone(),
-            before: log.frames.take(),
-        }));
-        log.meta.position = last;
-        log.meta.sequence = sequence;
-        match mark {
-            Mark::None => {}
-            Mark::First => log.meta.reign = Some(reign),
-            Mark::Repair if jump_noted => log.meta.reign = None,
-            Mark::Repair => {}
-        }
-        (Appended::Done, true)
     }
 
     fn owned(&mut self, stream: u64, fence: Fence) -> Option<&mut Log> {

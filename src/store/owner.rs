@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::member::Sent;
-use super::{
-    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, MAX_WAS, Mark, Reign, Replica, Rules,
-    Was, Writing,
-};
+use super::{Fence, Frame, MAX_EVENTS, Mark, Reign, Replica, Rules, Was};
+
+mod draft;
+mod send;
+
+pub use draft::Draft;
 
 /// How many frames may be sent and not answered.
 const WINDOW: usize = 4;
@@ -16,21 +17,6 @@ const WINDOW: usize = 4;
 const QUEUE: usize = 2 * MAX_EVENTS;
 /// By so many numbers, at least, and times a random number.
 const JUMP: u64 = 1 << 20;
-
-/// An event to be appended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// Whether a client dispatches it.
-    pub has_data: bool,
-    /// Whether it sets the upstream's id.
-    pub sets_id: bool,
-    /// Whether it says that events may be missing in front of it.
-    pub is_gap: bool,
-    /// The last event ID of the upstream.
-    pub upstream: Option<Bytes>,
-    /// All of it, but for an id of ours.
-    pub event: Bytes,
-}
 
 #[derive(Debug)]
 pub(super) struct Owner {
@@ -182,50 +168,6 @@ impl Owner {
         self.last_sent = false;
     }
 
-    /// Sends what may be sent.
-    pub(super) fn pump(
-        &mut self,
-        cx: &mut Context<'_>,
-        sent: &mut VecDeque<Sent>,
-        replica: &Replica,
-        (rules, writing): (&Rules, &Writing),
-    ) {
-        let Some(fence) = self.fence.filter(|_| self.resolved) else {
-            return;
-        };
-        while self.flights.len() < WINDOW {
-            let Some(flight) = self.next(fence, cx, replica, (rules, writing)) else {
-                break;
-            };
-            send(&flight, replica, cx, sent);
-            self.flights.push_back(flight);
-        }
-        let is_empty = self.flights.is_empty() && !self.last_sent;
-        if is_empty && self.finishing {
-            let base = self.end.0;
-            cx.send(Command::Finish { fence, base });
-            sent.push_back(Sent::Finish);
-            self.last_sent = true;
-        } else if is_empty && self.leaving {
-            cx.send(Command::Leave { fence });
-            sent.push_back(Sent::Leave);
-            self.last_sent = true;
-        }
-    }
-
-    /// Sends again what was not answered, over another connection to the same primary.
-    pub(super) fn resend(
-        &mut self,
-        cx: &mut Context<'_>,
-        sent: &mut VecDeque<Sent>,
-        replica: &Replica,
-    ) {
-        self.last_sent = false;
-        for flight in &self.flights {
-            send(flight, replica, cx, sent);
-        }
-    }
-
     /// The oldest frame that was sent is there.
     pub(super) fn landed(&mut self) -> Option<Frame> {
         let frame = self.flights.pop_front()?.frame;
@@ -248,88 +190,4 @@ impl Owner {
         self.acknowledged = None;
         self.is_open = false;
     }
-
-    fn next(
-        &mut self,
-        fence: Fence,
-        cx: &mut Context<'_>,
-        replica: &Replica,
-        (rules, writing): (&Rules, &Writing),
-    ) -> Option<Flight> {
-        if let Some(frame) = self.repairs.pop_front() {
-            return Some(Flight {
-                bytes: frame.to_bytes(),
-                frame,
-                drafts: None,
-                mark: Mark::Repair,
-            });
-        }
-        let (drafts, was) = self.again.pop_front().or_else(|| self.batch())?;
-        let base = self.end.0;
-        if std::mem::take(&mut self.leaves_out) {
-            let times = if rules.jump_random {
-                (cx.chance)() % JUMP + 1
-            } else {
-                1
-            };
-            self.end.0 += times * JUMP;
-            self.end.1 += times * JUMP;
-        }
-        let (first, sequence) = (self.end.0 + 1, self.end.1);
-        let epoch = replica.epoch().unwrap_or(0);
-        let mut events = Vec::with_capacity(drafts.len());
-        for draft in &drafts {
-            self.end.0 += 1;
-            self.end.1 += u64::from(draft.has_data);
-            events.push(writing.write(draft, epoch, self.end.1));
-        }
-        let was = if rules.was { named(was) } else { Vec::new() };
-        let frame = Frame {
-            epoch,
-            fence,
-            base,
-            first,
-            sequence,
-            was,
-            events,
-        };
-        Some(Flight {
-            bytes: frame.to_bytes(),
-            frame,
-            drafts: Some(drafts),
-            mark: match std::mem::take(&mut self.is_first) {
-                true => Mark::First,
-                false => Mark::None,
-            },
-        })
-    }
-
-    fn batch(&mut self) -> Option<(Vec<Draft>, Vec<Was>)> {
-        let mut size = 0;
-        let fits = |draft: &&Draft| {
-            size += draft.event.len() + draft.upstream.as_ref().map_or(0, Bytes::len) + 128;
-            size < MAX_FRAME
-        };
-        let count = self.drafts.iter().take(MAX_EVENTS).take_while(fits).count();
-        let count = count.max(1).min(self.drafts.len());
-        (count > 0).then(|| (self.drafts.drain(..count).collect(), Vec::new()))
-    }
-}
-
-/// As many as a frame may name, the latest.
-fn named(mut was: Vec<Was>) -> Vec<Was> {
-    was.split_off(was.len().saturating_sub(MAX_WAS))
-}
-
-fn send(flight: &Flight, replica: &Replica, cx: &mut Context<'_>, sent: &mut VecDeque<Sent>) {
-    cx.send(Command::Append {
-        fence: flight.frame.fence,
-        base: flight.frame.base,
-        last: flight.frame.last(),
-        sequence: flight.frame.last_sequence(),
-        keep: replica.keep(),
-        mark: flight.mark,
-        frame: flight.bytes.clone(),
-    });
-    sent.push_back(Sent::Append);
 }

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use tower_sse::store::{Beats, InstanceId, Member};
+use tower_sse::store::{Beats, Context, InstanceId, Member, Output};
+
+use crate::queue::Event;
+use crate::world::World;
 
 /// A connection, in both directions of which nothing overtakes.
 #[derive(Debug, Default)]
@@ -24,7 +27,7 @@ pub(crate) struct Gateway {
     pub(crate) is_up: bool,
     pub(crate) paused_until: u64,
     /// What has happened during the pause.
-    pub(crate) deferred: VecDeque<crate::queue::Event>,
+    pub(crate) deferred: VecDeque<Event>,
     pub(crate) cut_until: u64,
     /// The primary that it reaches.
     pub(crate) primary: usize,
@@ -56,6 +59,109 @@ impl Gateway {
             upstream: Line::default(),
             unread: VecDeque::new(),
             next: 0,
+        }
+    }
+}
+
+impl World {
+    /// Lets a member do something, and does what it wants.
+    pub(crate) fn with(
+        &mut self,
+        gateway: usize,
+        then: impl FnOnce(&mut Member, &mut Context<'_>),
+    ) {
+        let random = &mut self.random;
+        let mut chance = || random.below(u64::MAX);
+        let mut cx = Context {
+            now: self.now,
+            chance: &mut chance,
+            outputs: Vec::new(),
+        };
+        let Some(member) = &mut self.gateways[gateway].member else {
+            return;
+        };
+        let was_owner = member.is_owner();
+        then(member, &mut cx);
+        let outputs = cx.outputs;
+        self.takeovers += u64::from(member.is_owner() && !was_owner);
+        for output in outputs {
+            let delay = self.delay();
+            self.note(|| format!("{gateway} wants {output:?}"));
+            let state = &mut self.gateways[gateway];
+            match output {
+                Output::Command(command) => {
+                    let line = &mut state.commands;
+                    if line.is_up {
+                        line.there = line.there.max(self.now + delay);
+                        let (number, primary, from) = (line.number, line.primary, state.id);
+                        let reign = self.primaries[primary].reign();
+                        let event = Event::Command {
+                            gateway,
+                            line: number,
+                            primary,
+                            reign,
+                            from,
+                            command,
+                        };
+                        self.queue.push(line.there, event);
+                    }
+                }
+                Output::Subscribe => {
+                    let tail = &mut state.tail;
+                    tail.there = tail.there.max(self.now + delay);
+                    let event = Event::Subscribe {
+                        gateway,
+                        line: tail.number,
+                    };
+                    self.queue.push(tail.there, event);
+                }
+                Output::Open(behind) => {
+                    self.close_upstream(gateway);
+                    let line = self.gateways[gateway].upstream.number;
+                    self.queue.push(
+                        self.now + delay,
+                        Event::Ask {
+                            gateway,
+                            line,
+                            behind,
+                        },
+                    );
+                }
+                Output::Close => self.close_upstream(gateway),
+            }
+        }
+        self.feed(gateway);
+    }
+
+    pub(crate) fn tick(&mut self, gateway: usize) {
+        self.queue.push(self.now + 50, Event::Tick { gateway });
+        let now = self.now;
+        if !self.gateways[gateway].is_up || now < self.gateways[gateway].paused_until {
+            return;
+        }
+        if self.rules.deafness && self.gateways[gateway].beats.is_deaf(now) {
+            self.lose_tail(gateway);
+        }
+        self.with(gateway, |member, cx| member.tick(cx));
+        if self.gateways[gateway].commands.is_up && self.gateways[gateway].beats.is_due(now) {
+            let moved = self.gateways[gateway]
+                .member
+                .as_mut()
+                .and_then(Member::moved);
+            let delay = self.delay();
+            let state = &mut self.gateways[gateway];
+            let line = &mut state.commands;
+            line.there = line.there.max(now + delay);
+            let reign = self.primaries[line.primary].reign();
+            let event = Event::SendBeat {
+                gateway,
+                line: line.number,
+                primary: line.primary,
+                reign,
+                from: state.id,
+                moved,
+            };
+            self.queue.push(line.there, event);
         }
     }
 }

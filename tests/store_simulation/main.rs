@@ -10,7 +10,9 @@ mod plan;
 mod queue;
 #[path = "../support/random.rs"]
 mod random;
+mod store;
 mod suspicions;
+mod upstream;
 #[path = "../support/variable.rs"]
 mod variable;
 mod verdict;

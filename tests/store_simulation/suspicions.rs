@@ -7,7 +7,8 @@ use tower_sse::store::{
 };
 
 use crate::plan::Kind;
-use crate::world::{STREAM, draft};
+use crate::upstream::draft;
+use crate::world::STREAM;
 
 /// A member whose commands are executed when the test says so.
 struct Host {

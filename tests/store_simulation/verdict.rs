@@ -1,6 +1,9 @@
-//! What must hold at the end, behind a calm.
+//! What must hold: at each moment, and at the end, behind a calm.
+
+use tower_sse::store::{Frame, InstanceId, Message};
 
 use crate::client::State;
+use crate::plan::ROUGH;
 use crate::world::{STREAM, World};
 
 impl World {
@@ -55,4 +58,68 @@ impl World {
             _ => Err(format!("V5: {readers} read the upstream in the end")),
         }
     }
+
+    /// An id means one event, whoever gave it; a fence is one owner's.
+    pub(crate) fn published(
+        &mut self,
+        (primary, from): (usize, InstanceId),
+        message: &Message,
+        before: u64,
+    ) {
+        let error = match message {
+            Message::Frame(bytes) => {
+                let frame = Frame::parse(bytes).expect("a frame that was written here");
+                let mut error = None;
+                for (index, event) in frame.events.iter().enumerate() {
+                    let is = (event.bytes.slice(event.body..), event.upstream.clone());
+                    let name = (frame.epoch, frame.first + index as u64);
+                    let kept = self.events.entry(name).or_insert_with(|| is.clone());
+                    if *kept != is {
+                        error = Some(format!("V2: {name:?} was {kept:?} and is {is:?}"));
+                    }
+                }
+                let broken = frame.base != before;
+                error.or(broken.then(|| format!("V4: {} behind {before}", frame.base)))
+            }
+            Message::Owned(fence, owner) => {
+                let known = self.fences.insert(*fence, *owner);
+                let is_other = known.is_some_and(|known| known != *owner);
+                is_other.then(|| format!("V4: {fence:?} is of two owners"))
+            }
+            _ => None,
+        };
+        self.note(|| format!("published at {primary} by {from:?}: {}", shown(message)));
+        self.error = self.error.take().or(error);
+    }
+
+    pub(crate) fn count_readers(&mut self) -> Result<(), String> {
+        let readers = self
+            .gateways
+            .iter()
+            .filter(|gateway| gateway.upstream.is_up)
+            .count();
+        match (readers > 1, self.two_readers_since) {
+            (true, None) => self.two_readers_since = Some(self.now),
+            (true, Some(since)) => {
+                self.two_readers = self.two_readers.max(self.now - since);
+                if self.now > ROUGH + 4_000 && since < ROUGH + 1_000 {
+                    return Err("V5: two read the upstream in the calm".into());
+                }
+            }
+            (false, _) => self.two_readers_since = None,
+        }
+        Ok(())
+    }
+}
+
+fn shown(message: &Message) -> String {
+    let Message::Frame(bytes) = message else {
+        return format!("{message:?}");
+    };
+    let frame = Frame::parse(bytes).unwrap();
+    let data: Vec<_> = frame.events.iter().map(crate::client::text).collect();
+    format!(
+        "{:?} base {} first {} was {:?} {data:?}",
+        frame.fence, frame.base, frame.first, frame.was
+    )
 }

@@ -1,7 +1,5 @@
 //! What the owner does beside appending: it begins, finds out what the log has, and ends.
 
-use bytes::Bytes;
-
 use super::{Member, Sent};
 use crate::store::owner::Owner;
 use crate::store::{Appended, Context, Draft, Meta, Output};
@@ -181,18 +179,5 @@ impl Member {
             }
         }
         self.watch.changed(cx.now, false);
-    }
-}
-
-impl Draft {
-    /// A block that sets an id alone.
-    fn id(upstream: Bytes) -> Self {
-        Draft {
-            has_data: false,
-            sets_id: true,
-            is_gap: false,
-            upstream: Some(upstream),
-            event: Bytes::from_static(b"\n"),
-        }
     }
 }

@@ -1,0 +1,91 @@
+//! What reaches the store, and what it publishes.
+
+use tower_sse::store::{InstanceId, Published, Reign};
+
+use crate::queue::Event;
+use crate::world::{STREAM, World};
+
+impl World {
+    pub(crate) fn arrived(
+        &mut self,
+        gateway: usize,
+        line: u64,
+        (primary, reign, from): (usize, Reign, InstanceId),
+        command: tower_sse::store::Command,
+    ) {
+        let is_up = self.gateways[gateway].commands.number == line;
+        let is_there = self.primaries[primary].reign() == reign && !self.is_dead[primary];
+        if !is_there || !(is_up || self.ghosts.contains(&line)) {
+            return;
+        }
+        let before = self.primaries[primary].read(STREAM, u64::MAX).meta;
+        let before = before.map_or(0, |meta| meta.position);
+        let (answer, published) =
+            self.primaries[primary].execute((STREAM, from), command, self.now);
+        if let Some(Published { message, .. }) = published {
+            self.published((primary, from), &message, before);
+            for to in 0..self.gateways.len() {
+                let lost = self.plan.loss > 0 && self.random.below(self.plan.loss) == 0;
+                if !lost {
+                    let message = message.clone();
+                    self.bring(to, primary, true, |gateway, line| Event::Hear {
+                        gateway,
+                        line,
+                        message,
+                    });
+                }
+            }
+        }
+        if is_up {
+            let delay = self.delay();
+            let commands = &mut self.gateways[gateway].commands;
+            commands.back = commands.back.max(self.now + delay);
+            self.queue.push(
+                commands.back,
+                Event::Answer {
+                    gateway,
+                    line,
+                    answer,
+                },
+            );
+        }
+    }
+
+    pub(crate) fn beat_arrived(
+        &mut self,
+        gateway: usize,
+        line: u64,
+        (primary, reign, from): (usize, Reign, InstanceId),
+        moved: Option<u64>,
+    ) {
+        let is_there = self.primaries[primary].reign() == reign && !self.is_dead[primary];
+        if !is_there || self.gateways[gateway].commands.number != line {
+            return;
+        }
+        self.primaries[primary].beat(from, self.now);
+        for to in 0..self.gateways.len() {
+            self.bring(to, primary, false, |gateway, line| Event::Beat {
+                gateway,
+                line,
+                from,
+                moved,
+            });
+        }
+    }
+
+    pub(crate) fn bring(
+        &mut self,
+        gateway: usize,
+        primary: usize,
+        of_stream: bool,
+        event: impl FnOnce(usize, u64) -> Event,
+    ) {
+        let delay = self.delay();
+        let tail = &mut self.gateways[gateway].tail;
+        let hears = tail.is_up && tail.primary == primary && !tail.is_deaf;
+        if hears && (tail.is_subscribed || !of_stream) {
+            tail.back = tail.back.max(self.now + delay);
+            self.queue.push(tail.back, event(gateway, tail.number));
+        }
+    }
+}
