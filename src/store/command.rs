@@ -88,6 +88,11 @@ pub enum Command {
         /// The last position.
         base: u64,
     },
+    /// To keep a log for longer in which nothing happens.
+    Renew {
+        /// That of the owner.
+        fence: Fence,
+    },
     /// To have the owner's next heartbeat name the stream.
     Ask,
 }
@@ -110,7 +115,7 @@ pub enum Answer {
     Read(Snapshot),
     /// To `Acquire`.
     Acquired(Acquired),
-    /// To `Append` and `Finish`.
+    /// To `Append`, `Finish` and `Renew`.
     Appended(Appended),
     /// To `Leave` and `Ask`.
     Done,
@@ -140,7 +145,7 @@ pub enum Acquired {
     Dead,
 }
 
-/// What became of an `Append` or a `Finish`.
+/// What became of an `Append`, a `Finish` or a `Renew`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It is there.

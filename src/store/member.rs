@@ -9,7 +9,7 @@ use super::replica::Merged;
 use super::tail::Watch;
 use super::{
     Answer, Appended, Context, Draft, Fence, Frame, InstanceId, Message, Meta, Output, Reign,
-    Replica, Rules, Writing,
+    Replica, Rule, Rules, Writing,
 };
 
 mod own;
@@ -21,6 +21,10 @@ pub use seek::Sought;
 
 /// How many frames wait for a hole in front of them to be filled.
 const BUFFERED: usize = 256;
+/// Milliseconds of silence behind which the owner has the store keep the log for longer, unless it is told otherwise.
+const RENEW: u64 = 15_000;
+/// A position that no log has.
+const NOWHERE: u64 = u64::MAX;
 
 /// One gateway's part in one stream: it follows the log, and at times owns it.
 ///
@@ -42,8 +46,8 @@ pub struct Member {
     reads_done: u64,
     is_reading: bool,
     read_again: bool,
-    /// What is to be merged behind the next read.
-    heard: Vec<Frame>,
+    /// What is to be merged behind a read, and the number of the first one that began behind it and so has it too.
+    heard: Vec<(u64, Frame)>,
     meta: Option<Meta>,
     /// `meta` was read under this reign.
     is_known: bool,
@@ -54,8 +58,15 @@ pub struct Member {
     is_wanted: bool,
     /// The upstream's id that the first client came with.
     behind: Option<Bytes>,
-    /// What the next heartbeat names.
+    /// The next heartbeat is to name the stream, if this is its owner.
     moved: bool,
+    /// It is to have all read, whatever they know.
+    all_read: bool,
+    /// It was connected to another reign before, or has read.
+    has_come: bool,
+    renew_every: u64,
+    /// When the store was last made to keep the log for longer.
+    renewed: u64,
 }
 
 /// What was sent, in order.
@@ -70,6 +81,7 @@ pub(super) enum Sent {
     Append,
     Finish,
     Leave,
+    Renew,
     Ask,
     /// What was refused before has made it meaningless.
     Stale,
@@ -82,7 +94,7 @@ impl Member {
             me,
             rules,
             writing: Writing::default(),
-            replica: Replica::new(limit, rules.orphans),
+            replica: Replica::new(limit, rules),
             reign: None,
             is_connected: false,
             tail: None,
@@ -101,6 +113,10 @@ impl Member {
             is_wanted: true,
             behind: None,
             moved: false,
+            all_read: false,
+            has_come: false,
+            renew_every: RENEW,
+            renewed: 0,
         }
     }
 
@@ -108,6 +124,13 @@ impl Member {
     #[must_use]
     pub fn with_writing(mut self, writing: Writing) -> Self {
         self.writing = writing;
+        self
+    }
+
+    /// Has the owner of a silent stream renew its keys so often, in milliseconds: a quarter of what the store keeps them for, and
+    /// the same for all members. 15 s unless this is called.
+    pub fn renew_every(mut self, millis: u64) -> Self {
+        self.renew_every = millis;
         self
     }
 
@@ -157,6 +180,10 @@ impl Member {
     pub fn connected(&mut self, reign: Reign, cx: &mut Context<'_>) {
         self.disconnected();
         let is_same = self.reign == Some(reign) && self.is_known;
+        self.has_come |= self.reign.is_some_and(|known| known != reign);
+        // The heartbeat that was to name it may be lost as well.
+        self.moved = true;
+        self.all_read |= self.replica.is_closed();
         self.reign = Some(reign);
         self.is_connected = true;
         if !is_same {
@@ -195,7 +222,7 @@ impl Member {
     pub fn tail_connected(&mut self, reign: Reign, cx: &mut Context<'_>) {
         self.tail = Some(reign);
         cx.outputs.push(Output::Subscribe);
-        if !self.rules.subscribe_first {
+        if !self.rules.hold(Rule::SubscribeFirst) {
             self.read(cx);
         }
     }
@@ -207,14 +234,14 @@ impl Member {
 
     /// What is published from now on is heard.
     pub fn subscribed(&mut self, cx: &mut Context<'_>) {
-        if self.rules.subscribe_first {
+        if self.rules.hold(Rule::SubscribeFirst) {
             self.read(cx);
         }
     }
 
     /// Something was published.
     pub fn hear(&mut self, message: &Message, cx: &mut Context<'_>) {
-        if self.rules.one_reign && self.tail != self.reign {
+        if self.rules.hold(Rule::OneReign) && self.tail != self.reign {
             return;
         }
         match message {
@@ -222,10 +249,10 @@ impl Member {
                 let Ok(frame) = Frame::parse(bytes) else {
                     return;
                 };
-                let is_read = self.is_known || !self.rules.one_reign;
+                let is_read = self.is_known || !self.rules.hold(Rule::OneReign);
                 if !is_read || self.replica.merge(&frame) == Merged::Hole {
                     if self.heard.len() < BUFFERED {
-                        self.heard.push(frame);
+                        self.heard.push((self.reads_begun + 1, frame));
                     }
                     self.read(cx);
                 }
@@ -261,26 +288,28 @@ impl Member {
             return;
         }
         if self.meta.is_some_and(|meta| meta.owner == Some(from)) {
-            self.watch.heard(cx.now, position.is_some());
+            self.watch
+                .heard(cx.now, position.is_some_and(|at| at != NOWHERE));
         }
-        let position = position.filter(|_| self.rules.beat_positions);
+        let position = position.filter(|_| self.rules.hold(Rule::BeatPositions));
         if position.is_some_and(|position| !self.replica.contains(position)) {
             self.read(cx);
         }
     }
 
-    /// What this instance's next heartbeat is to name: the last position, if others may not know it. Behind the end it is one
-    /// that nobody has, so that all read.
+    /// What this instance's next heartbeat is to name: the owner's last position, if others may not know it, or one that nobody
+    /// has, so that all read.
     pub fn moved(&mut self) -> Option<u64> {
-        let position = match self.replica.is_closed() {
-            true => u64::MAX,
-            false => self.replica.tip().0,
-        };
-        std::mem::take(&mut self.moved).then_some(position)
+        let has_moved = std::mem::take(&mut self.moved) && self.owner.is_some();
+        match std::mem::take(&mut self.all_read) {
+            true => Some(NOWHERE),
+            false => has_moved.then_some(self.replica.tip().0),
+        }
     }
 
     /// Time has passed. To be called some ten times a second.
     pub fn tick(&mut self, cx: &mut Context<'_>) {
+        self.renew(cx);
         self.consider(cx);
     }
 
@@ -296,8 +325,10 @@ impl Member {
                 self.acquired(fresh, acquired, cx);
             }
             (Sent::Append, Answer::Appended(appended)) => self.appended(appended, cx),
+            (Sent::Renew, Answer::Appended(Appended::Fenced)) => self.look_again(cx),
             (Sent::Finish, Answer::Appended(appended)) => self.finished(appended, cx),
             (Sent::Leave, _) => {
+                self.all_read = true;
                 self.step_down(cx);
                 if let Some(meta) = &mut self.meta {
                     meta.owner = None;

@@ -79,6 +79,6 @@ pub use redis::{RedisOptions, RedisStore, StoreError, StoreStats, WhenAway};
 #[doc(hidden)]
 pub use replica::{Place, Replica};
 #[doc(hidden)]
-pub use rules::Rules;
+pub use rules::{Rule, Rules};
 #[doc(hidden)]
 pub use writing::Writing;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rules, SESSION,
-    Snapshot,
+    Acquired, Answer, Appended, Command, Fence, InstanceId, Message, Meta, Reign, Rule, Rules,
+    SESSION, Snapshot,
 };
 
 mod beside;
@@ -21,6 +21,8 @@ const REMEMBERED: usize = 64;
 pub struct Model {
     reign: Reign,
     rules: Rules,
+    /// How long it keeps a log in which nothing happens.
+    lifetime: u64,
     state: State,
     /// As of before each of the last operations.
     before: VecDeque<State>,
@@ -40,6 +42,8 @@ struct Log {
     crowd: BTreeSet<InstanceId>,
     /// The oldest position to be kept.
     keep: u64,
+    /// Until when it is kept if nothing happens.
+    until: u64,
     frames: Option<Arc<Kept>>,
 }
 
@@ -76,9 +80,16 @@ impl Model {
         Model {
             reign,
             rules,
+            lifetime: u64::MAX,
             state: State::default(),
             before: VecDeque::new(),
         }
+    }
+
+    /// Forgets a log in which nothing has happened for so many milliseconds. Never, unless this is called.
+    pub fn keep_for(mut self, millis: u64) -> Self {
+        self.lifetime = millis;
+        self
     }
 
     /// Since when it has been the primary.
@@ -99,7 +110,13 @@ impl Model {
 
     /// It restarts with nothing.
     pub fn restart_empty(&mut self, reign: Reign) {
-        *self = Model::new(reign, self.rules);
+        *self = Model::new(reign, self.rules).keep_for(self.lifetime);
+    }
+
+    /// Whether there is a log of the stream that is still kept.
+    pub fn has(&self, stream: u64, now: u64) -> bool {
+        let log = self.state.streams.get(&stream);
+        log.is_some_and(|log| log.until > now)
     }
 
     /// A heartbeat.
@@ -118,6 +135,7 @@ impl Model {
         if !matches!(command, Command::Read { .. } | Command::Ask) {
             self.remember();
         }
+        self.state.streams.retain(|_, log| log.until > now);
         let (answer, message) = match command {
             Command::Read { from } => (Answer::Read(self.read(stream, from)), None),
             Command::Acquire {
@@ -126,7 +144,11 @@ impl Model {
                 epoch,
                 force,
             } => {
-                let random = if self.rules.fence_random { random } else { 0 };
+                let random = if self.rules.hold(Rule::FenceRandom) {
+                    random
+                } else {
+                    0
+                };
                 let may = |owner: Option<InstanceId>, sessions: &BTreeMap<InstanceId, u64>| {
                     let alive = |id: &InstanceId| sessions.get(id).is_some_and(|end| *end > now);
                     owner.filter(|owner| *owner != instance && !force && alive(owner))
@@ -145,7 +167,11 @@ impl Model {
                         .get(&stream)
                         .and_then(|log| log.meta.owner);
                     let busy = may(busy, &self.state.sessions);
-                    self.acquire(stream, instance, (seen, random, epoch), busy)
+                    let done = self.acquire(stream, instance, (seen, random, epoch), busy);
+                    if let (Answer::Acquired(Acquired::Own(_)), _) = done {
+                        self.renew(stream, now);
+                    }
+                    done
                 }
             }
             Command::Append {
@@ -159,6 +185,9 @@ impl Model {
             } => {
                 let (appended, is_new) =
                     self.append(stream, fence, (base, last, sequence), keep, mark, &frame);
+                if is_new {
+                    self.renew(stream, now);
+                }
                 (
                     Answer::Appended(appended),
                     is_new.then_some(Message::Frame(frame)),
@@ -180,6 +209,13 @@ impl Model {
                 Some(log) => {
                     log.meta.ended = true;
                     (Answer::Appended(Appended::Done), Some(Message::Ended(base)))
+                }
+            },
+            Command::Renew { fence } => match self.owned(stream, fence) {
+                None => (Answer::Appended(Appended::Fenced), None),
+                Some(_) => {
+                    self.renew(stream, now);
+                    (Answer::Appended(Appended::Done), None)
                 }
             },
             Command::Ask => (Answer::Done, Some(Message::Asked)),
@@ -206,10 +242,16 @@ impl Model {
     }
 
     fn owned(&mut self, stream: u64, fence: Fence) -> Option<&mut Log> {
-        let equality = self.rules.fence_equality;
+        let equality = self.rules.hold(Rule::FenceEquality);
         let log = self.state.streams.get_mut(&stream)?;
         let is_owned = log.meta.fence == fence || !equality;
         (is_owned && !log.meta.ended).then_some(log)
+    }
+
+    fn renew(&mut self, stream: u64, now: u64) {
+        if let Some(log) = self.state.streams.get_mut(&stream) {
+            log.until = now.saturating_add(self.lifetime);
+        }
     }
 
     fn remember(&mut self) {

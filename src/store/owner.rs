@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Fence, Frame, MAX_EVENTS, Mark, Reign, Replica, Rules, Was};
+use super::{Fence, Frame, MAX_EVENTS, Mark, Reign, Replica, Rule, Rules, Was};
 
 mod draft;
 mod send;
@@ -93,29 +93,32 @@ impl Owner {
         let is_same = |other: &Draft| {
             draft.sets_id && other.upstream == draft.upstream && other.event == draft.event
         };
-        let flights = self
-            .flights
-            .iter()
-            .filter_map(|flight| flight.drafts.as_ref());
-        let again = self.again.iter().map(|(drafts, _)| drafts);
-        let mut waiting = flights.chain(again).flatten().chain(&self.drafts);
         let known = draft.upstream.as_ref().filter(|_| draft.sets_id);
         let is_kept = known.is_some_and(|id| replica.has(id, &draft.event));
-        if is_sifted || !is_kept && !waiting.any(is_same) {
+        if is_sifted || !is_kept && !self.waiting().any(is_same) {
             self.drafts.push_back(draft);
         }
     }
 
     /// The last id of the upstream, once all of it is appended.
     pub(super) fn last_upstream(&self, replica: &Replica) -> Option<Bytes> {
-        let flights = self
-            .flights
-            .iter()
-            .filter_map(|flight| flight.drafts.as_ref());
-        let again = self.again.iter().map(|(drafts, _)| drafts);
-        let waiting = flights.chain(again).flatten().chain(&self.drafts);
-        let last = waiting.last().map(|draft| draft.upstream.clone());
+        let last = self.waiting().last().map(|draft| draft.upstream.clone());
         last.unwrap_or_else(|| replica.last_upstream())
+    }
+
+    /// Whether this id is one behind which the log begins: the event that had it was sent before, and is not there.
+    pub(super) fn is_bare(&self, id: &Bytes, replica: &Replica) -> bool {
+        let sets = |draft: &&Draft| draft.sets_id && draft.upstream.as_ref() == Some(id);
+        let last = self.waiting().filter(sets).last();
+        last.map_or_else(|| replica.is_bare(id), |draft| !draft.has_data)
+    }
+
+    /// What the upstream has sent and is not known to be there, in its order.
+    fn waiting(&self) -> impl Iterator<Item = &Draft> {
+        let flights = self.flights.iter();
+        let flights = flights.filter_map(|flight| flight.drafts.as_ref());
+        let again = self.again.iter().map(|(drafts, _)| drafts);
+        flights.chain(again).flatten().chain(&self.drafts)
     }
 
     /// Whether the upstream has sent nothing that is yet to be appended.
@@ -156,14 +159,14 @@ impl Owner {
         self.again = again;
         self.repairs.clear();
         self.end = replica.tip();
-        if rules.repair {
+        if rules.hold(Rule::Repair) {
             self.repairs = replica.frames_after(position, fence).into();
         }
         // The other primary may have given the numbers that follow to other events.
         let is_elsewhere = self.resolved_for.replace(self.reign) != Some(self.reign);
         let is_other = is_elsewhere && !again_is_empty || !self.repairs.is_empty();
         self.is_first = !is_noted || is_other;
-        self.leaves_out = self.is_first && !is_fresh && rules.jump;
+        self.leaves_out = self.is_first && !is_fresh && rules.hold(Rule::Jump);
         self.resolved = true;
         self.last_sent = false;
     }

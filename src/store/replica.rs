@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{Frame, Stored, Was};
+use super::{Frame, Rules, Stored, Was};
 use crate::wire::{Epoch, SequentialId};
 
 mod merge;
@@ -37,7 +37,7 @@ pub struct Replica {
     closed: bool,
     /// The chain begins somewhere else, and nothing in it was known yet.
     strange: bool,
-    orphans: bool,
+    rules: Rules,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub enum Place {
 
 impl Replica {
     /// One that keeps this many events at most.
-    pub(super) fn new(limit: usize, orphans: bool) -> Self {
+    pub(super) fn new(limit: usize, rules: Rules) -> Self {
         Replica {
             epoch: None,
             epochs: VecDeque::new(),
@@ -93,7 +93,7 @@ impl Replica {
             limit: limit.max(1),
             closed: false,
             strange: false,
-            orphans,
+            rules,
         }
     }
 
@@ -112,6 +112,11 @@ impl Replica {
     /// Whether the log has ended.
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether it has nothing of the log.
+    pub(super) fn is_empty(&self) -> bool {
+        self.chain.is_empty()
     }
 
     pub(super) fn close(&mut self) {
@@ -181,6 +186,13 @@ impl Replica {
         self.chain.back()?.event.upstream.clone()
     }
 
+    /// Whether what has set this id last is a block without data.
+    pub(super) fn is_bare(&self, upstream: &Bytes) -> bool {
+        let entry = self.index.get(upstream).and_then(|place| self.get(*place));
+        let event = entry.and_then(|entry| entry.event.as_ref());
+        event.is_some_and(|event| !event.has_data)
+    }
+
     /// Whether the log has this event already, sent by the upstream once more.
     pub(super) fn has(&self, upstream: &Bytes, event: &Bytes) -> bool {
         let entry = self.index.get(upstream).and_then(|place| self.get(*place));
@@ -225,12 +237,18 @@ impl Replica {
                 continue;
             }
             size = link.event.bytes.len();
+            // In a log that was made anew, the first one that is kept follows nothing.
+            let base = if frames.is_empty() {
+                position
+            } else {
+                link.base
+            };
             // What was left out belongs to the numbers in front of it.
-            let left_out = link.position - link.base - 1;
+            let left_out = link.position - base - 1;
             frames.push(Frame {
                 epoch: self.epoch.unwrap_or(0),
                 fence,
-                base: link.base,
+                base,
                 first: link.position,
                 sequence: match left_out {
                     0 => before,

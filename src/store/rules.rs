@@ -1,64 +1,69 @@
 //! The rules of the protocol, one by one.
 
-/// Which rules hold. All of them do; the simulation switches one off at a time, to see that it is caught.
+/// A rule of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub enum Rule {
     /// The store refuses an append that is not behind the last position.
-    pub base_check: bool,
+    BaseCheck,
     /// The store refuses an append with another fence than the one it gave last.
-    pub fence_equality: bool,
+    FenceEquality,
     /// A fence has random bits.
-    pub fence_random: bool,
+    FenceRandom,
     /// The first new frame under another reign leaves numbers out.
-    pub jump: bool,
+    Jump,
     /// How many it leaves out is random.
-    pub jump_random: bool,
+    JumpRandom,
     /// The store notes a reign with the first frame that jumped for it, rather than with the acquire.
-    pub jump_noted: bool,
+    JumpNoted,
     /// A frame that is numbered anew names its old numbers.
-    pub was: bool,
+    Was,
     /// An event that was had under a number the store has forgotten is not given again.
-    pub orphans: bool,
+    Orphans,
     /// What the store has forgotten is appended again by an owner that has it.
-    pub repair: bool,
+    Repair,
     /// A follower subscribes before it reads.
-    pub subscribe_first: bool,
+    SubscribeFirst,
     /// Heartbeats name the streams that have moved.
-    pub beat_positions: bool,
+    BeatPositions,
     /// A connection that does not bring back one's own heartbeats is given up.
-    pub deafness: bool,
+    Deafness,
     /// What is heard under another reign than that of the commands is dropped.
-    pub one_reign: bool,
-    /// A member that finds itself to be the owner, and does not know its fence, acquires again.
-    pub own_again: bool,
+    OneReign,
     /// An owner that lives but does not answer for the stream is replaced.
-    pub ask_owner: bool,
+    AskOwner,
+    /// An owner that has not named the stream for long is asked again.
+    AskAgain,
     /// A client whose number is not there yet waits until the log was read.
-    pub wait_for_number: bool,
+    WaitForNumber,
     /// A log that nobody knows begins with a random epoch.
-    pub random_epoch: bool,
+    RandomEpoch,
+    /// The owner of a silent stream renews its keys.
+    Renew,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Rules {
-            base_check: true,
-            fence_equality: true,
-            fence_random: true,
-            jump: true,
-            jump_random: true,
-            jump_noted: true,
-            was: true,
-            orphans: true,
-            repair: true,
-            subscribe_first: true,
-            beat_positions: true,
-            deafness: true,
-            one_reign: true,
-            own_again: true,
-            ask_owner: true,
-            wait_for_number: true,
-            random_epoch: true,
-        }
+/// Which rules hold: all of them. The simulation alone can switch one off, to see that it is caught; where the feature
+/// `simulation` is not set, there is nothing to switch, and nothing is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    #[cfg(feature = "simulation")]
+    off: Option<Rule>,
+}
+
+impl Rules {
+    /// All but this one.
+    #[cfg(feature = "simulation")]
+    pub fn without(rule: Rule) -> Self {
+        Rules { off: Some(rule) }
+    }
+
+    /// Whether this one holds.
+    #[cfg(feature = "simulation")]
+    pub fn hold(&self, rule: Rule) -> bool {
+        self.off != Some(rule)
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    pub(super) const fn hold(&self, _: Rule) -> bool {
+        true
     }
 }

@@ -12,10 +12,12 @@ const SPREAD: u64 = 150;
 pub(super) struct Watch {
     /// When a heartbeat of the owner's was heard last.
     heard: u64,
-    /// It has named the stream, or has only just become the owner.
-    confirmed: bool,
+    /// When it named the stream last, or became the owner.
+    named: Option<u64>,
     asked: Option<u64>,
     pub(super) next_try: u64,
+    /// Who has only come has heard nothing of the owner, which may have been dead for long: the store knows.
+    is_new: bool,
 }
 
 /// What to do about the owner.
@@ -27,33 +29,54 @@ pub(super) enum Step {
 }
 
 impl Watch {
+    /// Whoever it is was the owner before this member came.
+    pub(super) fn came(&mut self, now: u64) {
+        self.changed(now, false);
+        self.is_new = true;
+    }
+
     /// There is another owner, or none. Who has only just become it knows that it is.
     pub(super) fn changed(&mut self, now: u64, confirmed: bool) {
         *self = Watch {
             heard: now,
-            confirmed,
+            named: confirmed.then_some(now),
             asked: None,
             next_try: now,
+            is_new: false,
         };
     }
 
     pub(super) fn heard(&mut self, now: u64, named: bool) {
         self.heard = now;
-        self.confirmed |= named;
+        self.is_new = false;
+        if named {
+            self.named = Some(now);
+            self.asked = None;
+        }
     }
 
     pub(super) fn refused(&mut self, now: u64, chance: u64) {
         self.next_try = now + AGAIN + chance % SPREAD;
     }
 
-    /// For an owner that is another instance, or for none.
-    pub(super) fn step(&mut self, owner: Option<InstanceId>, now: u64, chance: u64) -> Step {
+    /// For this owner, or for none. It is asked if it has not named the stream for longer than `lease`.
+    pub(super) fn step(
+        &mut self,
+        owner: Option<InstanceId>,
+        now: u64,
+        chance: u64,
+        lease: u64,
+    ) -> Step {
         let patience = SESSION + chance % SPREAD;
+        let is_silent = self.is_new || now >= self.heard + patience;
         if now < self.next_try {
             Step::Wait
-        } else if owner.is_none() || now >= self.heard + patience {
+        } else if owner.is_none() || is_silent {
             Step::Take { force: false }
-        } else if self.confirmed {
+        } else if self
+            .named
+            .is_some_and(|named| now < named.saturating_add(lease))
+        {
             Step::Wait
         } else {
             match self.asked {

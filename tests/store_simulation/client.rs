@@ -59,7 +59,7 @@ impl World {
         let gateway = self.clients[number].gateway;
         let is_gone = |world: &World| {
             let gateway = &world.gateways[gateway];
-            !gateway.is_up || gateway.run != world.clients[number].run
+            !gateway.is_up || gateway.drains || gateway.run != world.clients[number].run
         };
         let state = self.clients[number].state;
         if state != State::Away && state != State::Over && is_gone(self) {
@@ -86,7 +86,8 @@ impl World {
 
     fn arrive(&mut self, number: usize) -> Result<(), String> {
         let gateway = self.random.below(self.gateways.len() as u64) as usize;
-        if !self.gateways[gateway].is_up || self.now < self.gateways[gateway].paused_until {
+        let state = &self.gateways[gateway];
+        if !state.is_up || state.drains || self.now < state.paused_until {
             return Ok(());
         }
         self.attach(gateway);
@@ -158,9 +159,11 @@ impl World {
                 None => client.tell(),
                 Some(event) => {
                     lines.push(text(event));
-                    client.see(&self.plan, event).map_err(|error| {
-                        format!("client {number} at {gateway}, {:?}: {error}", text(event))
-                    })?;
+                    client
+                        .see(&self.plan, self.has_expired, event)
+                        .map_err(|error| {
+                            format!("client {number} at {gateway}, {:?}: {error}", text(event))
+                        })?;
                 }
             }
         }
@@ -185,7 +188,7 @@ pub(crate) fn number_of(event: &Stored) -> Option<u64> {
 }
 
 impl Client {
-    fn see(&mut self, plan: &Plan, event: &Stored) -> Result<(), String> {
+    fn see(&mut self, plan: &Plan, has_expired: bool, event: &Stored) -> Result<(), String> {
         let text = std::str::from_utf8(&event.bytes).unwrap();
         let id = text
             .strip_prefix("id: ")
@@ -203,9 +206,10 @@ impl Client {
         if let Some(last) = self.number {
             let is_next = number == last + 1 || number > last && self.told;
             // Who is told that nobody knows what it missed may be ahead of where it goes on.
-            let is_behind = self.told && (plan.kind.has_ids() || plan.forgets());
+            let forgets = plan.forgets() || has_expired;
+            let is_behind = self.told && (plan.kind.has_ids() || forgets);
             // It gives all of its events again, also those that no gateway knows any more.
-            let is_anew = plan.kind == Kind::Anew && plan.forgets();
+            let is_anew = plan.kind == Kind::Anew && forgets;
             if !is_next && !is_behind && !is_anew {
                 return Err(format!("{number} behind {last}, told: {}", self.told));
             }

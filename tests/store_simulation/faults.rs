@@ -5,7 +5,7 @@ use tower_sse::store::{Member, Model};
 use crate::gateway::{Gateway, Line};
 use crate::plan::Fault;
 use crate::queue::Event;
-use crate::world::World;
+use crate::world::{STREAM, World};
 
 impl World {
     /// The gateway's connections are made.
@@ -23,12 +23,16 @@ impl World {
     /// The gateway has clients.
     pub(crate) fn attach(&mut self, gateway: usize) {
         let rules = self.rules;
-        let limit = self.plan.limit;
+        let (limit, lifetime) = (self.plan.limit, self.plan.lifetime);
         let state = &mut self.gateways[gateway];
-        if state.member.is_some() {
+        state.idle_since = None;
+        if let Some(member) = &mut state.member {
+            member.want(true);
             return;
         }
-        state.member = Some(Member::new(state.id, rules, limit));
+        let member = Member::new(state.id, rules, limit).renew_every(lifetime / 4);
+        state.member = Some(member);
+        state.compared = 0;
         if state.commands.is_up {
             let reign = self.primaries[state.commands.primary].reign();
             self.with(gateway, |member, cx| member.connected(reign, cx));
@@ -40,9 +44,8 @@ impl World {
         }
     }
 
-    fn reaches(&self, gateway: usize) -> bool {
-        let state = &self.gateways[gateway];
-        self.now >= state.cut_until && !self.is_dead[state.primary]
+    fn reaches(&self, gateway: usize, primary: usize) -> bool {
+        self.now >= self.gateways[gateway].cut_until && !self.is_dead[primary]
     }
 
     pub(crate) fn connect(&mut self, gateway: usize, run: u64) {
@@ -50,7 +53,7 @@ impl World {
         if state.run != run || !state.is_up || state.commands.is_up {
             return;
         }
-        if !self.reaches(gateway) {
+        if !self.reaches(gateway, state.primary) {
             self.queue
                 .push(self.now + 60, Event::Connect { gateway, run });
             return;
@@ -58,6 +61,7 @@ impl World {
         let number = self.number();
         let state = &mut self.gateways[gateway];
         let primary = state.primary;
+        state.reached |= 1 << primary;
         state.commands = Line {
             number,
             is_up: true,
@@ -74,14 +78,14 @@ impl World {
         if state.run != run || !state.is_up || state.tail.is_up {
             return;
         }
-        if !self.reaches(gateway) {
+        if !self.reaches(gateway, state.tail_primary) {
             self.queue
                 .push(self.now + 60, Event::ConnectTail { gateway, run });
             return;
         }
         let (number, now) = (self.number(), self.now);
         let state = &mut self.gateways[gateway];
-        let primary = state.primary;
+        let primary = state.tail_primary;
         state.tail = Line {
             number,
             is_up: true,
@@ -99,8 +103,10 @@ impl World {
             return;
         }
         let (number, run) = (self.number(), self.gateways[gateway].run);
+        let line = self.gateways[gateway].commands.number;
+        self.ledger.hung_up(line, self.now);
         if self.random.below(2) == 0 {
-            self.ghosts.insert(self.gateways[gateway].commands.number);
+            self.ghosts.insert(line);
         }
         self.gateways[gateway].commands = Line {
             number,
@@ -138,7 +144,7 @@ impl World {
         state.unread.clear();
     }
 
-    fn crash(&mut self, gateway: usize, down: u64) {
+    pub(crate) fn crash(&mut self, gateway: usize, down: u64) {
         if !self.gateways[gateway].is_up {
             return;
         }
@@ -155,9 +161,10 @@ impl World {
     pub(crate) fn restart(&mut self, gateway: usize) {
         let (id, run, now) = (self.instance(), self.number() + 1_000, self.now);
         let old = &self.gateways[gateway];
-        let (primary, cut_until) = (old.primary, old.cut_until);
+        let (primary, tail_primary, cut_until) = (old.primary, old.tail_primary, old.cut_until);
         self.gateways[gateway] = Gateway::new(id, run, now);
         self.gateways[gateway].primary = primary;
+        self.gateways[gateway].tail_primary = tail_primary;
         self.gateways[gateway].cut_until = cut_until;
         self.note(|| format!("{gateway} starts as {id:?}"));
         self.start(gateway);
@@ -185,6 +192,7 @@ impl World {
     fn forget(&mut self, operations: usize) {
         let (primary, reign) = (self.current(), self.reign());
         self.primaries[primary].forget(operations, reign);
+        self.lost(primary);
         self.hang_up(primary);
     }
 
@@ -217,18 +225,20 @@ impl World {
             Fault::Empty => {
                 let (primary, reign) = (self.current(), self.reign());
                 self.primaries[primary].restart_empty(reign);
+                self.lost(primary);
                 self.hang_up(primary);
             }
             Fault::Split {
                 operations,
                 side,
+                tails,
                 millis,
                 keeps_old,
             } => {
                 if self.is_dead.iter().filter(|dead| !**dead).count() > 1 {
                     return;
                 }
-                self.split(operations, side, millis, keeps_old);
+                self.split(operations, (side, tails), millis, keeps_old);
             }
             Fault::CrashAndForget { operations, down } => {
                 for gateway in 0..self.gateways.len() {
@@ -239,16 +249,49 @@ impl World {
                 }
                 self.forget(operations);
             }
-            Fault::Drain { gateway } => {
-                self.with(gateway, |member, cx| member.leave(cx));
+            Fault::Drain { gateway, down } => {
+                let state = &mut self.gateways[gateway];
+                if state.is_up && !std::mem::replace(&mut state.drains, true) {
+                    let run = state.run;
+                    self.with(gateway, |member, cx| member.leave(cx));
+                    let at = self.now + 300;
+                    self.queue.push(at, Event::Stop { gateway, run, down });
+                }
+            }
+            Fault::Abandon { gateway } => {
+                let run = self.number() + 1_000;
+                let state = &mut self.gateways[gateway];
+                if state.is_up {
+                    state.run = run;
+                    state.member = None;
+                    self.lose_commands(gateway);
+                    self.lose_tail(gateway);
+                    self.close_upstream(gateway);
+                    // Who waited for a connection was of the run before.
+                    let at = self.now + 70;
+                    self.queue.push(at, Event::Connect { gateway, run });
+                    self.queue.push(at, Event::ConnectTail { gateway, run });
+                }
+            }
+            Fault::Evict { events_alone } => {
+                let primary = self.current();
+                self.primaries[primary].evict(STREAM, events_alone);
+                self.lost(primary);
             }
         }
     }
 
-    fn split(&mut self, operations: usize, side: u64, millis: u64, keeps_old: bool) {
+    fn split(
+        &mut self,
+        operations: usize,
+        (side, tails): (u64, u64),
+        millis: u64,
+        keeps_old: bool,
+    ) {
         let (old, reign) = (self.current(), self.reign());
         let mut promoted: Model = self.primaries[old].clone();
         promoted.forget(operations, reign);
+        self.ledger.promoted(self.primaries.len(), &promoted);
         self.primaries.push(promoted);
         self.is_dead.push(false);
         let new = self.primaries.len() - 1;
@@ -256,6 +299,9 @@ impl World {
             if side >> gateway & 1 == 1 {
                 self.gateways[gateway].primary = new;
                 self.lose_commands(gateway);
+            }
+            if tails >> gateway & 1 == 1 {
+                self.gateways[gateway].tail_primary = new;
                 self.lose_tail(gateway);
             }
         }
@@ -271,9 +317,11 @@ impl World {
                 self.hang_up(other);
             }
         }
-        for gateway in &mut self.gateways {
-            gateway.primary = primary;
+        for gateway in 0..self.gateways.len() {
+            self.gateways[gateway].primary = primary;
+            self.gateways[gateway].tail_primary = primary;
         }
+        self.lost(primary);
     }
 
     /// Nothing goes wrong from now on.

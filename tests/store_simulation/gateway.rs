@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
-use tower_sse::store::{Beats, Context, InstanceId, Member, Output};
+use tower_sse::store::{Beats, Context, InstanceId, Member, Output, Rule};
 
+use crate::client::{Client, State};
 use crate::queue::Event;
 use crate::world::World;
+
+/// Milliseconds behind its last client in which a gateway keeps a stream.
+const LINGER: u64 = 700;
 
 /// A connection, in both directions of which nothing overtakes.
 #[derive(Debug, Default)]
@@ -31,7 +35,17 @@ pub(crate) struct Gateway {
     pub(crate) cut_until: u64,
     /// The primary that it reaches.
     pub(crate) primary: usize,
+    /// The one that its tail reaches.
+    pub(crate) tail_primary: usize,
+    /// It is about to end, and takes no clients.
+    pub(crate) drains: bool,
+    /// Since when it has no clients.
+    pub(crate) idle_since: Option<u64>,
     pub(crate) member: Option<Member>,
+    /// Its entries were compared up to here.
+    pub(crate) compared: u64,
+    /// The primaries to which its commands have led, as bits.
+    pub(crate) reached: u64,
     pub(crate) beats: Beats,
     pub(crate) commands: Line,
     pub(crate) tail: Line,
@@ -52,7 +66,12 @@ impl Gateway {
             deferred: VecDeque::new(),
             cut_until: 0,
             primary: 0,
+            tail_primary: 0,
+            drains: false,
+            idle_since: None,
             member: None,
+            compared: 0,
+            reached: 0,
             beats: Beats::new(id, now),
             commands: Line::default(),
             tail: Line::default(),
@@ -95,12 +114,14 @@ impl World {
                         line.there = line.there.max(self.now + delay);
                         let (number, primary, from) = (line.number, line.primary, state.id);
                         let reign = self.primaries[primary].reign();
+                        let call = self.ledger.call(&command, number);
                         let event = Event::Command {
                             gateway,
                             line: number,
                             primary,
                             reign,
                             from,
+                            call,
                             command,
                         };
                         self.queue.push(line.there, event);
@@ -130,7 +151,17 @@ impl World {
                 Output::Close => self.close_upstream(gateway),
             }
         }
+        self.compare(gateway);
         self.feed(gateway);
+    }
+
+    fn compare(&mut self, gateway: usize) {
+        let state = &mut self.gateways[gateway];
+        if let Some(member) = &state.member {
+            let compared = self.ledger.compare(member, state.compared, state.reached);
+            state.compared = member.replica().next();
+            self.error = self.error.take().or(compared.err());
+        }
     }
 
     pub(crate) fn tick(&mut self, gateway: usize) {
@@ -139,9 +170,11 @@ impl World {
         if !self.gateways[gateway].is_up || now < self.gateways[gateway].paused_until {
             return;
         }
-        if self.rules.deafness && self.gateways[gateway].beats.is_deaf(now) {
+        if self.rules.hold(Rule::Deafness) && self.gateways[gateway].beats.is_deaf(now) {
             self.lose_tail(gateway);
         }
+        self.ledger.history.forget(now);
+        self.linger(gateway);
         self.with(gateway, |member, cx| member.tick(cx));
         if self.gateways[gateway].commands.is_up && self.gateways[gateway].beats.is_due(now) {
             let moved = self.gateways[gateway]
@@ -162,6 +195,24 @@ impl World {
                 moved,
             };
             self.queue.push(line.there, event);
+        }
+    }
+
+    /// Whose last client has left a while ago gives the stream up.
+    fn linger(&mut self, gateway: usize) {
+        let run = self.gateways[gateway].run;
+        let is_here = |client: &Client| {
+            let is_there = matches!(client.state, State::Waits { .. } | State::Reads { .. });
+            is_there && client.gateway == gateway && client.run == run
+        };
+        let is_used = self.clients.iter().any(is_here);
+        let since = &mut self.gateways[gateway].idle_since;
+        match is_used {
+            true => *since = None,
+            false if self.now >= *since.get_or_insert(self.now) + LINGER => {
+                self.with(gateway, |member, cx| member.leave(cx));
+            }
+            false => {}
         }
     }
 }

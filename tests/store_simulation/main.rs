@@ -1,10 +1,14 @@
 //! Several gateways with one history, in a simulation without sockets or tasks: each seed is a schedule.
 //!
-//! `SEED=…` runs one and prints what happened, `SCHEDULES=…` so many.
+//! `SEED=…` runs one and prints what happened, `SCHEDULES=…` so many, from `FROM=…` on.
 
+mod bench;
 mod client;
 mod faults;
 mod gateway;
+mod hand_over;
+mod ledger;
+mod linear;
 mod mutations;
 mod plan;
 mod queue;
@@ -57,13 +61,14 @@ fn no_event_is_lost_or_doubled_in_any_schedule() {
         }
         return result.unwrap();
     }
-    let next = AtomicU64::new(0);
+    let from = variable("FROM").unwrap_or(0);
+    let next = AtomicU64::new(from);
     let failures = Mutex::new(Vec::new());
     let sums = Mutex::new(Sums::default());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= schedules {
+            if seed >= from + schedules {
                 return;
             }
             let (world, result) = run(seed, Rules::default(), false);
@@ -83,7 +88,7 @@ fn no_event_is_lost_or_doubled_in_any_schedule() {
                 }
             }
             sums.takeovers += world.takeovers;
-            sums.published += world.events.len() as u64;
+            sums.published += world.ledger.events.len() as u64;
             sums.two_readers = sums.two_readers.max(world.two_readers);
         }
     };

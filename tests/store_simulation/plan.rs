@@ -58,6 +58,8 @@ pub(crate) enum Fault {
     Split {
         operations: usize,
         side: u64,
+        /// Whose tails lead to the other one: mostly those on its side.
+        tails: u64,
         millis: u64,
         keeps_old: bool,
     },
@@ -66,8 +68,18 @@ pub(crate) enum Fault {
         operations: usize,
         down: u64,
     },
+    /// Has clients go elsewhere, hands the stream over, and ends.
     Drain {
         gateway: usize,
+        down: u64,
+    },
+    /// Has no clients any more and says so to nobody, and lives.
+    Abandon {
+        gateway: usize,
+    },
+    /// The store drops what it has of the stream, or its events alone.
+    Evict {
+        events_alone: bool,
     },
 }
 
@@ -78,6 +90,8 @@ pub(crate) struct Plan {
     pub(crate) gateways: usize,
     pub(crate) clients: usize,
     pub(crate) limit: usize,
+    /// Milliseconds that the store keeps a silent log. The upstream is silent for eight seconds in the end.
+    pub(crate) lifetime: u64,
     /// The upstream ends when it has sent all.
     pub(crate) ends: bool,
     /// One message of so many to a subscriber is lost.
@@ -107,6 +121,7 @@ impl Plan {
             } else {
                 4_000
             },
+            lifetime: [6_000, 12_000][random.below(2) as usize],
             ends: random.below(5) == 0,
             loss: [0, 0, 50, 10][random.below(4) as usize],
             late: [0, 30, 8][random.below(3) as usize],
@@ -127,8 +142,12 @@ impl Plan {
     /// Whether nobody has to be told of a gap.
     pub(crate) fn is_whole(&self) -> bool {
         let resumes = matches!(self.kind, Kind::Resumes | Kind::Inclusive);
-        let is_torn =
-            |(_, fault): &(u64, Fault)| matches!(fault, Fault::Empty | Fault::Split { .. });
+        let is_torn = |(_, fault): &(u64, Fault)| {
+            matches!(
+                fault,
+                Fault::Empty | Fault::Split { .. } | Fault::Evict { .. }
+            )
+        };
         resumes && self.limit > 100 && !self.faults.iter().any(is_torn)
     }
 
@@ -139,6 +158,7 @@ impl Plan {
                 fault,
                 Fault::Forget { .. }
                     | Fault::Empty
+                    | Fault::Evict { .. }
                     | Fault::Split { .. }
                     | Fault::CrashAndForget { .. }
             )
@@ -150,7 +170,7 @@ fn fault(random: &mut Random, gateways: usize) -> Fault {
     let gateway = random.below(gateways as u64) as usize;
     let most = if random.below(2) == 0 { 8 } else { 50 };
     let operations = 1 + random.below(most) as usize;
-    match random.below(15) {
+    match random.below(18) {
         0..=1 => Fault::Crash {
             gateway,
             down: 50 + random.below(3_000),
@@ -169,16 +189,32 @@ fn fault(random: &mut Random, gateways: usize) -> Fault {
         8 => Fault::Restart,
         9..=10 => Fault::Forget { operations },
         11 => Fault::Empty,
-        12 => Fault::Split {
-            operations,
-            side: random.below(1 << gateways),
-            millis: 200 + random.below(3_000),
-            keeps_old: random.below(2) == 0,
-        },
+        12 => {
+            let side = random.below(1 << gateways);
+            let astray = random.below(3) == 0;
+            Fault::Split {
+                operations,
+                side,
+                tails: if astray {
+                    random.below(1 << gateways)
+                } else {
+                    side
+                },
+                millis: 200 + random.below(3_000),
+                keeps_old: random.below(2) == 0,
+            }
+        }
         13 => Fault::CrashAndForget {
             operations,
             down: 50 + random.below(3_000),
         },
-        _ => Fault::Drain { gateway },
+        14..=15 => Fault::Drain {
+            gateway,
+            down: 50 + random.below(2_000),
+        },
+        16 => Fault::Abandon { gateway },
+        _ => Fault::Evict {
+            events_alone: random.below(2) == 0,
+        },
     }
 }

@@ -29,11 +29,13 @@ pub(crate) enum Event {
         primary: usize,
         reign: Reign,
         from: InstanceId,
+        call: Option<usize>,
         command: Command,
     },
     Answer {
         gateway: usize,
         line: u64,
+        call: Option<usize>,
         answer: Answer,
     },
     Subscribe {
@@ -79,6 +81,12 @@ pub(crate) enum Event {
     },
     Fault {
         number: usize,
+    },
+    /// What was drained ends.
+    Stop {
+        gateway: usize,
+        run: u64,
+        down: u64,
     },
     Restart {
         gateway: usize,

@@ -1,6 +1,6 @@
 //! What reaches the store, and what it publishes.
 
-use tower_sse::store::{InstanceId, Published, Reign};
+use tower_sse::store::{Command, InstanceId, Published, Reign};
 
 use crate::queue::Event;
 use crate::world::{STREAM, World};
@@ -11,17 +11,31 @@ impl World {
         gateway: usize,
         line: u64,
         (primary, reign, from): (usize, Reign, InstanceId),
-        command: tower_sse::store::Command,
+        call: Option<usize>,
+        command: Command,
     ) {
         let is_up = self.gateways[gateway].commands.number == line;
         let is_there = self.primaries[primary].reign() == reign && !self.is_dead[primary];
         if !is_there || !(is_up || self.ghosts.contains(&line)) {
             return;
         }
-        let before = self.primaries[primary].read(STREAM, u64::MAX).meta;
-        let before = before.map_or(0, |meta| meta.position);
+        let log = self.primaries[primary].read(STREAM, u64::MAX).meta;
+        let before = log.map_or(0, |meta| meta.position);
+        let frame = match &command {
+            Command::Append { frame, .. } => Some(frame.clone()),
+            _ => None,
+        };
+        let is_expiring = log.is_some() && !self.primaries[primary].has(STREAM, self.now);
         let (answer, published) =
             self.primaries[primary].execute((STREAM, from), command, self.now);
+        if is_expiring {
+            self.note(|| "the log has expired".into());
+            self.has_expired |= log.is_some_and(|log| !log.ended);
+            self.lost(primary);
+        }
+        if let Some(frame) = frame {
+            self.ledger.acknowledged(&frame, &answer);
+        }
         if let Some(Published { message, .. }) = published {
             self.published((primary, from), &message, before);
             for to in 0..self.gateways.len() {
@@ -45,6 +59,7 @@ impl World {
                 Event::Answer {
                     gateway,
                     line,
+                    call,
                     answer,
                 },
             );

@@ -15,7 +15,7 @@ impl World {
             .expect("one is alive");
         let log = self.primaries[primary].read(STREAM, 0).meta;
         let position = log.map_or(0, |meta| meta.position);
-        if log.is_none() {
+        if log.is_none() && !self.plan.ends {
             return Err("V6: there is no log".into());
         }
         let members = self
@@ -29,9 +29,7 @@ impl World {
             }
         }
         // Where a log was made anew by who had none of it, something may be missing.
-        let mut epochs: Vec<_> = self.events.keys().map(|(epoch, _)| epoch).collect();
-        epochs.dedup();
-        let is_whole = self.plan.is_whole() && epochs.len() == 1;
+        let is_whole = self.plan.is_whole() && self.ledger.beginnings.len() == 1;
         for (number, client) in self.clients.iter().enumerate() {
             if is_whole && client.gaps > 0 {
                 return Err(format!("P1: client {number} was told of a gap"));
@@ -59,37 +57,46 @@ impl World {
         }
     }
 
-    /// An id means one event, whoever gave it; a fence is one owner's.
     pub(crate) fn published(
         &mut self,
         (primary, from): (usize, InstanceId),
         message: &Message,
         before: u64,
     ) {
-        let error = match message {
-            Message::Frame(bytes) => {
-                let frame = Frame::parse(bytes).expect("a frame that was written here");
-                let mut error = None;
-                for (index, event) in frame.events.iter().enumerate() {
-                    let is = (event.bytes.slice(event.body..), event.upstream.clone());
-                    let name = (frame.epoch, frame.first + index as u64);
-                    let kept = self.events.entry(name).or_insert_with(|| is.clone());
-                    if *kept != is {
-                        error = Some(format!("V2: {name:?} was {kept:?} and is {is:?}"));
-                    }
-                }
-                let broken = frame.base != before;
-                error.or(broken.then(|| format!("V4: {} behind {before}", frame.base)))
-            }
-            Message::Owned(fence, owner) => {
-                let known = self.fences.insert(*fence, *owner);
-                let is_other = known.is_some_and(|known| known != *owner);
-                is_other.then(|| format!("V4: {fence:?} is of two owners"))
-            }
-            _ => None,
-        };
         self.note(|| format!("published at {primary} by {from:?}: {}", shown(message)));
-        self.error = self.error.take().or(error);
+        let published = self.ledger.published(message, primary, before);
+        self.error = self.error.take().or(published.err());
+    }
+
+    /// The store may have lost something, and what is left is at this primary.
+    pub(crate) fn lost(&mut self, primary: usize) {
+        if self.is_dead.iter().filter(|dead| !**dead).count() == 1 {
+            self.ledger.lost(&self.primaries[primary]);
+        }
+    }
+
+    /// What must hold of the log and its replicas.
+    pub(crate) fn judge_log(&self) -> Result<(), String> {
+        let is_left = |dead: &bool| !*dead;
+        let primary = self
+            .is_dead
+            .iter()
+            .rposition(is_left)
+            .expect("one is alive");
+        self.ledger.check(&self.primaries[primary])?;
+        for gateway in &self.gateways {
+            if let Some(member) = &gateway.member {
+                self.ledger.compare(member, 0, gateway.reached)?;
+            }
+        }
+        match self.plan.forgets() || self.has_expired {
+            true => Ok(()),
+            false => self
+                .ledger
+                .history
+                .check()
+                .map_err(|error| format!("order: {error}")),
+        }
     }
 
     pub(crate) fn count_readers(&mut self) -> Result<(), String> {

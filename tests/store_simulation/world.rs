@@ -1,12 +1,12 @@
 //! Gateways, a store, an upstream and clients, and the network between them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use bytes::Bytes;
-use tower_sse::store::{Fence, InstanceId, Model, Reign, Rules};
+use tower_sse::store::{InstanceId, Model, Reign, Rules};
 
 use crate::client::Client;
 use crate::gateway::Gateway;
+use crate::ledger::Ledger;
 use crate::plan::{END, Plan, ROUGH};
 use crate::queue::{Event, Queue};
 use crate::random::Random;
@@ -29,9 +29,9 @@ pub(crate) struct World {
     pub(crate) ids: u64,
     /// Commands on these lines are done though the line is lost.
     pub(crate) ghosts: HashSet<u64>,
-    /// What was published under a number.
-    pub(crate) events: BTreeMap<(u64, u64), (Bytes, Option<Bytes>)>,
-    pub(crate) fences: BTreeMap<Fence, InstanceId>,
+    pub(crate) ledger: Ledger,
+    /// A log was gone since nobody had kept it.
+    pub(crate) has_expired: bool,
     pub(crate) notes: Option<Vec<String>>,
     pub(crate) error: Option<String>,
     pub(crate) takeovers: u64,
@@ -46,15 +46,15 @@ impl World {
             rules,
             now: 0,
             queue: Queue::default(),
-            primaries: vec![Model::new(Reign(1), rules)],
+            primaries: vec![Model::new(Reign(1), rules).keep_for(plan.lifetime)],
             is_dead: vec![false],
             gateways: Vec::new(),
             clients: (0..plan.clients).map(|_| Client::new()).collect(),
             produced: 0,
             ids: 1,
             ghosts: HashSet::new(),
-            events: BTreeMap::new(),
-            fences: BTreeMap::new(),
+            ledger: Ledger::default(),
+            has_expired: false,
             notes: notes.then(Vec::new),
             error: None,
             takeovers: 0,
@@ -95,7 +95,8 @@ impl World {
             }
             self.count_readers()?;
         }
-        self.judge_end()
+        self.judge_end()?;
+        self.judge_log()
     }
 
     pub(crate) fn number(&mut self) -> u64 {
@@ -164,16 +165,21 @@ impl World {
                 primary,
                 reign,
                 from,
+                call,
                 command,
             } => {
-                self.arrived(gateway, line, (primary, reign, from), command);
+                self.arrived(gateway, line, (primary, reign, from), call, command);
             }
             Event::Answer {
                 gateway,
                 line,
+                call,
                 answer,
             } => {
                 if self.gateways[gateway].commands.number == line {
+                    if let Some(call) = call {
+                        self.ledger.history.returned(call, answer.clone());
+                    }
                     self.note(|| format!("{gateway} is answered {answer:?}"));
                     self.with(gateway, |member, cx| member.answer(answer, cx));
                 }
@@ -241,11 +247,17 @@ impl World {
             }
             Event::Produce => self.produce(),
             Event::Client { client } => {
-                let again = self.now + 5 + self.random.below(40);
+                let pace = if self.is_rough() { 1 } else { 4 };
+                let again = self.now + pace * (5 + self.random.below(40));
                 self.queue.push(again, Event::Client { client });
                 self.client(client, self.is_rough())?;
             }
             Event::Fault { number } => self.fault(number),
+            Event::Stop { gateway, run, down } => {
+                if self.gateways[gateway].run == run {
+                    self.crash(gateway, down);
+                }
+            }
             Event::Restart { gateway } => self.restart(gateway),
             Event::Heal { primary } => self.heal(primary),
         }

@@ -1,8 +1,10 @@
 //! What the owner does beside appending: it begins, finds out what the log has, and ends.
 
+use bytes::Bytes;
+
 use super::{Member, Sent};
 use crate::store::owner::Owner;
-use crate::store::{Appended, Context, Draft, Meta, Output};
+use crate::store::{Appended, Command, Context, Draft, Meta, Output, Rule};
 
 impl Member {
     /// The stream is this member's.
@@ -14,6 +16,7 @@ impl Member {
             Some(owner) => owner.fence = Some(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),
         }
+        self.renewed = cx.now;
         self.meta = Some(meta);
         let fresh = fresh.filter(|epoch| *epoch == meta.epoch && meta.position == 0);
         if let (Some(epoch), None) = (fresh, self.replica.epoch()) {
@@ -88,10 +91,11 @@ impl Member {
             behind = Some(id.clone());
             // So that all members know where the log begins.
             owner.draft(Draft::id(id.clone()), &self.replica, false);
-            owner.had = Some(id.clone());
         } else if let (None, false, Some(gap)) = (&behind, is_empty, self.writing.gap()) {
             owner.draft(gap, &self.replica, false);
         }
+        let is_bare = |id: &Bytes| owner.is_bare(id, &self.replica);
+        owner.had = behind.clone().filter(is_bare);
         cx.outputs.push(Output::Open(behind));
     }
 
@@ -115,8 +119,9 @@ impl Member {
         self.pump(cx);
     }
 
-    /// Hands the stream over to whoever has clients of it.
+    /// Hands the stream over to whoever has clients of it, and does not take it back while it has none itself.
     pub fn leave(&mut self, cx: &mut Context<'_>) {
+        self.is_wanted = false;
         if let Some(owner) = &mut self.owner {
             owner.leaving = true;
             if std::mem::take(&mut owner.is_open) {
@@ -133,7 +138,21 @@ impl Member {
         }
     }
 
+    /// Has the keys of a silent stream kept for longer.
+    pub(super) fn renew(&mut self, cx: &mut Context<'_>) {
+        let owner = self.owner.as_ref().filter(|owner| owner.resolved);
+        let fence = owner.and_then(|owner| owner.fence);
+        let is_due = cx.now >= self.renewed + self.renew_every && self.rules.hold(Rule::Renew);
+        if let (Some(fence), true, true) = (fence, is_due, self.is_connected) {
+            self.renewed = cx.now;
+            self.moved = true;
+            cx.send(Command::Renew { fence });
+            self.sent.push_back(Sent::Renew);
+        }
+    }
+
     pub(super) fn landed(&mut self, cx: &mut Context<'_>) {
+        self.renewed = cx.now;
         let frame = self.owner.as_mut().and_then(Owner::landed);
         if let Some(frame) = frame {
             self.replica.merge(&frame);
@@ -155,7 +174,7 @@ impl Member {
         match appended {
             Appended::Done => {
                 self.replica.close();
-                self.moved = true;
+                self.all_read = true;
                 self.step_down(cx);
             }
             Appended::At(_) | Appended::Fenced => self.look_again(cx),

@@ -37,20 +37,22 @@ impl Member {
             self.gone_since = cx.now;
         }
         self.reads_done = self.reads_begun;
+        let is_new = !std::mem::replace(&mut self.has_come, true);
         self.is_reading = false;
         let before = self.meta.and_then(|meta| meta.owner);
         let owner = snapshot.meta.and_then(|meta| meta.owner);
-        if before != owner || !self.is_known {
+        if is_new {
+            self.watch.came(cx.now);
+        } else if before != owner || !self.is_known {
             self.watch.changed(cx.now, false);
         }
         self.meta = snapshot.meta;
         self.is_known = true;
         let heard = std::mem::take(&mut self.heard);
-        let position = self.meta.map_or(0, |meta| meta.position);
-        for frame in heard {
-            if self.replica.merge(&frame) == Merged::Hole && frame.last() > position {
+        for (since, frame) in heard {
+            if self.replica.merge(&frame) == Merged::Hole && since > self.reads_done {
                 self.read_again = true;
-                self.heard.push(frame);
+                self.heard.push((since, frame));
             }
         }
         if self.meta.is_some_and(|meta| meta.ended) {
@@ -69,22 +71,37 @@ impl Member {
             if from != 0 {
                 return false;
             }
-            let base = frames.first().map_or((0, 0), |frame| (frame.base, 0));
-            self.replica.begin(meta.epoch, base);
+            self.replica.begin(meta.epoch, root(meta, frames));
         }
         let merged = frames
             .iter()
             .all(|frame| self.replica.merge(frame) != Merged::Hole);
-        if merged && self.replica.contains(meta.position) {
+        let is_mine = || {
+            self.owner
+                .as_ref()
+                .is_some_and(|owner| owner.fence == Some(meta.fence))
+        };
+        // The log was made anew for this member, which has what was in it.
+        let is_anew = meta.position == 0 && !self.replica.is_empty() && is_mine();
+        if merged && (self.replica.contains(meta.position) || is_anew) {
             return true;
         }
         if from == 0 {
-            let root = frames.first().map_or((0, 0), |frame| (frame.base, 0));
-            self.replica.begin(meta.epoch, root);
+            self.replica.begin(meta.epoch, root(meta, frames));
             for frame in frames {
                 self.replica.merge(frame);
             }
         }
         from == 0
+    }
+}
+
+/// What is in front of these frames. The frames alone may have been evicted.
+fn root(meta: &Meta, frames: &[Frame]) -> (u64, u64) {
+    match frames.first() {
+        None => (meta.position, meta.sequence),
+        Some(first) if first.base + 1 == first.first => (first.base, first.sequence),
+        // Which sequence was the last one in front of those that are left out is not known.
+        Some(first) => (first.base, 0),
     }
 }

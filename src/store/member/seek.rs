@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Member;
-use crate::store::{Context, Meta, Place};
+use crate::store::{Context, Meta, Place, Rule};
 use crate::wire::SequentialId;
 
 /// Where a client goes on, or what it waits for.
@@ -41,7 +41,7 @@ impl Member {
                 place,
                 is_lost: true,
             },
-            Place::Ahead if !self.rules.wait_for_number => Sought::Unknown,
+            Place::Ahead if !self.rules.hold(Rule::WaitForNumber) => Sought::Unknown,
             Place::Ahead if self.reads_done >= since && self.is_orphan(&id) => Sought::Unknown,
             Place::Ahead => Sought::Wait,
         }

@@ -2,7 +2,10 @@
 
 use super::{Member, Sent};
 use crate::store::tail::Step;
-use crate::store::{Acquired, Command, Context, Meta, SESSION};
+use crate::store::{Acquired, Command, Context, Meta, Rule, SESSION};
+
+/// An owner names each stream whenever it renews it. So many times that it has not, and it is asked.
+const UNNAMED: u64 = 3;
 
 impl Member {
     /// Becomes the owner, if there is need and nobody is.
@@ -21,15 +24,17 @@ impl Member {
             return;
         };
         let chance = (cx.chance)();
-        let is_mine = meta.owner == Some(self.me) && self.rules.own_again;
-        let owner = meta.owner.filter(|_| !is_mine);
-        match self.watch.step(owner, cx.now, chance) {
+        let lease = match self.rules.hold(Rule::AskAgain) {
+            true => self.renew_every.saturating_mul(UNNAMED),
+            false => u64::MAX,
+        };
+        match self.watch.step(meta.owner, cx.now, chance, lease) {
             Step::Wait => {}
-            Step::Ask if self.rules.ask_owner => {
+            Step::Ask if self.rules.hold(Rule::AskOwner) => {
                 cx.send(Command::Ask);
                 self.sent.push_back(Sent::Ask);
             }
-            Step::Take { force } if self.rules.ask_owner || !force => {
+            Step::Take { force } if self.rules.hold(Rule::AskOwner) || !force => {
                 self.acquire(Some(meta), force, cx);
             }
             Step::Ask | Step::Take { .. } => {}
@@ -39,7 +44,7 @@ impl Member {
     pub(super) fn acquire(&mut self, seen: Option<Meta>, force: bool, cx: &mut Context<'_>) {
         let fresh = match self.replica.epoch() {
             Some(_) => None,
-            None if !self.rules.random_epoch => Some(1),
+            None if !self.rules.hold(Rule::RandomEpoch) => Some(1),
             None => Some(self.writing.epoch((cx.chance)())),
         };
         let epoch = fresh.or(self.replica.epoch()).unwrap_or(0);

@@ -51,4 +51,15 @@ impl Model {
         }
         ended
     }
+
+    /// One key of a stream is evicted, or all that has no meaning without it: the state, or the events alone.
+    pub fn evict(&mut self, stream: u64, events_alone: bool) {
+        self.remember();
+        match self.state.streams.get_mut(&stream) {
+            Some(log) if events_alone => log.frames = None,
+            _ => {
+                self.state.streams.remove(&stream);
+            }
+        }
+    }
 }

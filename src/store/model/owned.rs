@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Kept, Log, Model};
-use crate::store::{Acquired, Answer, Appended, Fence, InstanceId, Mark, Message, Meta};
+use crate::store::{Acquired, Answer, Appended, Fence, InstanceId, Mark, Message, Meta, Rule};
 
 impl Model {
     pub(super) fn acquire(
@@ -43,12 +43,13 @@ impl Model {
             note: Bytes::new(),
             crowd: BTreeSet::new(),
             keep: 0,
+            until: u64::MAX,
             frames: None,
         });
         log.meta.fence = fence;
         log.meta.owner = Some(instance);
         let own = Acquired::Own(log.meta);
-        if !self.rules.jump_noted {
+        if !self.rules.hold(Rule::JumpNoted) {
             log.meta.reign = Some(self.reign);
         }
         (Answer::Acquired(own), Some(Message::Owned(fence, instance)))
@@ -63,8 +64,8 @@ impl Model {
         mark: Mark,
         frame: &Bytes,
     ) -> (Appended, bool) {
-        let (reign, base_check) = (self.reign, self.rules.base_check);
-        let jump_noted = self.rules.jump_noted;
+        let (reign, base_check) = (self.reign, self.rules.hold(Rule::BaseCheck));
+        let jump_noted = self.rules.hold(Rule::JumpNoted);
         let Some(log) = self.owned(stream, fence) else {
             return (Appended::Fenced, false);
         };

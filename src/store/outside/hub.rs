@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::{Job, Opening, Session, Stream};
-use crate::store::InstanceId;
 use crate::store::redis::{Name, Secret};
+use crate::store::{Appended, InstanceId};
 
 /// Of more streams it is not remembered that they are to be released.
 const MOST_OWED: usize = 16_384;
@@ -38,6 +38,17 @@ pub(crate) struct Counts {
     pub(crate) terms: AtomicU64,
     pub(crate) sessions: AtomicU64,
     pub(crate) left_alone: AtomicU64,
+}
+
+impl Counts {
+    /// What came of an append.
+    pub(crate) fn count(&self, appended: Appended) {
+        let count = match appended {
+            Appended::Done => &self.appended,
+            Appended::At(_) | Appended::Fenced => &self.refused,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Hub {

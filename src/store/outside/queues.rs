@@ -21,7 +21,6 @@ pub(crate) enum Job {
     Tell(Name, Fence, Bytes),
     Crowd(Name, bool),
     CrowdOf(Name, oneshot::Sender<Vec<InstanceId>>),
-    Renew(Name),
     /// A log that has ended gives way to another.
     Anew(Arc<Stream>),
     /// A stream is not followed here any more, and whoever has clients may own it.

@@ -240,7 +240,6 @@ impl Stream {
         if state.renewed.elapsed() > self.hub.lifetime / 4 {
             state.renewed = Instant::now();
             if let Some(session) = &state.session {
-                session.job(Job::Renew(self.name));
                 session.job(Job::Crowd(self.name, state.is_wanted));
             }
         }
@@ -275,7 +274,6 @@ impl Stream {
             let answer = state.answers.pop_front().flatten();
             state.answered += 1;
             if let Some(answer) = answer {
-                self.count(&answer);
                 self.act(&mut state, |member, cx| member.answer(answer, cx));
             }
         }
@@ -430,16 +428,6 @@ impl Stream {
         }
     }
 
-    fn count(&self, answer: &Answer) {
-        use crate::store::Appended;
-        let counts = &self.hub.counts;
-        match answer {
-            Answer::Appended(Appended::Done) => counts.appended.fetch_add(1, Ordering::Relaxed),
-            Answer::Appended(_) => counts.refused.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
-    }
-
     /// Waits until something is there.
     async fn until<T>(self: &Arc<Self>, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut changed = self.changed.subscribe();
@@ -477,8 +465,10 @@ fn damage(answer: &Answer) -> Option<crate::store::FrameError> {
 }
 
 fn member(hub: &Hub, log: &MemoryLog, writing: &Writing, behind: Option<Bytes>) -> Member {
-    let member = Member::new(hub.me, Rules::default(), log.limit());
-    let mut member = member.with_writing(writing.clone());
+    let renew_every = u64::try_from(hub.lifetime.as_millis() / 4).unwrap_or(u64::MAX);
+    let mut member = Member::new(hub.me, Rules::default(), log.limit())
+        .with_writing(writing.clone())
+        .renew_every(renew_every);
     if let Some(behind) = behind {
         member.begin_behind(behind);
     }

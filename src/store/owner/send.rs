@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Draft, Flight, JUMP, Owner, WINDOW};
 use crate::store::member::Sent;
 use crate::store::{
-    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, MAX_WAS, Mark, Replica, Rules, Was,
-    Writing,
+    Command, Context, Fence, Frame, MAX_EVENTS, MAX_FRAME, MAX_WAS, Mark, Replica, Rule, Rules,
+    Was, Writing,
 };
 
 impl Owner {
@@ -74,7 +74,7 @@ impl Owner {
         let (drafts, was) = self.again.pop_front().or_else(|| self.batch())?;
         let base = self.end.0;
         if std::mem::take(&mut self.leaves_out) {
-            let times = if rules.jump_random {
+            let times = if rules.hold(Rule::JumpRandom) {
                 (cx.chance)() % JUMP + 1
             } else {
                 1
@@ -90,7 +90,11 @@ impl Owner {
             self.end.1 += u64::from(draft.has_data);
             events.push(writing.write(draft, epoch, self.end.1));
         }
-        let was = if rules.was { named(was) } else { Vec::new() };
+        let was = if rules.hold(Rule::Was) {
+            named(was)
+        } else {
+            Vec::new()
+        };
         let frame = Frame {
             epoch,
             fence,

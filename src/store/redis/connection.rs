@@ -125,6 +125,12 @@ impl Connection {
                 let value = self.send(&call).await?;
                 Ok(Answer::Appended(replies::appended(value)?))
             }
+            Command::Renew { fence } => {
+                let mut call = self.scripts.call(Script::Renew, &self.all(name));
+                call.arg(text::fence(fence)).arg(millis(self.lifetimes.log));
+                let value = self.send(&call).await?;
+                Ok(Answer::Appended(replies::appended(value)?))
+            }
             Command::Ask => {
                 let mut cmd = redis::cmd("SPUBLISH");
                 cmd.arg(self.keys.channel(name)).arg(publish::ASKED);

@@ -17,10 +17,11 @@ pub(super) enum Script {
     Crowd,
     Anew,
     Rights,
+    Renew,
 }
 
 /// In the order of the variants.
-pub(super) const TEXTS: [&str; 8] = [
+pub(super) const TEXTS: [&str; 9] = [
     include_str!("scripts/acquire.lua"),
     include_str!("scripts/append.lua"),
     include_str!("scripts/leave.lua"),
@@ -29,6 +30,7 @@ pub(super) const TEXTS: [&str; 8] = [
     include_str!("scripts/crowd.lua"),
     include_str!("scripts/anew.lua"),
     include_str!("scripts/rights.lua"),
+    include_str!("scripts/renew.lua"),
 ];
 
 /// The hashes that a server has given.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Beat, Connection, Heard, Keys, Lifetimes, StoreError, Tail};
 use crate::store::outside::{Hub, Job, Look, Queues, Session, Stream, Subscription};
-use crate::store::{Answer, BEAT, Beats};
+use crate::store::{Answer, BEAT, Beats, Command};
 
 /// Between two looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -235,7 +235,11 @@ async fn carry_out(
 fn begin(hub: &Arc<Hub>, mut connection: Connection, job: Job) -> Boxed {
     match job {
         Job::Command(stream, number, command) => Box::pin(async move {
+            let is_append = matches!(command, Command::Append { .. });
             let answer = connection.execute(&stream.name, command).await;
+            if let (true, Ok(Answer::Appended(appended))) = (is_append, &answer) {
+                stream.hub.counts.count(*appended);
+            }
             Done::Answer(stream, number, answer)
         }),
         Job::Tell(name, fence, note) => Box::pin(async move {
@@ -249,7 +253,6 @@ fn begin(hub: &Arc<Hub>, mut connection: Connection, job: Job) -> Boxed {
             let crowd = connection.crowd_of(&name).await;
             Done::Other(crowd.map(|crowd| drop(sender.send(crowd))))
         }),
-        Job::Renew(name) => Box::pin(async move { Done::Other(connection.renew(&name).await) }),
         Job::Anew(stream) => {
             let aside = hub.secret.name(b"aside", &hub.chance().to_be_bytes());
             Box::pin(async move {

@@ -2,7 +2,7 @@
 //! have forgotten large ones.
 
 use super::{Entry, Frame, Link, Replica, Stored, Was};
-use crate::store::Fence;
+use crate::store::{Fence, Rule};
 
 /// Of how many logs numbers are known.
 const EPOCHS: usize = 8;
@@ -149,7 +149,7 @@ impl Replica {
             }
         }
         let id = link.event.upstream.as_ref();
-        let id = id.filter(|_| link.event.sets_id && self.orphans)?;
+        let id = id.filter(|_| link.event.sets_id && self.rules.hold(Rule::Orphans))?;
         let place = *self.index.get(id)?;
         let entry = self.get(place)?;
         let body = link.event.bytes.slice(link.event.body..);

@@ -43,7 +43,10 @@ pub(super) fn operation(
             fence: fence(random, meta),
             base: position(random, meta),
         }),
-        122..124 => Operation::Execute(Command::Ask),
+        122..123 => Operation::Execute(Command::Ask),
+        123..124 => Operation::Execute(Command::Renew {
+            fence: fence(random, meta),
+        }),
         124..132 => Operation::Tell(fence(random, meta), bytes(random)),
         132..138 => Operation::Told,
         138..150 => Operation::Crowd(random.below(3) > 0),

@@ -47,20 +47,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Has the store keep a stream from now on for as long as one that was appended to now.
-    ///
-    /// # Errors
-    ///
-    /// When there is no answer.
-    pub async fn renew(&mut self, name: &Name) -> Result<(), StoreError> {
-        let mut pipe = redis::pipe();
-        for key in [self.keys.log(name), self.keys.meta(name)] {
-            pipe.cmd("PEXPIRE").arg(key).arg(millis(self.lifetimes.log));
-        }
-        self.send_all::<(Value, Value)>(&pipe).await?;
-        Ok(())
-    }
-
     /// What was told last; none where there is no log, or nothing was told.
     ///
     /// # Errors
