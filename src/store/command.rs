@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::MAX_NUMBER;
+
 /// One run of one gateway: random bits, drawn anew by each process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u64);
@@ -38,6 +40,13 @@ pub struct Meta {
     pub reign: Option<Reign>,
     /// Whether it has ended.
     pub ended: bool,
+}
+
+impl Meta {
+    /// Whether there is room behind its numbers.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.position <= MAX_NUMBER && self.sequence <= MAX_NUMBER
+    }
 }
 
 /// To the store.

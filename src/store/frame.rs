@@ -21,6 +21,8 @@ pub const MAX_FRAME: usize = 64 * 1024;
 pub const MAX_LARGE: usize = 1024 * 1024;
 /// How many events a frame has at most.
 pub const MAX_EVENTS: usize = 128;
+/// No position and no sequence is larger, so that there is always room behind one.
+pub(super) const MAX_NUMBER: u64 = 1 << 60;
 /// How often a frame may have been numbered.
 pub(super) const MAX_WAS: usize = 16;
 
@@ -177,8 +179,7 @@ impl Frame {
         let was = from.count(MAX_WAS)?;
         let was = (0..was).map(|_| from.was()).collect::<Result<_, _>>()?;
         let count = from.count(MAX_EVENTS)?;
-        let numbers_fit = first.checked_add(MAX_EVENTS as u64).is_some()
-            && sequence.checked_add(MAX_EVENTS as u64).is_some();
+        let numbers_fit = first <= MAX_NUMBER && sequence <= MAX_NUMBER;
         let follows = base < first && jumps == (base + 1 != first);
         if count == 0 || !numbers_fit || !follows {
             return Err(FrameError::Malformed);
@@ -254,7 +255,13 @@ impl Cursor<'_> {
             }
             number |= bits << shift;
             if byte < 0x80 {
-                return Ok(number);
+                // A number is written in one way, and so is a frame.
+                let is_longer = byte == 0 && shift > 0;
+                return if is_longer {
+                    Err(FrameError::Malformed)
+                } else {
+                    Ok(number)
+                };
             }
         }
         Err(FrameError::Malformed)
@@ -271,9 +278,9 @@ impl Cursor<'_> {
         let first = self.varint()?;
         let counter = self.varint()?;
         let random = self.long()?;
-        first
-            .checked_add(MAX_EVENTS as u64)
-            .ok_or(FrameError::Malformed)?;
+        if first > MAX_NUMBER {
+            return Err(FrameError::Malformed);
+        }
         let fence = Fence { counter, random };
         Ok(Was { first, fence })
     }
@@ -283,15 +290,18 @@ impl Cursor<'_> {
         if flags >= HAS_ID * 2 {
             return Err(FrameError::Malformed);
         }
-        let upstream = match (flags & SAME_ID != 0, flags & HAS_ID != 0) {
-            (true, has) if has == before.is_some() => before,
-            (true, _) => return Err(FrameError::Malformed),
+        let is_same = flags & SAME_ID != 0;
+        let upstream = match (is_same, flags & HAS_ID != 0) {
+            (true, _) => before.clone(),
             (false, false) => None,
             (false, true) => {
                 let len = self.count(MAX_LARGE)?;
                 Some(self.take(len)?)
             }
         };
+        if is_same != (upstream == before) || upstream.is_some() != (flags & HAS_ID != 0) {
+            return Err(FrameError::Malformed);
+        }
         let body = self.count(MAX_LARGE)?;
         let len = self.count(MAX_LARGE)?;
         let bytes = self.take(len)?;

@@ -65,9 +65,9 @@ pub use command::{
     Acquired, Answer, Appended, Command, Context, Fence, InstanceId, Mark, Message, Meta, Output,
     Reign, Snapshot,
 };
-use frame::MAX_WAS;
 #[doc(hidden)]
 pub use frame::{Frame, FrameError, MAX_EVENTS, MAX_FRAME, MAX_LARGE, Stored, Was};
+use frame::{MAX_NUMBER, MAX_WAS};
 #[doc(hidden)]
 pub use member::{Member, Sought};
 #[doc(hidden)]

@@ -4,8 +4,8 @@ use crate::random::Random;
 
 /// Milliseconds in which things go wrong, and until the end.
 pub(crate) const ROUGH: u64 = 12_000;
-pub(crate) const QUIET: u64 = 24_000;
-pub(crate) const END: u64 = 32_000;
+pub(crate) const QUIET: u64 = 18_000;
+pub(crate) const END: u64 = 26_000;
 
 /// How the upstream's ids are, and what it makes of a `Last-Event-ID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,10 +29,10 @@ prop_compose! {
     fn frame()(
         epoch in any::<u64>(),
         fence in fence(),
-        base in 0..u64::MAX / 4,
-        left_out in prop_oneof![Just(0), 0..u64::MAX / 4],
-        sequence in 0..u64::MAX / 2,
-        was in prop::collection::vec((0..u64::MAX / 2, fence()), 0..MAX_WAS),
+        base in 0..MAX_NUMBER / 2,
+        left_out in prop_oneof![Just(0), 0..MAX_NUMBER / 2],
+        sequence in 0..MAX_NUMBER,
+        was in prop::collection::vec((0..MAX_NUMBER, fence()), 0..MAX_WAS),
         events in prop::collection::vec(stored(), 1..MAX_EVENTS),
     ) -> Frame {
         let was = was.into_iter().map(|(first, fence)| Was { first, fence }).collect();

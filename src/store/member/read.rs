@@ -27,6 +27,12 @@ impl Member {
     }
 
     pub(super) fn was_read(&mut self, from: u64, snapshot: Snapshot, cx: &mut Context<'_>) {
+        if snapshot.meta.is_some_and(|meta| !meta.is_bounded()) {
+            // Nobody who keeps to the protocol writes that. The stream is left alone.
+            self.is_reading = false;
+            self.is_known = false;
+            return;
+        }
         let frames: Vec<_> = snapshot.frames.iter().flat_map(Frame::parse).collect();
         if let Some(meta) = snapshot.meta {
             if !self.merge_read(from, &meta, &frames) {

@@ -68,12 +68,12 @@ impl Member {
         cx: &mut Context<'_>,
     ) {
         match acquired {
-            Acquired::Own(meta) => self.own(fresh, meta, cx),
+            Acquired::Own(meta) if meta.is_bounded() => self.own(fresh, meta, cx),
             Acquired::Changed(..) | Acquired::Ended => {
                 self.lost_again(cx);
                 self.read(cx);
             }
-            Acquired::Busy(_) | Acquired::Dead => {
+            Acquired::Own(_) | Acquired::Busy(_) | Acquired::Dead => {
                 let chance = (cx.chance)();
                 self.watch.refused(cx.now, chance);
                 self.lost_again(cx);

@@ -13,7 +13,8 @@ use super::{Hub, Job, Look, Session, Subscription};
 use crate::history::{Hold, Keep, MemoryLog};
 use crate::store::redis::Name;
 use crate::store::{
-    Answer, Command, Context, Fence, Frame, InstanceId, Member, Message, Output, Rules, Writing,
+    Answer, Command, Context, Fence, Frame, FrameError, InstanceId, Member, Message, Output, Rules,
+    Writing,
 };
 
 mod feed;
@@ -456,10 +457,13 @@ impl Stream {
 }
 
 /// Why what was read cannot be used.
-fn damage(answer: &Answer) -> Option<crate::store::FrameError> {
+fn damage(answer: &Answer) -> Option<FrameError> {
     let Answer::Read(snapshot) = answer else {
         return None;
     };
+    if snapshot.meta.is_some_and(|meta| !meta.is_bounded()) {
+        return Some(FrameError::Malformed);
+    }
     let mut frames = snapshot.frames.iter();
     frames.find_map(|frame| Frame::parse(frame).err())
 }
