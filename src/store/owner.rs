@@ -43,8 +43,8 @@ pub(super) struct Owner {
     pub(super) finishing: bool,
     pub(super) leaving: bool,
     last_sent: bool,
-    /// The last position that was acknowledged.
-    acknowledged: Option<u64>,
+    /// The position behind which what the upstream sends belongs, once that is known.
+    behind: Option<u64>,
     /// A client has had the event with this id, which an upstream may begin with.
     pub(super) had: Option<Bytes>,
 }
@@ -76,7 +76,7 @@ impl Owner {
             finishing: false,
             leaving: false,
             last_sent: false,
-            acknowledged: None,
+            behind: None,
             had: None,
         }
     }
@@ -169,20 +169,28 @@ impl Owner {
         self.leaves_out = self.is_first && !is_fresh && rules.hold(Rule::Jump);
         self.resolved = true;
         self.last_sent = false;
+        self.behind = Some(self.end.0);
     }
 
     /// The oldest frame that was sent is there.
     pub(super) fn landed(&mut self) -> Option<Frame> {
-        let frame = self.flights.pop_front()?.frame;
-        self.acknowledged = Some(frame.last());
-        Some(frame)
+        let flight = self.flights.pop_front()?;
+        if flight.drafts.is_some() {
+            self.behind = Some(flight.frame.last());
+        }
+        Some(flight.frame)
     }
 
-    /// Whether the log is without something that was acknowledged, and that is not kept here either. What comes next from
-    /// the upstream would not follow it.
-    pub(super) fn has_lost(&self, replica: &Replica) -> bool {
-        self.acknowledged
-            .is_some_and(|last| !replica.contains(last))
+    /// Whether what comes next from the upstream would not follow the log: that is without something which it follows and
+    /// which is not kept here either, or another owner's reign has come and was forgotten, but not what it has appended.
+    pub(super) fn is_astray(&self, replica: &Replica) -> bool {
+        let Some(behind) = self.behind else {
+            return false;
+        };
+        let tip = replica.tip().0;
+        let mut fences = self.flights.iter().map(|flight| flight.frame.fence);
+        let is_mine = tip == behind || fences.any(|fence| replica.has_under(tip, fence));
+        !is_mine || !replica.contains(behind)
     }
 
     /// Forgets what the upstream has sent: it is asked again.
@@ -190,7 +198,7 @@ impl Owner {
         self.flights.clear();
         self.again.clear();
         self.drafts.clear();
-        self.acknowledged = None;
+        self.behind = None;
         self.is_open = false;
     }
 }

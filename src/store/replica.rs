@@ -188,15 +188,27 @@ impl Replica {
 
     /// Whether what has set this id last is a block without data.
     pub(super) fn is_bare(&self, upstream: &Bytes) -> bool {
-        let entry = self.index.get(upstream).and_then(|place| self.get(*place));
-        let event = entry.and_then(|entry| entry.event.as_ref());
-        event.is_some_and(|event| !event.has_data)
+        self.last_link(upstream)
+            .is_some_and(|link| !link.event.has_data)
+    }
+
+    /// The last of the log that has set this id.
+    fn last_link(&self, upstream: &Bytes) -> Option<&Link> {
+        let sets =
+            |link: &&Link| link.event.sets_id && link.event.upstream.as_ref() == Some(upstream);
+        self.chain.iter().rev().find(sets)
     }
 
     /// Whether the log has this event already, sent by the upstream once more.
     pub(super) fn has(&self, upstream: &Bytes, event: &Bytes) -> bool {
         let entry = self.index.get(upstream).and_then(|place| self.get(*place));
-        entry.is_some_and(|entry| entry.links > 0 && entry.is(event))
+        entry.is_some_and(|entry| match entry.links {
+            // The last that has set this id is of a log that is not there any more. This one may have it as well.
+            0 => self
+                .last_link(upstream)
+                .is_some_and(|link| link.event.bytes[link.event.body..] == event[..]),
+            _ => entry.is(event),
+        })
     }
 
     /// The oldest position that is kept.

@@ -136,7 +136,7 @@ impl World {
     }
 
     fn read(&mut self, number: usize, mut place: u64) -> Result<(), String> {
-        let most = 1 + self.random.below(20);
+        let most = 1 + self.random.below(if self.is_rough() { 20 } else { 80 });
         let gateway = self.clients[number].gateway;
         let member = self.gateways[gateway].member.as_ref().unwrap();
         let client = &mut self.clients[number];

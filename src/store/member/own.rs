@@ -57,7 +57,7 @@ impl Member {
                 *sent = Sent::Stale;
             }
         }
-        if owner.has_lost(&self.replica) {
+        if owner.is_astray(&self.replica) {
             if owner.is_open {
                 cx.outputs.push(Output::Close);
             }

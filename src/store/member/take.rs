@@ -5,7 +5,7 @@ use crate::store::tail::Step;
 use crate::store::{Acquired, Command, Context, Meta, Rule, SESSION};
 
 /// An owner names each stream whenever it renews it. So many times that it has not, and it is asked.
-const UNNAMED: u64 = 3;
+const UNNAMED: u64 = 2;
 
 impl Member {
     /// Becomes the owner, if there is need and nobody is.
