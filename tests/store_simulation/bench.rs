@@ -37,8 +37,12 @@ impl Bench {
 
     /// An instance with clients, which knows what the store has.
     pub(crate) fn host(&mut self, number: u64) -> Host {
+        self.host_that_keeps(number, 100)
+    }
+
+    pub(crate) fn host_that_keeps(&mut self, number: u64, events: usize) -> Host {
         let id = InstanceId(number);
-        let member = Member::new(id, Rules::default(), 100);
+        let member = Member::new(id, Rules::default(), events);
         let mut host = Host {
             id,
             member,
@@ -83,6 +87,20 @@ impl Bench {
         }
     }
 
+    /// What is published from now on is heard. What was sent before is gone.
+    pub(crate) fn connect_tail(&mut self, host: &mut Host) {
+        let reign = self.store.reign();
+        self.with(host, |member, cx| member.tail_connected(reign, cx));
+        self.with(host, |member, cx| member.subscribed(cx));
+        host.sent.clear();
+    }
+
+    pub(crate) fn seek(&mut self, host: &mut Host, id: &[u8]) -> u64 {
+        let mut since = 0;
+        self.with(host, |member, cx| since = member.seek(id, cx));
+        since
+    }
+
     pub(crate) fn execute(&mut self, host: &mut Host) -> Answer {
         let command = host.sent.remove(0);
         let (answer, published) = self.store.execute((STREAM, host.id), command, self.now);
@@ -124,7 +142,9 @@ impl Bench {
     pub(crate) fn seen(&mut self, host: &Host, from: u64) -> Vec<String> {
         let replica = host.member.replica();
         let texts = (from..replica.next()).map(|place| match replica.entry(place).unwrap() {
-            Some(event) => crate::client::number_of(event).unwrap().to_string(),
+            Some(event) => {
+                crate::client::number_of(event).map_or("told".into(), |number| number.to_string())
+            }
             None => "gap".into(),
         });
         texts.collect()

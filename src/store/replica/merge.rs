@@ -163,10 +163,8 @@ impl Replica {
         let before = self.chain.back().map_or(self.base, |link| link.place + 1);
         let skipped = before.saturating_sub(self.base) as usize;
         let mut behind = self.entries.iter().skip(skipped);
-        let is_orphan = |entry: &Entry| {
-            let event = entry.event.as_ref();
-            entry.links == 0 && event.is_some_and(|event| event.has_data)
-        };
+        // Also a block that sets an id alone: clients that had the event with that id go on behind it.
+        let is_orphan = |entry: &Entry| entry.links == 0 && entry.event.is_some();
         if !event.is_gap && (is_strange || behind.any(is_orphan)) {
             self.entries.push_back(Entry {
                 event: None,
