@@ -39,7 +39,7 @@ fn member(mut from: Source<'_>) {
             chance: &mut chance,
             outputs: Vec::new(),
         };
-        match from.byte() % 19 {
+        match from.byte() % 20 {
             0 => member.connected(Reign(from.number()), &mut cx),
             1 => member.disconnected(),
             2 => member.tail_connected(Reign(from.number()), &mut cx),
@@ -48,10 +48,11 @@ fn member(mut from: Source<'_>) {
             5 => member.hear(&Message::Frame(from.bytes()), &mut cx),
             6 => member.hear(&Message::Frame(from.frame().to_bytes()), &mut cx),
             7 => {
-                let message = match from.byte() % 4 {
+                let message = match from.byte() % 5 {
                     0 => Message::Owned(from.fence(), InstanceId(from.number())),
                     1 => Message::Free(from.fence()),
                     2 => Message::Ended(from.number()),
+                    3 => Message::Told,
                     _ => Message::Asked,
                 };
                 member.hear(&message, &mut cx);
@@ -102,6 +103,7 @@ fn member(mut from: Source<'_>) {
             }
             16 => member.upstream_lost(&mut cx),
             17 => member.upstream_finished(&mut cx),
+            18 => member.tell(from.bytes(), &mut cx),
             _ => {
                 member.want(from.byte() % 2 > 0);
                 member.leave(&mut cx);
@@ -201,9 +203,8 @@ impl Source<'_> {
             1 => self.bytes(),
             _ => self.frame().to_bytes(),
         });
-        Snapshot {
-            meta,
-            frames: frames.collect(),
-        }
+        let frames = frames.collect();
+        let note = self.bytes();
+        Snapshot { meta, frames, note }
     }
 }

@@ -97,6 +97,15 @@ pub enum Command {
         /// The last position.
         base: u64,
     },
+    /// To tell all something beside events, behind this position.
+    Tell {
+        /// That of the owner.
+        fence: Fence,
+        /// The last position.
+        base: u64,
+        /// What.
+        note: Bytes,
+    },
     /// To keep a log for longer in which nothing happens.
     Renew {
         /// That of the owner.
@@ -124,7 +133,7 @@ pub enum Answer {
     Read(Snapshot),
     /// To `Acquire`.
     Acquired(Acquired),
-    /// To `Append`, `Finish` and `Renew`.
+    /// To `Append`, `Finish`, `Tell` and `Renew`.
     Appended(Appended),
     /// To `Leave` and `Ask`.
     Done,
@@ -137,6 +146,8 @@ pub struct Snapshot {
     pub meta: Option<Meta>,
     /// Frames, the oldest first.
     pub frames: Vec<Bytes>,
+    /// What was told last beside them; empty where that is nothing.
+    pub note: Bytes,
 }
 
 /// What became of an `Acquire`.
@@ -154,7 +165,7 @@ pub enum Acquired {
     Dead,
 }
 
-/// What became of an `Append`, a `Finish` or a `Renew`.
+/// What became of an `Append`, a `Finish`, a `Tell` or a `Renew`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It is there.
@@ -176,6 +187,8 @@ pub enum Message {
     Free(Fence),
     /// It has ended, and this is its last position.
     Ended(u64),
+    /// Something was told beside events, which a read brings.
+    Told,
     /// Somebody asks whether the owner lives.
     Asked,
 }

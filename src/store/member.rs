@@ -12,6 +12,7 @@ use super::{
     Replica, Rule, Rules, Writing,
 };
 
+mod note;
 mod own;
 mod read;
 mod seek;
@@ -64,6 +65,12 @@ pub struct Member {
     all_read: bool,
     /// It was connected to another reign before, or has read.
     has_come: bool,
+    /// What was told last beside events.
+    note: Bytes,
+    /// What the store had of that when it was read last, or answered.
+    stored_note: Bytes,
+    /// The number of the first read that has the note.
+    note_since: u64,
     renew_every: u64,
     /// When the store was last made to keep the log for longer.
     renewed: u64,
@@ -80,6 +87,7 @@ pub(super) enum Sent {
     },
     Append,
     Finish,
+    Tell,
     Leave,
     Renew,
     Ask,
@@ -115,6 +123,9 @@ impl Member {
             moved: false,
             all_read: false,
             has_come: false,
+            note: Bytes::new(),
+            stored_note: Bytes::new(),
+            note_since: 0,
             renew_every: RENEW,
             renewed: 0,
         }
@@ -235,7 +246,8 @@ impl Member {
     /// What is published from now on is heard.
     pub fn subscribed(&mut self, cx: &mut Context<'_>) {
         if self.rules.hold(Rule::SubscribeFirst) {
-            self.read(cx);
+            // What was told before was not heard.
+            self.await_note(cx);
         }
     }
 
@@ -249,7 +261,8 @@ impl Member {
                 let Ok(frame) = Frame::parse(bytes) else {
                     return;
                 };
-                let is_read = self.is_known || !self.rules.hold(Rule::OneReign);
+                let is_known = self.is_known || !self.rules.hold(Rule::OneReign);
+                let is_read = is_known && self.note_since <= self.reads_done;
                 if !is_read || self.replica.merge(&frame) == Merged::Hole {
                     if self.heard.len() < BUFFERED {
                         self.heard.push((self.reads_begun + 1, frame));
@@ -278,6 +291,8 @@ impl Member {
                 _ => self.read(cx),
             },
             Message::Ended(_) => self.read(cx),
+            // Also as the owner, since that may be another by now.
+            Message::Told => self.await_note(cx),
             Message::Asked => self.moved |= self.owner.is_some(),
         }
     }
@@ -326,6 +341,7 @@ impl Member {
             }
             (Sent::Append, Answer::Appended(appended)) => self.appended(appended, cx),
             (Sent::Renew, Answer::Appended(Appended::Fenced)) => self.look_again(cx),
+            (Sent::Tell, Answer::Appended(appended)) => self.was_told(appended, cx),
             (Sent::Finish, Answer::Appended(appended)) => self.finished(appended, cx),
             (Sent::Leave, _) => {
                 self.all_read = true;

@@ -211,6 +211,16 @@ impl Model {
                     (Answer::Appended(Appended::Done), Some(Message::Ended(base)))
                 }
             },
+            Command::Tell { fence, base, note } => match self.owned(stream, fence) {
+                None => (Answer::Appended(Appended::Fenced), None),
+                Some(log) if log.meta.position != base => {
+                    (Answer::Appended(Appended::At(log.meta.position)), None)
+                }
+                Some(log) => {
+                    log.note = note;
+                    (Answer::Appended(Appended::Done), Some(Message::Told))
+                }
+            },
             Command::Renew { fence } => match self.owned(stream, fence) {
                 None => (Answer::Appended(Appended::Fenced), None),
                 Some(_) => {
@@ -238,6 +248,7 @@ impl Model {
         Snapshot {
             meta: Some(log.meta),
             frames,
+            note: log.note.clone(),
         }
     }
 

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use super::{Fence, Frame, MAX_EVENTS, Mark, Reign, Replica, Rule, Rules, Was};
 
 mod draft;
+mod notes;
 mod send;
 
 pub use draft::Draft;
+use notes::Notes;
 
 /// How many frames may be sent and not answered.
 const WINDOW: usize = 4;
@@ -38,6 +40,7 @@ pub(super) struct Owner {
     /// What may have been published under numbers that the store does not know.
     again: VecDeque<(Vec<Draft>, Vec<Was>)>,
     drafts: VecDeque<Draft>,
+    pub(super) notes: Notes,
     pub(super) is_open: bool,
     /// The last event has come, and the log is to end.
     pub(super) finishing: bool,
@@ -72,6 +75,7 @@ impl Owner {
             repairs: VecDeque::new(),
             again: VecDeque::new(),
             drafts: VecDeque::new(),
+            notes: Notes::default(),
             is_open: false,
             finishing: false,
             leaving: false,
@@ -98,6 +102,10 @@ impl Owner {
         if is_sifted || !is_kept && !self.waiting().any(is_same) {
             self.drafts.push_back(draft);
         }
+    }
+
+    pub(super) fn tell(&mut self, note: Bytes) {
+        self.notes.push(self.drafts.len(), note);
     }
 
     /// The last id of the upstream, once all of it is appended.
@@ -129,13 +137,14 @@ impl Owner {
     /// The log ends at this position, and is this owner's.
     pub(super) fn resolve(
         &mut self,
-        position: u64,
+        (position, note): (u64, &Bytes),
         is_noted: bool,
         is_fresh: bool,
         replica: &Replica,
         rules: &Rules,
     ) {
         let fence = self.fence.unwrap_or_default();
+        self.notes.resolve(position, note);
         let mut again = VecDeque::new();
         for flight in self.flights.drain(..) {
             let is_there = replica.contains(flight.frame.last());
@@ -198,7 +207,10 @@ impl Owner {
         self.flights.clear();
         self.again.clear();
         self.drafts.clear();
+        self.notes.begin_again();
         self.behind = None;
         self.is_open = false;
+        // The end that has come was behind what is asked for again.
+        self.finishing = false;
     }
 }

@@ -37,6 +37,8 @@ pub enum Rule {
     WaitForNumber,
     /// A log that nobody knows begins with a random epoch.
     RandomEpoch,
+    /// What is heard behind a note waits for a read that has it.
+    NoteInOrder,
     /// The owner of a silent stream renews its keys.
     Renew,
 }

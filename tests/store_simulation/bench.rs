@@ -37,12 +37,12 @@ impl Bench {
 
     /// An instance with clients, which knows what the store has.
     pub(crate) fn host(&mut self, number: u64) -> Host {
-        self.host_that_keeps(number, 100)
+        self.host_with(number, Rules::default(), 100)
     }
 
-    pub(crate) fn host_that_keeps(&mut self, number: u64, events: usize) -> Host {
+    pub(crate) fn host_with(&mut self, number: u64, rules: Rules, events: usize) -> Host {
         let id = InstanceId(number);
-        let member = Member::new(id, Rules::default(), events);
+        let member = Member::new(id, rules, events);
         let mut host = Host {
             id,
             member,
@@ -57,6 +57,7 @@ impl Bench {
     pub(crate) fn connect(&mut self, host: &mut Host) {
         let reign = self.store.reign();
         host.sent.clear();
+        self.with(host, |member, _| member.disconnected());
         self.with(host, |member, cx| member.tail_connected(reign, cx));
         self.with(host, |member, cx| member.subscribed(cx));
         self.with(host, |member, cx| member.connected(reign, cx));
@@ -85,14 +86,6 @@ impl Bench {
                 Output::Subscribe | Output::Close => {}
             }
         }
-    }
-
-    /// What is published from now on is heard. What was sent before is gone.
-    pub(crate) fn connect_tail(&mut self, host: &mut Host) {
-        let reign = self.store.reign();
-        self.with(host, |member, cx| member.tail_connected(reign, cx));
-        self.with(host, |member, cx| member.subscribed(cx));
-        host.sent.clear();
     }
 
     pub(crate) fn seek(&mut self, host: &mut Host, id: &[u8]) -> u64 {
@@ -129,7 +122,11 @@ impl Bench {
     }
 
     pub(crate) fn give(&mut self, host: &mut Host, number: u64) {
-        let draft: Draft = draft(Kind::Resumes, number);
+        self.give_of(Kind::Resumes, host, number);
+    }
+
+    pub(crate) fn give_of(&mut self, kind: Kind, host: &mut Host, number: u64) {
+        let draft: Draft = draft(kind, number);
         self.with(host, |member, cx| member.draft(draft, cx));
     }
 

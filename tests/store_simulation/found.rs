@@ -1,4 +1,5 @@
-//! What the schedules have found, each with the seed that failed, and by itself where it can be told in few steps.
+//! What the schedules have found, each with the seed that failed, and by itself where it can be told in few steps: a seed means
+//! another schedule once the simulated world does something else.
 
 use bytes::Bytes;
 use tower_sse::store::{Reign, Rules, SESSION};
@@ -64,7 +65,6 @@ fn an_owner_asks_again_behind_what_a_forgotten_owner_has_appended() {
     bench.settle(&mut second);
     bench.give(&mut second, 2);
     bench.settle(&mut second);
-    bench.connect_tail(&mut first);
     bench.hear(&mut first);
     // The acquire and the append; but the first one has heard it.
     bench.store.forget(2, Reign(2));
@@ -104,7 +104,7 @@ fn a_log_whose_events_were_evicted_goes_on() {
 #[test]
 fn a_log_that_was_evicted_is_made_anew_from_what_its_owner_keeps() {
     let mut bench = Bench::new();
-    let mut owner = bench.host_that_keeps(1, 2);
+    let mut owner = bench.host_with(1, Rules::default(), 2);
     bench.settle(&mut owner);
     for number in 1..=3 {
         bench.give(&mut owner, number);

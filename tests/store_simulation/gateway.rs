@@ -159,6 +159,11 @@ impl World {
         let state = &mut self.gateways[gateway];
         if let Some(member) = &state.member {
             let compared = self.ledger.compare(member, state.compared, state.reached);
+            let noted = match self.plan.forgets() || self.plan.loss > 0 || self.has_expired {
+                true => Ok(()),
+                false => self.ledger.check_note(member),
+            };
+            let compared = compared.and(noted);
             state.compared = member.replica().next();
             self.error = self.error.take().or(compared.err());
         }

@@ -1,9 +1,10 @@
 //! When a stream has another owner, and how soon.
 
 use bytes::Bytes;
-use tower_sse::store::SESSION;
+use tower_sse::store::{Reign, SESSION};
 
 use crate::bench::Bench;
+use crate::world::STREAM;
 
 #[test]
 fn who_comes_to_a_dead_owner_waits_for_the_rest_of_its_session() {
@@ -59,4 +60,59 @@ fn an_owner_that_drains_hands_over_to_who_has_clients() {
     assert!(!owner.member.is_owner() && !unused.member.is_owner());
     assert!(used.member.is_owner());
     assert_eq!(used.opened, [Some(Bytes::from_static(b"u1"))]);
+}
+
+/// A log that has ended is closed for good; whoever asks without an id is given another one, by another member.
+#[test]
+fn a_stream_that_has_ended_begins_anew_and_the_old_one_is_kept_aside() {
+    let mut bench = Bench::new();
+    let mut old = bench.host(1);
+    bench.settle(&mut old);
+    bench.give(&mut old, 1);
+    bench.settle(&mut old);
+    bench.with(&mut old, |member, cx| member.upstream_finished(cx));
+    bench.settle(&mut old);
+    assert!(old.member.replica().is_closed());
+
+    let mut late = bench.host(2);
+    bench.settle(&mut late);
+    assert!(late.member.replica().is_closed() && !late.member.is_owner());
+    assert!(bench.store.anew(STREAM, STREAM + 1));
+    assert_eq!(bench.store.read(STREAM + 1, 0).frames.len(), 1);
+
+    let mut new = bench.host(3);
+    bench.settle(&mut new);
+    assert!(new.member.is_owner());
+    assert_ne!(new.member.replica().epoch(), old.member.replica().epoch());
+    assert_eq!(bench.seen(&new, 0), [""; 0]);
+    assert_eq!(bench.seen(&late, 0), ["1"]);
+}
+
+#[test]
+fn a_note_survives_its_owner_and_a_store_that_forgets_it() {
+    let mut bench = Bench::new();
+    let mut owner = bench.host(1);
+    bench.settle(&mut owner);
+    let note = Bytes::from_static(b"a head");
+    bench.with(&mut owner, |member, cx| member.tell(note.clone(), cx));
+    bench.give(&mut owner, 1);
+    bench.settle(&mut owner);
+    // The append, and the note.
+    bench.store.forget(2, Reign(2));
+    bench.store.beat(owner.id, bench.now);
+    bench.connect(&mut owner);
+    bench.settle(&mut owner);
+    assert_eq!(bench.store.told(STREAM), Some(&note));
+
+    bench.now += 2 * SESSION;
+    let mut other = bench.host(2);
+    bench.settle(&mut other);
+    assert!(other.member.is_owner());
+    assert_eq!(other.member.note(), &note);
+    bench.store.restart_empty(Reign(3));
+    bench.store.beat(other.id, bench.now);
+    bench.connect(&mut other);
+    bench.settle(&mut other);
+    assert_eq!(bench.store.told(STREAM), Some(&note));
+    assert_eq!(bench.seen(&other, 0), ["1"]);
 }

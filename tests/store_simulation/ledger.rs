@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     pub(crate) beginnings: BTreeSet<(u64, u64)>,
     /// By epoch and position: whether the store has lost it since.
     appended: BTreeMap<(u64, u64), bool>,
+    /// By epoch: what was told behind which position, in its order.
+    notes: HashMap<u64, Vec<(u64, Bytes)>>,
     pub(crate) history: History,
     /// The connection of each call.
     lines: Vec<u64>,
@@ -124,6 +126,32 @@ impl Ledger {
         match missing {
             Some(name) => Err(format!("V3: {name:?} was acknowledged and is not there")),
             None => Ok(()),
+        }
+    }
+
+    /// The store has told this behind its last position.
+    pub(crate) fn told(&mut self, store: &Model) {
+        let log = store.read(STREAM, u64::MAX);
+        if let Some(meta) = log.meta {
+            let notes = self.notes.entry(meta.epoch).or_default();
+            notes.push((meta.position, log.note));
+        }
+    }
+
+    /// A member has what was told in front of its last event, and nothing that was told behind one that it has not.
+    pub(crate) fn check_note(&self, member: &Member) -> Result<(), String> {
+        let tip = member.replica().tip().0;
+        let epoch = member.replica().epoch();
+        let Some(notes) = epoch.and_then(|epoch| self.notes.get(&epoch)) else {
+            return Ok(());
+        };
+        let due = notes.partition_point(|(position, _)| *position < tip);
+        let known = notes.iter().rposition(|(_, note)| note == member.note());
+        let known = known.map_or(0, |known| known + 1);
+        let is_early = known > 0 && notes[known - 1].0 > tip;
+        match known < due || is_early {
+            true => Err(format!("V8: note {known} of {due} at {tip}: {notes:?}")),
+            false => Ok(()),
         }
     }
 

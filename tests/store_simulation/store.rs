@@ -1,6 +1,6 @@
 //! What reaches the store, and what it publishes.
 
-use tower_sse::store::{Command, InstanceId, Published, Reign};
+use tower_sse::store::{Command, InstanceId, Message, Published, Reign};
 
 use crate::queue::Event;
 use crate::world::{STREAM, World};
@@ -37,6 +37,9 @@ impl World {
             self.ledger.acknowledged(&frame, &answer);
         }
         if let Some(Published { message, .. }) = published {
+            if message == Message::Told {
+                self.ledger.told(&self.primaries[primary]);
+            }
             self.published((primary, from), &message, before);
             for to in 0..self.gateways.len() {
                 let lost = self.plan.loss > 0 && self.random.below(self.plan.loss) == 0;

@@ -5,6 +5,7 @@ use tower_sse::store::{
 };
 
 use crate::bench::{Bench, Host, id_at};
+use crate::plan::Kind;
 
 #[test]
 fn a_client_that_hops_while_a_frame_is_in_flight_is_given_each_event_once() {
@@ -192,5 +193,35 @@ fn a_follower_that_reads_before_it_subscribes_misses_what_is_appended_between() 
         bench.with(&mut follower, |member, cx| member.subscribed(cx));
         bench.settle(&mut follower);
         assert_eq!(bench.seen(&follower, 0), expected);
+    }
+}
+
+/// The store has published an append, forgets it, and its answer is lost: the owner numbers it anew, since the primary is another.
+#[test]
+fn an_event_that_is_numbered_anew_is_given_again_unless_it_names_its_old_number() {
+    let off = Rules::without(Rule::Was);
+    let given_twice = vec!["1", "2", "gap", "2"];
+    for (rules, expected) in [(Rules::default(), vec!["1", "2"]), (off, given_twice)] {
+        let mut bench = Bench::new();
+        let mut owner = bench.host_with(1, rules, 100);
+        let mut follower = bench.host_with(2, rules, 100);
+        bench.settle(&mut owner);
+        bench.settle(&mut follower);
+        bench.give_of(Kind::NoIds, &mut owner, 1);
+        bench.settle(&mut owner);
+        bench.give_of(Kind::NoIds, &mut owner, 2);
+        let _lost = bench.execute(&mut owner);
+        bench.hear(&mut follower);
+        bench.store.forget(1, Reign(2));
+        bench.heard.clear();
+        for host in [&mut owner, &mut follower] {
+            bench.store.beat(host.id, bench.now);
+            bench.connect(host);
+            bench.settle(host);
+        }
+        bench.hear(&mut follower);
+        bench.settle(&mut follower);
+        let seen = bench.seen(&follower, 0);
+        assert_eq!(seen, expected);
     }
 }

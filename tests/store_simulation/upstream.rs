@@ -22,6 +22,10 @@ impl World {
             self.queue.push(again.min(QUIET), Event::Produce);
         }
         for gateway in 0..self.gateways.len() {
+            let is_read = self.gateways[gateway].upstream.is_up;
+            if is_read && self.random.below(20) == 0 {
+                self.tell(gateway);
+            }
             self.give(gateway);
         }
     }
@@ -68,7 +72,15 @@ impl World {
             (Kind::Anew, _) => 1,
             _ => self.produced + 1,
         };
+        self.tell(gateway);
         self.give(gateway);
+    }
+
+    /// The upstream's head has come, or a reconnection time: all are to know it.
+    fn tell(&mut self, gateway: usize) {
+        self.told += 1;
+        let note = format!("note {}", self.told);
+        self.with(gateway, |member, cx| member.tell(note.into(), cx));
     }
 
     /// The member reads what it may.

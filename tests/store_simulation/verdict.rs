@@ -27,6 +27,10 @@ impl World {
                 let tip = member.replica().tip();
                 return Err(format!("V6: member {number} is at {tip:?} of {position}"));
             }
+            let note = member.note();
+            if !self.plan.ends && self.primaries[primary].told(STREAM) != Some(note) {
+                return Err(format!("V8: member {number} has {note:?} in the end"));
+            }
         }
         // Where a log was made anew by who had none of it, something may be missing.
         let is_whole = self.plan.is_whole() && self.ledger.beginnings.len() == 1;

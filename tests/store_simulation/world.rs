@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) clients: Vec<Client>,
     pub(crate) produced: u64,
+    /// How often something was told beside events.
+    pub(crate) told: u64,
     pub(crate) ids: u64,
     /// Commands on these lines are done though the line is lost.
     pub(crate) ghosts: HashSet<u64>,
@@ -51,6 +53,7 @@ impl World {
             gateways: Vec::new(),
             clients: (0..plan.clients).map(|_| Client::new()).collect(),
             produced: 0,
+            told: 0,
             ids: 1,
             ghosts: HashSet::new(),
             ledger: Ledger::default(),

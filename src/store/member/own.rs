@@ -16,6 +16,10 @@ impl Member {
             Some(owner) => owner.fence = Some(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),
         }
+        if let (1, Some(owner)) = (meta.fence.counter, &mut self.owner) {
+            owner.notes.inherit(&self.note);
+            self.stored_note = Bytes::new();
+        }
         self.renewed = cx.now;
         self.meta = Some(meta);
         let fresh = fresh.filter(|epoch| *epoch == meta.epoch && meta.position == 0);
@@ -53,7 +57,7 @@ impl Member {
             return;
         }
         for sent in &mut self.sent {
-            if matches!(sent, Sent::Append | Sent::Finish | Sent::Leave) {
+            if matches!(sent, Sent::Append | Sent::Finish | Sent::Tell | Sent::Leave) {
                 *sent = Sent::Stale;
             }
         }
@@ -65,7 +69,7 @@ impl Member {
         }
         let is_noted = meta.reign == self.reign;
         owner.resolve(
-            meta.position,
+            (meta.position, &self.stored_note),
             is_noted,
             fresh.is_some(),
             &self.replica,
@@ -193,7 +197,7 @@ impl Member {
             cx.outputs.push(Output::Close);
         }
         for sent in &mut self.sent {
-            if matches!(sent, Sent::Append | Sent::Finish | Sent::Leave) {
+            if matches!(sent, Sent::Append | Sent::Finish | Sent::Tell | Sent::Leave) {
                 *sent = Sent::Stale;
             }
         }

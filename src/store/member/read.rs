@@ -42,6 +42,9 @@ impl Member {
         } else if self.meta.is_some() || !self.is_known {
             self.gone_since = cx.now;
         }
+        if let Some(meta) = &snapshot.meta {
+            self.noted(snapshot.note, meta.fence);
+        }
         self.reads_done = self.reads_begun;
         let is_new = !std::mem::replace(&mut self.has_come, true);
         self.is_reading = false;
@@ -56,7 +59,9 @@ impl Member {
         self.is_known = true;
         let heard = std::mem::take(&mut self.heard);
         for (since, frame) in heard {
-            if self.replica.merge(&frame) == Merged::Hole && since > self.reads_done {
+            let waits = self.note_since > self.reads_done;
+            let is_new = since > self.reads_done;
+            if is_new && (waits || self.replica.merge(&frame) == Merged::Hole) {
                 self.read_again = true;
                 self.heard.push((since, frame));
             }

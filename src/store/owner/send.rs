@@ -23,14 +23,23 @@ impl Owner {
         let Some(fence) = self.fence.filter(|_| self.resolved) else {
             return;
         };
-        while self.flights.len() < WINDOW {
+        while self.flights.len() < WINDOW && self.notes.sent().is_none() {
+            let is_new = self.repairs.is_empty() && self.again.is_empty();
+            if self.notes.is_next(is_new) {
+                // It is told when all in front of it is there.
+                if self.flights.is_empty() {
+                    let note = self.notes.send(self.end.0);
+                    tell(fence, note, cx, sent);
+                }
+                break;
+            }
             let Some(flight) = self.next(fence, cx, replica, (rules, writing)) else {
                 break;
             };
             send(&flight, replica, cx, sent);
             self.flights.push_back(flight);
         }
-        let is_empty = self.flights.is_empty() && !self.last_sent;
+        let is_empty = self.flights.is_empty() && self.notes.is_empty() && !self.last_sent;
         if is_empty && self.finishing {
             let base = self.end.0;
             cx.send(Command::Finish { fence, base });
@@ -53,6 +62,9 @@ impl Owner {
         self.last_sent = false;
         for flight in &self.flights {
             send(flight, replica, cx, sent);
+        }
+        if let Some(fence) = self.fence {
+            tell(fence, self.notes.sent(), cx, sent);
         }
     }
 
@@ -122,7 +134,8 @@ impl Owner {
             size < MAX_FRAME
         };
         let count = self.drafts.iter().take(MAX_EVENTS).take_while(fits).count();
-        let count = count.max(1).min(self.drafts.len());
+        let count = count.max(1).min(self.drafts.len()).min(self.notes.room());
+        self.notes.advance(count);
         (count > 0).then(|| (self.drafts.drain(..count).collect(), Vec::new()))
     }
 }
@@ -143,4 +156,17 @@ fn send(flight: &Flight, replica: &Replica, cx: &mut Context<'_>, sent: &mut Vec
         frame: flight.bytes.clone(),
     });
     sent.push_back(Sent::Append);
+}
+
+fn tell(
+    fence: Fence,
+    note: Option<&(u64, Bytes)>,
+    cx: &mut Context<'_>,
+    sent: &mut VecDeque<Sent>,
+) {
+    if let Some((base, note)) = note {
+        let (base, note) = (*base, note.clone());
+        cx.send(Command::Tell { fence, base, note });
+        sent.push_back(Sent::Tell);
+    }
 }

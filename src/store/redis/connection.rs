@@ -125,6 +125,15 @@ impl Connection {
                 let value = self.send(&call).await?;
                 Ok(Answer::Appended(replies::appended(value)?))
             }
+            Command::Tell { fence, base, note } => {
+                let mut call = self.scripts.call(Script::Note, &[self.keys.meta(name)]);
+                call.arg(text::fence(fence))
+                    .arg(base)
+                    .arg(&note[..])
+                    .arg(self.keys.channel(name));
+                let value = self.send(&call).await?;
+                Ok(Answer::Appended(replies::appended(value)?))
+            }
             Command::Renew { fence } => {
                 let mut call = self.scripts.call(Script::Renew, &self.all(name));
                 call.arg(text::fence(fence)).arg(millis(self.lifetimes.log));
@@ -151,8 +160,9 @@ impl Connection {
             .arg(self.keys.log(name))
             .arg(from)
             .arg("+");
-        let both = self.send_all(&pipe).await?;
-        Ok(Answer::Read(replies::snapshot(both)?))
+        pipe.cmd("HGET").arg(self.keys.meta(name)).arg("h");
+        let all = self.send_all(&pipe).await?;
+        Ok(Answer::Read(replies::snapshot(all)?))
     }
 
     async fn acquire(

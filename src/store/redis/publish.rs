@@ -5,8 +5,8 @@
 //! | `o` | fence, a colon, instance: another owner |
 //! | `f` | fence: no owner |
 //! | `e` | position: it has ended |
+//! | `n` | nothing: something was told beside events |
 //! | `?` | nothing: somebody asks for the owner |
-//! | `n` | nothing: the note is another |
 //! | less than a space | a frame, which begins with its version |
 
 use bytes::Bytes;
@@ -15,7 +15,6 @@ use super::{Name, text};
 use crate::store::{InstanceId, Message};
 
 pub(super) const ASKED: &[u8] = b"?";
-/// The note of a stream is another.
 pub(super) const TOLD: &[u8] = b"n";
 
 /// A heartbeat: an instance lives, and these streams have moved to these positions.
@@ -63,6 +62,7 @@ pub(super) fn parse_message(bytes: Vec<u8>) -> Option<Message> {
         }
         b'f' => Some(Message::Free(text::parse_fence(rest()?)?)),
         b'e' => Some(Message::Ended(text::parse_number(rest()?)?)),
+        b'n' if bytes == TOLD => Some(Message::Told),
         b'?' if bytes == ASKED => Some(Message::Asked),
         0..b' ' => Some(Message::Frame(Bytes::from(bytes))),
         _ => None,
@@ -119,6 +119,7 @@ mod tests {
             ("o3:000000000000000a:000000000000000b", owned),
             ("f3:000000000000000a", Message::Free(fence)),
             ("e12", Message::Ended(12)),
+            ("n", Message::Told),
             ("?", Message::Asked),
             ("\u{1}x", Message::Frame(Bytes::from_static(b"\x01x"))),
         ];

@@ -49,7 +49,9 @@ pub(super) fn meta(value: Value) -> Result<Option<Meta>, StoreError> {
     meta().map(Some).ok_or_else(malformed)
 }
 
-pub(super) fn snapshot((meta, entries): (Value, Value)) -> Result<Snapshot, StoreError> {
+pub(super) fn snapshot(
+    (meta, entries, note): (Value, Value, Option<Vec<u8>>),
+) -> Result<Snapshot, StoreError> {
     let Some(meta) = self::meta(meta)? else {
         // Entries without it are left over, and nobody's.
         return Ok(Snapshot::default());
@@ -58,6 +60,7 @@ pub(super) fn snapshot((meta, entries): (Value, Value)) -> Result<Snapshot, Stor
     Ok(Snapshot {
         meta: Some(meta),
         frames: frames.ok_or_else(|| StoreError::answer("log"))?,
+        note: note.map(Bytes::from).unwrap_or_default(),
     })
 }
 

@@ -18,10 +18,11 @@ pub(super) enum Script {
     Anew,
     Rights,
     Renew,
+    Note,
 }
 
 /// In the order of the variants.
-pub(super) const TEXTS: [&str; 9] = [
+pub(super) const TEXTS: [&str; 10] = [
     include_str!("scripts/acquire.lua"),
     include_str!("scripts/append.lua"),
     include_str!("scripts/leave.lua"),
@@ -31,6 +32,7 @@ pub(super) const TEXTS: [&str; 9] = [
     include_str!("scripts/anew.lua"),
     include_str!("scripts/rights.lua"),
     include_str!("scripts/renew.lua"),
+    include_str!("scripts/note.lua"),
 ];
 
 /// The hashes that a server has given.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Beat, Connection, Heard, Keys, Lifetimes, StoreError, Tail};
 use crate::store::outside::{Hub, Job, Look, Queues, Session, Stream, Subscription};
-use crate::store::{Answer, BEAT, Beats, Command};
+use crate::store::{Answer, BEAT, Beats, Command, Message};
 
 /// Between two looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -410,12 +410,10 @@ fn take_in(hub: &Hub, beats: &std::sync::Mutex<Beats>, heard: Heard) {
     match heard {
         Heard::Message(name, message) => {
             if let Some(stream) = hub.stream(&name) {
-                stream.hear(&message);
-            }
-        }
-        Heard::Told(name) => {
-            if let Some(stream) = hub.stream(&name) {
-                stream.hear_of_note();
+                match message {
+                    Message::Told => stream.hear_of_note(),
+                    message => stream.hear(&message),
+                }
             }
         }
         Heard::Beat(Beat { instance, moved }) => {

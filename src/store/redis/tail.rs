@@ -17,8 +17,6 @@ const WAITING: usize = 4_096;
 pub enum Heard {
     /// A message of a stream.
     Message(Name, Message),
-    /// The note of a stream is another.
-    Told(Name),
     /// A heartbeat.
     Beat(Beat),
 }
@@ -130,7 +128,6 @@ impl Tail {
             return None;
         };
         match self.keys.parse_channel(&channel)? {
-            Channel::Stream(name) if bytes == publish::TOLD => Some(Heard::Told(name)),
             Channel::Stream(name) => {
                 publish::parse_message(bytes).map(|message| Heard::Message(name, message))
             }

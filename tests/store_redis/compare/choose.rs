@@ -47,7 +47,12 @@ pub(super) fn operation(
         123..124 => Operation::Execute(Command::Renew {
             fence: fence(random, meta),
         }),
-        124..132 => Operation::Tell(fence(random, meta), bytes(random)),
+        124..128 => Operation::Execute(Command::Tell {
+            fence: fence(random, meta),
+            base: position(random, meta),
+            note: bytes(random),
+        }),
+        128..132 => Operation::Tell(fence(random, meta), bytes(random)),
         132..138 => Operation::Told,
         138..150 => Operation::Crowd(random.below(3) > 0),
         150..156 => Operation::CrowdOf,

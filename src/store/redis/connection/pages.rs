@@ -30,7 +30,8 @@ impl Connection {
         pipe.arg("COUNT").arg(FIRST);
         let (meta, page): (Value, Value) = self.send_all(&pipe).await?;
         let (mut page, mut last) = replies::page(page)?;
-        let mut snapshot = replies::snapshot((meta, Value::Array(Vec::new())))?;
+        // Notes are read on their own.
+        let mut snapshot = replies::snapshot((meta, Value::Array(Vec::new()), None))?;
         if snapshot.meta.is_none() {
             return Ok(snapshot);
         }
