@@ -69,3 +69,7 @@ impl Rules {
         true
     }
 }
+
+/// They cost nothing where they cannot be switched off.
+#[cfg(not(feature = "simulation"))]
+const _: () = assert!(size_of::<Rules>() == 0);

@@ -7,6 +7,7 @@ use tower_sse::store::{
     Answer, Appended, Command, Fence, Frame, InstanceId, Member, Message, Model,
 };
 
+use crate::bench::Bench;
 use crate::linear::{History, Operation};
 use crate::world::STREAM;
 
@@ -200,4 +201,41 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+#[test]
+fn what_was_acknowledged_is_missed_unless_the_store_has_lost_it() {
+    let mut bench = Bench::new();
+    let mut ledger = Ledger::default();
+    let mut owner = bench.host(1);
+    bench.settle(&mut owner);
+    bench.give(&mut owner, 1);
+    let Some(Command::Append { frame, .. }) = owner.sent.first().cloned() else {
+        panic!("an append is sent");
+    };
+    let answer = bench.execute(&mut owner);
+    ledger.acknowledged(&frame, &answer);
+    assert_eq!(ledger.check(&bench.store), Ok(()));
+    bench.store.evict(STREAM, true);
+    assert!(ledger.check(&bench.store).is_err());
+    ledger.lost(&bench.store);
+    assert_eq!(ledger.check(&bench.store), Ok(()));
+}
+
+#[test]
+fn a_replica_has_what_was_published_under_its_name_where_it_reads() {
+    let mut bench = Bench::new();
+    let mut ledger = Ledger::default();
+    let mut owner = bench.host(1);
+    bench.settle(&mut owner);
+    bench.give(&mut owner, 1);
+    bench.settle(&mut owner);
+    assert!(ledger.compare(&owner.member, 0, 1).is_err());
+    let mut before = 0;
+    for message in &bench.heard {
+        assert_eq!(ledger.published(message, 0, before), Ok(()));
+        before += u64::from(matches!(message, Message::Frame(_)));
+    }
+    assert_eq!(ledger.compare(&owner.member, 0, 1), Ok(()));
+    assert!(ledger.compare(&owner.member, 0, 2).is_err());
 }
