@@ -182,7 +182,7 @@ impl Member {
         self.replica.forget(place);
     }
 
-    /// Whether it has clients. Without any it does not become the owner.
+    /// Whether it has clients. Without any it does not become the owner; who owns the stream is to [`leave`](Member::leave) as well.
     pub fn want(&mut self, is_wanted: bool) {
         self.is_wanted = is_wanted;
     }

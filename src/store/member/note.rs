@@ -12,7 +12,7 @@ impl Member {
     }
 
     /// Tells all members something beside events, in place of what was told before. Whoever has an event that is drafted later
-    /// has this. Lost where this is not the owner, which others tell.
+    /// has this. Nothing is told where this is not the owner.
     pub fn tell(&mut self, note: Bytes, cx: &mut Context<'_>) {
         if let Some(owner) = &mut self.owner {
             owner.tell(note);

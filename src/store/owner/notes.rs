@@ -77,12 +77,12 @@ impl Notes {
         self.sent.as_ref()
     }
 
-    /// Whether one is to be sent in front of all else that is not sent yet: also in front of what is appended once more?
+    /// Whether a note is to be sent before any more events. `is_new` says that nothing is to be appended once more.
     pub(super) fn is_next(&self, is_new: bool) -> bool {
         self.forgotten.is_some() || is_new && self.room() == 0
     }
 
-    /// That one, behind this position.
+    /// The next note, behind this position unless the store has forgotten it.
     pub(super) fn send(&mut self, end: u64) -> Option<&(u64, Bytes)> {
         let waiting = || Some((end, self.waiting.pop_front()?.1));
         self.sent = self.forgotten.take().or_else(waiting);
