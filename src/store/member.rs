@@ -24,8 +24,10 @@ pub use seek::Sought;
 const BUFFERED: usize = 256;
 /// Milliseconds of silence behind which the owner has the store keep the log for longer, unless it is told otherwise.
 const RENEW: u64 = 15_000;
-/// A position that no log has.
+/// A position that no log has, named by who does not own the stream.
 const NOWHERE: u64 = u64::MAX;
+/// One that no log has either, named by its owner.
+const ANYWHERE: u64 = u64::MAX - 1;
 
 /// One gateway's part in one stream: it follows the log, and at times owns it.
 ///
@@ -317,6 +319,7 @@ impl Member {
     pub fn moved(&mut self) -> Option<u64> {
         let has_moved = std::mem::take(&mut self.moved) && self.owner.is_some();
         match std::mem::take(&mut self.all_read) {
+            true if self.owner.is_some() => Some(ANYWHERE),
             true => Some(NOWHERE),
             false => has_moved.then_some(self.replica.tip().0),
         }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Member;
+use crate::store::owner::Owner;
 use crate::store::{Appended, Context, Fence, Rule};
 
 impl Member {
@@ -42,8 +43,9 @@ impl Member {
 
     /// The store has this note, and had it when this was the fence.
     pub(super) fn noted(&mut self, note: Bytes, fence: Fence) {
-        // An owner that knows what the log has is told by answers, which a read may have overtaken.
-        let mine = self.owner.as_ref().filter(|owner| owner.resolved);
+        // An owner that has told something knows it by answers, which a read may have overtaken.
+        let has_told = |owner: &&Owner| owner.resolved && owner.notes.has_told();
+        let mine = self.owner.as_ref().filter(has_told);
         if mine.is_some_and(|owner| owner.fence == Some(fence)) {
             return;
         }

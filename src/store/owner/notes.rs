@@ -72,6 +72,11 @@ impl Notes {
         self.waiting.is_empty() && self.sent.is_none() && self.forgotten.is_none()
     }
 
+    /// Whether the store may have something of this owner.
+    pub(in crate::store) fn has_told(&self) -> bool {
+        self.told.is_some() || self.sent.is_some()
+    }
+
     /// What was sent and not answered.
     pub(super) fn sent(&self) -> Option<&(u64, Bytes)> {
         self.sent.as_ref()
