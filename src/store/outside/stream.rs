@@ -62,6 +62,8 @@ struct State {
     hold: Hold,
     /// How often the upstream was to be asked.
     term: u64,
+    /// The last of them that the relay's task knows of.
+    led: u64,
     /// Behind what it is to be asked now, if it is.
     open: Option<Option<Bytes>>,
     fate: Fate,
@@ -108,6 +110,7 @@ impl Stream {
             feed: feed::Feed::default(),
             hold: Hold::Free,
             term: 0,
+            led: 0,
             open: None,
             fate: Fate::Shared,
             note: None,

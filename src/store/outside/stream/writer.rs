@@ -59,6 +59,7 @@ impl Stream {
             }
             if let Some(behind) = &state.open {
                 let (_, next) = self.log.span();
+                state.led = state.term;
                 return Some(Lead::Own(Term {
                     number: state.term,
                     behind_at: behind.as_ref().and_then(|id| self.log.behind(id)),
@@ -106,11 +107,7 @@ impl Stream {
             .filter_map(|draft| self.draft(draft))
             .collect();
         if !drafts.is_empty() {
-            self.have(|member, cx| {
-                for draft in drafts {
-                    member.draft(draft, cx);
-                }
-            });
+            self.add(drafts);
             self.settled().await;
         }
         Appended {
@@ -121,9 +118,26 @@ impl Stream {
         }
     }
 
+    fn add(self: &Arc<Self>, drafts: Vec<Draft>) {
+        let mut state = self.lock();
+        // What was read in another term is not for this one.
+        if state.led == state.term {
+            self.act(&mut state, |member, cx| {
+                for draft in drafts {
+                    member.draft(draft, cx);
+                }
+            });
+        }
+        drop(state);
+        self.tell_change();
+    }
+
     async fn settled(self: &Arc<Self>) {
-        self.until(|state| state.member.is_settled().then_some(()))
-            .await;
+        self.until(|state| {
+            let is_led = state.led == state.term;
+            (is_led && state.member.is_settled()).then_some(())
+        })
+        .await;
     }
 
     /// Tells all something that replaces what they were told before.
