@@ -176,8 +176,9 @@ impl RedisOptions {
         self
     }
 
-    /// Sets how long the server keeps a stream that no process follows any more, from its last event on. It should be longer
-    /// than the history keeps an event. Default: 6 min.
+    /// Sets how long the server keeps a stream whose upstream no process reads any more, from its last event on. It should be
+    /// longer than the history keeps an event, and the same in all processes: the one that reads the upstream has a silent
+    /// stream kept when a quarter of it is over. Default: 6 min.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
