@@ -34,7 +34,9 @@ async fn its_connection_is_closed_and_the_log_and_a_metric_say_why() {
     ] {
         for relayed in [&[][..], &["--share", "on"], &["--resume", "on"]] {
             let flags = [&["--connect-timeout", "60s"], relayed].concat();
-            let gateway = Gateway::with_admin(&upstream, &flags);
+            // A server of names that does not answer is not waited for as long as the test is patient.
+            let names = [("RES_OPTIONS", "timeout:1 attempts:1")];
+            let gateway = Gateway::with_all(&upstream, &flags, &names);
             assert_eq!(got(&gateway, GET).await, "", "{reason} {relayed:?}");
             gateway.log_with(&format!("reason=\"{reason}\""));
             assert_eq!(upstream_requests_with(&gateway, reason).await, 1);
