@@ -18,3 +18,21 @@ pub(crate) fn answer(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+/// Why a request goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: &'static str,
+}
+
+impl Refusal {
+    pub(crate) const fn new(status: StatusCode, message: &'static str) -> Self {
+        Refusal { status, message }
+    }
+
+    /// 400.
+    pub(crate) const fn bad(message: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+}

@@ -1,7 +1,5 @@
 """The gateway as the edge: HTTPS to a browser, tokens that an `EventSource` can send, and tokens that it checks itself."""
 
-import datetime
-import ipaddress
 import itertools
 import json
 import ssl
@@ -10,10 +8,9 @@ import time
 import httpx
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from harness import certificate
 from harness.rawhttp import RawResponse
 from harness.wait import until
 
@@ -30,30 +27,8 @@ OPEN_MANY = """
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory):
     """Flags that name a certificate for 127.0.0.1 and its key, and the path of the certificate."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sse-gateway test")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=12))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(private_pem(key))
-    return ["--tls-cert", folder / "cert.pem", "--tls-key", folder / "key.pem"], folder / "cert.pem"
-
-
-def private_pem(key):
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    cert, key = certificate.make(tmp_path_factory.mktemp("tls"))
+    return ["--tls-cert", cert, "--tls-key", key], cert
 
 
 def public_pem(key):

@@ -18,9 +18,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tower_sse::stage::{self, Bypass};
 
+use super::Policy;
 use super::limits::{Held, Limit, Permit};
-use super::{Policy, Refusal};
-use crate::answer::{TEXT, answer};
+use crate::answer::{Refusal, TEXT, answer};
 use crate::body::{StackBody, boxed};
 use crate::client::address::ClientAddress;
 use crate::fields::accepts_event_stream;

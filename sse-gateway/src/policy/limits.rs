@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 
-use super::Refusal;
+use crate::answer::Refusal;
 
 /// How many there are. Clones count together.
 #[derive(Clone, Debug, Default)]

@@ -12,6 +12,7 @@ use http::header::ORIGIN;
 use http::{Method, StatusCode, request};
 use tower_http::cors::CorsLayer;
 
+use crate::answer::Refusal;
 use crate::config::{Error, NoAnswer, Origins, RouteSettings};
 use crate::fields::accepts_event_stream;
 
@@ -31,34 +32,9 @@ pub(crate) struct Policy {
     leaves: bool,
 }
 
-/// Why a request goes no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) message: &'static str,
-}
-
-impl Refusal {
-    const fn bad(message: &'static str) -> Self {
-        Refusal {
-            status: StatusCode::BAD_REQUEST,
-            message,
-        }
-    }
-
-    const fn unauthorized(message: &'static str) -> Self {
-        Refusal {
-            status: StatusCode::UNAUTHORIZED,
-            message,
-        }
-    }
-
-    const fn forbidden(message: &'static str) -> Self {
-        Refusal {
-            status: StatusCode::FORBIDDEN,
-            message,
-        }
-    }
+/// 401.
+const fn unauthorized(message: &'static str) -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, message)
 }
 
 impl Policy {

@@ -1,10 +1,10 @@
 //! Pages of which origins may read a route.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, Uri, request};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, request};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use super::Refusal;
+use crate::answer::Refusal;
 use crate::config::Origins;
 
 /// What answers a browser that asks whether a page may read this, and tells it so with each answer.
@@ -35,9 +35,12 @@ pub(super) fn check(parts: &request::Parts, origins: &Origins) -> Result<(), Ref
         return Ok(());
     };
     match parts.headers.get(ORIGIN) {
-        Some(origin) if !origins.contains(origin) && !is_own(origin, &parts.headers) => Err(
-            Refusal::forbidden("Pages of this origin may not ask for this.\n"),
-        ),
+        Some(origin) if !origins.contains(origin) && !is_own(origin, &parts.headers) => {
+            Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "Pages of this origin may not ask for this.\n",
+            ))
+        }
         _ => Ok(()),
     }
 }

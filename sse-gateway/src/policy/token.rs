@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, request};
 
-use super::Refusal;
+use crate::answer::Refusal;
 
 /// Where a route's clients may put their token, beside `Authorization`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

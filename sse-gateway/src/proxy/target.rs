@@ -8,21 +8,7 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, StatusCode, Uri, Version, request};
 
-/// Why a request goes no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) message: &'static str,
-}
-
-impl Refusal {
-    const fn bad(message: &'static str) -> Self {
-        Refusal {
-            status: StatusCode::BAD_REQUEST,
-            message,
-        }
-    }
-}
+use crate::answer::Refusal;
 
 /// Checks a request's target and host, and gives them their one form.
 ///

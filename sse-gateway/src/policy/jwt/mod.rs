@@ -13,7 +13,8 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-use super::Refusal;
+use super::unauthorized;
+use crate::answer::Refusal;
 use crate::config::jwt_keys::Key;
 use crate::config::{Error, RouteSettings};
 use crate::policy::expiry::ExpiresAt;
@@ -87,11 +88,11 @@ impl Jwt {
         for name in said {
             parts.headers.remove(name);
         }
-        let token = bearer(parts).ok_or(Refusal::unauthorized("There is no bearer token.\n"))?;
+        let token = bearer(parts).ok_or(unauthorized("There is no bearer token.\n"))?;
         let claims = self
             .0
             .check(token)
-            .map_err(|why| Refusal::unauthorized(why_not(&why)))?;
+            .map_err(|why| unauthorized(why_not(&why)))?;
         for (name, claim) in fields {
             if let Some(value) = claims.get(claim).and_then(written) {
                 parts.headers.insert(name, value);
@@ -102,7 +103,7 @@ impl Jwt {
             let left = ends.saturating_sub(since_epoch());
             // jsonwebtoken counts whole seconds: a stream would open and end at once, and come back.
             if left.is_zero() {
-                return Err(Refusal::unauthorized(why_not(&ErrorKind::ExpiredSignature)));
+                return Err(unauthorized(why_not(&ErrorKind::ExpiredSignature)));
             }
             parts.extensions.insert(ExpiresAt::after(left));
         }
