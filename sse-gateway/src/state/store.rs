@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
-use tower_sse::store::RedisStore;
+use tokio::time::{Instant, sleep};
+use tower_sse::store::{RedisStore, StoreError, WhenAway};
 
 use crate::config::{Config, Error};
 
 /// The store keeps a stream for longer than any gateway does.
 const LONGER: Duration = Duration::from_secs(60);
+
+/// So long a store is waited for that may be about to start too.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The store by which several gateways share streams.
 #[derive(Clone)]
@@ -23,11 +28,11 @@ pub(crate) struct Store {
     left_alone: Counter,
 }
 
-/// Connects with the store, if there is to be one. Where it cannot be reached, it may come later.
+/// Connects with the store, if there is to be one. One that cannot be reached may come later where streams need not wait for it.
 ///
 /// # Errors
 ///
-/// When it is none that can be used.
+/// When it is none that can be used, or cannot be reached for a while.
 pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error> {
     let settings = &config.gateway;
     let (Some(url), Some(secret)) = (&settings.store, &settings.store_secret) else {
@@ -40,15 +45,30 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error
         .with_prefix(settings.store_prefix.clone())
         .with_when_away(settings.store_down)
         .with_lifetime(lifetime);
-    let store = match options.clone().connect(&url.0, &secret.0).await {
-        Err(error) if error.is_away() => options.open(&url.0, &secret.0),
-        other => other,
-    };
-    store.map(Some).map_err(|error| {
-        let cause = std::error::Error::source(&error);
-        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-        Error::at("--store", format_args!("{error}{cause}"))
-    })
+    let began = Instant::now();
+    loop {
+        let why = match options.clone().connect(&url.0, &secret.0).await {
+            Err(error) if error.is_away() && settings.store_down == WhenAway::Local => {
+                let store = options.open(&url.0, &secret.0);
+                return store.map(Some).map_err(|error| refusal(&error, ""));
+            }
+            Err(error) if !error.is_away() => return Err(refusal(&error, "")),
+            Err(error) => error,
+            Ok(store) => return Ok(Some(store)),
+        };
+        if began.elapsed() > PATIENCE {
+            return Err(refusal(&why, AWAY));
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+const AWAY: &str = "; start it first, or set --store-down local to start without it";
+
+fn refusal(error: &StoreError, what_to_do: &str) -> Error {
+    let cause = std::error::Error::source(error);
+    let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    Error::at("--store", format_args!("{error}{cause}{what_to_do}"))
 }
 
 impl Store {

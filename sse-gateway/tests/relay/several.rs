@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{admin, admin_until, metric};
 use crate::chains::{Feed, Ids};
 use crate::client::get;
-use crate::gateway::{Gateway, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, refusal_with};
 
 const CLIENTS: usize = 20;
 const ROUNDS: usize = 10;
@@ -50,6 +50,11 @@ impl Redis {
             .expect("redis-server, which tests/setup installs")
     }
 
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
     async fn ready(&self) {
         let socket = self.directory.join("socket");
         while tokio::net::UnixStream::connect(&socket).await.is_err() {
@@ -68,8 +73,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
@@ -280,17 +284,49 @@ async fn the_list_of_streams_says_where_the_upstream_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_starts_without_its_store_and_uses_it_once_it_is_there() {
+async fn a_gateway_whose_streams_need_no_store_starts_without_it_and_uses_it_once_it_is_there() {
     let mut redis = Redis::start("late").await;
-    let _ = redis.process.kill();
-    let _ = redis.process.wait();
+    redis.kill();
     let feed = Feed::start(Ids::All).await;
-    let gateway = gateway(&redis, &feed);
+    let mut flags = redis.flags();
+    flags.extend(["--store-down", "local"].map(str::to_owned));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let gateway = Gateway::with_admin(&feed.url, &flags);
     assert_eq!(metric(&gateway, "sse_store_up").await, 0);
     gateway.log_with("the store is away");
     redis.process = Redis::run(&redis.directory);
     admin_until(&gateway, "/metrics", |text| text.contains("sse_store_up 1")).await;
     gateway.log_with("the store is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_waits_a_while_for_a_store_that_starts_with_it_and_says_so_where_none_comes() {
+    let mut redis = Redis::start("together").await;
+    redis.kill();
+    let feed = Feed::start(Ids::All).await;
+    let starting = tokio::task::spawn_blocking({
+        let (url, flags) = (feed.url.clone(), redis.flags());
+        move || {
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            Gateway::with_admin(&url, &flags)
+        }
+    });
+    sleep(Duration::from_millis(300)).await;
+    redis.process = Redis::run(&redis.directory);
+    let gateway = starting.await.expect("it starts");
+    assert_eq!(metric(&gateway, "sse_store_up").await, 1);
+    drop(gateway);
+
+    redis.kill();
+    let (url, flags) = (feed.url.clone(), redis.flags());
+    let refused = tokio::task::spawn_blocking(move || refusal_with(&url, &flags)).await;
+    let told = refused.expect("it ends");
+    assert!(
+        told.contains("--store: the store cannot be reached"),
+        "{told}"
+    );
+    assert!(told.contains("--store-down local"), "{told}");
+    assert_eq!(told.matches("the store").count(), 1, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -193,9 +193,18 @@ impl Gateway {
 
 /// What a gateway says that ends at its start with the exit code 2.
 pub(crate) fn refusal(listen: &str, start: &str, upstream: &str) -> String {
-    let output = command(listen, start, upstream, "off")
-        .output()
-        .expect("it runs");
+    refused(command(listen, start, upstream, "off"))
+}
+
+/// The same with these flags.
+pub(crate) fn refusal_with(upstream: &str, flags: &[String]) -> String {
+    let mut command = command("127.0.0.1:0", "exec", upstream, "off");
+    command.args(flags);
+    refused(command)
+}
+
+fn refused(mut command: Command) -> String {
+    let output = command.output().expect("it runs");
     let told = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{told}");
     told
