@@ -328,6 +328,7 @@ impl Member {
     /// Time has passed. To be called some ten times a second.
     pub fn tick(&mut self, cx: &mut Context<'_>) {
         self.renew(cx);
+        self.acquire_again(cx);
         self.consider(cx);
     }
 

@@ -273,6 +273,11 @@ impl World {
                     self.queue.push(at, Event::ConnectTail { gateway, run });
                 }
             }
+            Fault::Flush => {
+                let primary = self.current();
+                self.primaries[primary].empty();
+                self.lost(primary);
+            }
             Fault::Evict { events_alone } => {
                 let primary = self.current();
                 self.primaries[primary].evict(STREAM, events_alone);

@@ -103,6 +103,31 @@ fn a_log_whose_events_were_evicted_goes_on() {
     assert_eq!(bench.seen(&other, 0), ["told", "4"]);
 }
 
+/// Nobody else has anything to go by, and the owner hears of it only when it writes.
+#[test]
+fn a_store_that_is_emptied_gets_its_log_back_from_the_owner_which_reads_on() {
+    for has_clients in [true, false] {
+        let mut bench = Bench::new();
+        let mut owner = bench.host(1);
+        bench.settle(&mut owner);
+        bench.give(&mut owner, 1);
+        bench.settle(&mut owner);
+        let mut other = bench.host(2);
+        bench.settle(&mut other);
+        bench.with(&mut owner, |member, _| member.want(has_clients));
+        bench.store.empty();
+        bench.give(&mut owner, 2);
+        bench.settle(&mut owner);
+        bench.pass(&mut owner, 500);
+        assert_eq!(owner.opened, [None]);
+        bench.hear(&mut other);
+        bench.settle(&mut other);
+        for host in [&owner, &other] {
+            assert_eq!(bench.seen(host, 0), ["1", "2"]);
+        }
+    }
+}
+
 #[test]
 fn a_log_that_was_evicted_is_made_anew_from_what_its_owner_keeps() {
     let mut bench = Bench::new();

@@ -81,6 +81,8 @@ pub(crate) enum Fault {
     Evict {
         events_alone: bool,
     },
+    /// Somebody empties the store, which goes on: no connection is lost.
+    Flush,
 }
 
 #[derive(Clone, Debug)]
@@ -145,7 +147,7 @@ impl Plan {
         let is_torn = |(_, fault): &(u64, Fault)| {
             matches!(
                 fault,
-                Fault::Empty | Fault::Split { .. } | Fault::Evict { .. }
+                Fault::Empty | Fault::Flush | Fault::Split { .. } | Fault::Evict { .. }
             )
         };
         resumes && self.limit > 100 && !self.faults.iter().any(is_torn)
@@ -158,6 +160,7 @@ impl Plan {
                 fault,
                 Fault::Forget { .. }
                     | Fault::Empty
+                    | Fault::Flush
                     | Fault::Evict { .. }
                     | Fault::Split { .. }
                     | Fault::CrashAndForget { .. }
@@ -213,8 +216,11 @@ fn fault(random: &mut Random, gateways: usize) -> Fault {
             down: 50 + random.below(2_000),
         },
         16 => Fault::Abandon { gateway },
-        _ => Fault::Evict {
-            events_alone: random.below(2) == 0,
+        _ => match random.below(3) {
+            0 => Fault::Flush,
+            which => Fault::Evict {
+                events_alone: which == 1,
+            },
         },
     }
 }

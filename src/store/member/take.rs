@@ -41,6 +41,15 @@ impl Member {
         }
     }
 
+    /// Makes the log anew that the store has lost, where that could not be done at once.
+    pub(super) fn acquire_again(&mut self, cx: &mut Context<'_>) {
+        let is_busy = self.is_reading || self.is_acquiring || !self.is_connected;
+        let is_lost = self.is_known && self.meta.is_none() && self.owner.is_some();
+        if is_lost && !is_busy && cx.now >= self.watch.next_try {
+            self.acquire(None, false, cx);
+        }
+    }
+
     pub(super) fn acquire(&mut self, seen: Option<Meta>, force: bool, cx: &mut Context<'_>) {
         let fresh = match self.replica.epoch() {
             Some(_) => None,
@@ -76,7 +85,10 @@ impl Member {
             Acquired::Own(_) | Acquired::Busy(_) | Acquired::Dead => {
                 let chance = (cx.chance)();
                 self.watch.refused(cx.now, chance);
-                self.lost_again(cx);
+                // The store was emptied, sessions too. The next heartbeat brings this one back, and the owner has the log.
+                if acquired != Acquired::Dead {
+                    self.lost_again(cx);
+                }
             }
         }
     }

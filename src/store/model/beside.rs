@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Model;
+use super::{Model, State};
 use crate::store::{Fence, InstanceId};
 
 impl Model {
@@ -50,6 +50,12 @@ impl Model {
             self.state.streams.insert(aside, log);
         }
         ended
+    }
+
+    /// Somebody empties it while it runs.
+    pub fn empty(&mut self) {
+        self.remember();
+        self.state = State::default();
     }
 
     /// One key of a stream is evicted, or all that has no meaning without it: the state, or the events alone.
