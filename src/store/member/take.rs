@@ -2,10 +2,12 @@
 
 use super::{Member, Sent};
 use crate::store::tail::Step;
-use crate::store::{Acquired, Command, Context, Meta, Rule, SESSION};
+use crate::store::{Acquired, Command, Context, Meta, Rule};
 
 /// An owner names each stream whenever it renews it. So many times that it has not, and it is asked.
 const UNNAMED: u64 = 2;
+/// Milliseconds that a store without the log waits for who owned it last: longer than any two gateways need to connect again.
+const ANEW: u64 = 4_000;
 
 impl Member {
     /// Becomes the owner, if there is need and nobody is.
@@ -17,7 +19,7 @@ impl Member {
         }
         let Some(meta) = self.meta else {
             // Who owned it last has all of it, and goes first.
-            let waits = self.replica.epoch().is_some() && cx.now < self.gone_since + SESSION;
+            let waits = self.replica.epoch().is_some() && cx.now < self.gone_since + ANEW;
             if !waits && cx.now >= self.watch.next_try {
                 self.acquire(None, false, cx);
             }
