@@ -3,8 +3,9 @@
     python numbers_upstream.py PORT EVERY MODE [EPOCH [HEAD_DELAY [SIZE]]]
 
 MODE `forgets`: each connection gets 1, 2, 3 … as `PID NUMBER` and no ids. MODE `remembers`: the number is the time
-since EPOCH in steps of EVERY and the id; a client that names its last one gets all since. Each event ends with the
-time at which it was sent, and has SIZE bytes of padding.
+since EPOCH in steps of EVERY and the id; a client that names its last one gets all since. MODE `live`: the same
+numbers without ids, from now on. Each event ends with the time at which it was sent, and has SIZE bytes of padding.
+`/page` is a page without anything.
 
 Each request is a line of the log: `open 2 now, last event id 17`; each end too: `closed, 1 now, at 1700000000.0`.
 """
@@ -21,6 +22,7 @@ HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
 )
+PAGE = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 31\r\n\r\n<link rel='icon' href='data:,'>"
 port, every, mode = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 epoch, head_delay, size = (float(part) for part in [*sys.argv[4:], 0, 0, 0][:3])
 padding = b"x" * int(size)
@@ -38,7 +40,10 @@ class Streams(asyncio.Protocol):
 
     def data_received(self, data):
         self.request += data
-        if b"\r\n\r\n" in self.request and self not in self.open:
+        if self.request.startswith(b"GET /page "):
+            self.transport.write(PAGE)
+            self.transport.close()
+        elif b"\r\n\r\n" in self.request and self not in self.open:
             self.open.add(self)
             last = re.search(rb"\r\nlast-event-id: *([^\r]*)", self.request, re.IGNORECASE)
             print(f"open {len(self.open)} now, last event id {last[1].decode() if last else None}", flush=True)
@@ -47,10 +52,10 @@ class Streams(asyncio.Protocol):
     async def stream(self, last):
         await asyncio.sleep(head_delay)
         self.transport.write(HEAD)
-        sent = 0 if mode == "forgets" else now() if last is None else last
+        sent = 0 if mode == "forgets" else now() if last is None or mode == "live" else last
         began = time.time()
         while self in self.open:
-            until = now() if mode == "remembers" else int((time.time() - began) / every) + 1
+            until = now() if mode != "forgets" else int((time.time() - began) / every) + 1
             while sent < until:
                 sent += 1
                 event = b"id: %d\n" % sent if mode == "remembers" else b""

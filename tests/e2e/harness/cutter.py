@@ -38,6 +38,9 @@ class Cutter:
         self.listener.close()
         self.cut()
 
+    def _connect(self):
+        return socket.create_connection(self.target, timeout=10)
+
     def _accept(self):
         while self._open:
             try:
@@ -45,7 +48,7 @@ class Cutter:
             except OSError:
                 return
             try:
-                upstream = socket.create_connection(self.target, timeout=10)
+                upstream = self._connect()
             except OSError:
                 client.close()
                 continue
