@@ -53,7 +53,7 @@ fn run(seed: u64, rules: Rules, notes: bool) -> (World, Result<(), String>) {
 
 #[test]
 fn no_event_is_lost_or_doubled_in_any_schedule() {
-    let schedules = variable("SCHEDULES").unwrap_or(1_000);
+    let schedules = variable("SCHEDULES").unwrap_or(2_000);
     if let Some(seed) = variable("SEED") {
         let (world, result) = run(seed, Rules::default(), true);
         println!("{:#?}", world.plan);
