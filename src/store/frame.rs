@@ -27,6 +27,10 @@ pub(super) const MAX_NUMBER: u64 = 1 << 60;
 pub(super) const MAX_WAS: usize = 16;
 
 const VERSION: u8 = 1;
+/// What a sealed frame begins with in place of its version.
+pub(super) const SEALED: u8 = 16;
+/// What stands in place of one that cannot be opened.
+pub(super) const UNOPENED: u8 = 17;
 const HAS_DATA: u8 = 1;
 const SETS_ID: u8 = 2;
 const IS_GAP: u8 = 4;
@@ -89,6 +93,10 @@ pub enum FrameError {
     TooLarge,
     /// It ends in the middle, or says what cannot be.
     Malformed,
+    /// It is sealed, and frames are not sealed here.
+    Sealed,
+    /// Frames are sealed here, and this is not, or with another secret.
+    Unopened,
 }
 
 impl fmt::Display for FrameError {
@@ -97,6 +105,10 @@ impl fmt::Display for FrameError {
             FrameError::Version(version) => write!(f, "a frame of version {version}"),
             FrameError::TooLarge => f.write_str("a frame that is too large"),
             FrameError::Malformed => f.write_str("a malformed frame"),
+            FrameError::Sealed => f.write_str("a frame that is sealed, as all are or none"),
+            FrameError::Unopened => f.write_str(
+                "a frame that is not sealed, as all are or none, or with another secret",
+            ),
         }
     }
 }
@@ -167,6 +179,8 @@ impl Frame {
         let mut from = Cursor { bytes, at: 0 };
         match from.byte()? {
             VERSION => {}
+            SEALED => return Err(FrameError::Sealed),
+            UNOPENED => return Err(FrameError::Unopened),
             other => return Err(FrameError::Version(other)),
         }
         let jumps = match from.byte()? {

@@ -68,6 +68,8 @@ pub use command::{
 #[doc(hidden)]
 pub use frame::{Frame, FrameError, MAX_EVENTS, MAX_FRAME, MAX_LARGE, Stored, Was};
 use frame::{MAX_NUMBER, MAX_WAS};
+#[cfg(feature = "redis")]
+use frame::{SEALED, UNOPENED};
 #[doc(hidden)]
 pub use member::{Member, Sought};
 #[doc(hidden)]

@@ -73,6 +73,7 @@ fn every_setting_has_the_documented_default() {
         ["store", "off"],
         ["store_secret", "off"],
         ["store_prefix", "sse"],
+        ["store_seal", "off"],
         ["store_down", "wait"],
         ["max_relays", "10000"],
         ["max_idle_relays", "2000"],
@@ -823,7 +824,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 58] = [
+const SETTINGS: [(&str, &str, &str, &str); 59] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -858,6 +859,7 @@ const SETTINGS: [(&str, &str, &str, &str); 58] = [
     ("store", "'off'", "off", "off"),
     ("store_secret", "'LICENSE'", "README.md", "off"),
     ("store_prefix", "'a'", "b", "team:sse"),
+    ("store_seal", "true", "on", "off"),
     ("store_down", "'wait'", "local", "wait"),
     ("max_relays", "1", "2", "30000"),
     ("max_idle_relays", "1", "2", "3"),
@@ -1155,7 +1157,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_prefix, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
     (

@@ -4,6 +4,7 @@
 
 mod client;
 mod node;
+mod sealed;
 mod server;
 mod upstream;
 

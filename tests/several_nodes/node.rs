@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use tokio::runtime::{Builder, Runtime};
 use tower_sse::relay::{CleanEnd, Key, OnLeave, RelayLayer};
-use tower_sse::store::{RedisStore, StoreStats};
+use tower_sse::store::{RedisOptions, RedisStore, StoreStats};
 
 use crate::server::Server;
 use crate::upstream::Upstream;
@@ -30,6 +30,15 @@ impl Node {
     }
 
     pub(crate) fn start_with(server: &Server, upstream: &Upstream, secret: &[u8]) -> Self {
+        Self::start_as(server, upstream, secret, RedisStore::options())
+    }
+
+    pub(crate) fn start_as(
+        server: &Server,
+        upstream: &Upstream,
+        secret: &[u8],
+        options: RedisOptions,
+    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -38,7 +47,7 @@ impl Node {
         let (url, secret, upstream) = (server.url(), secret.to_vec(), upstream.clone());
         let (sender, started) = std::sync::mpsc::channel();
         runtime.spawn(async move {
-            let store = RedisStore::connect(&url, secret).await.unwrap();
+            let store = options.connect(&url, secret).await.unwrap();
             let relays = RelayLayer::shared(Key::default())
                 .with_on_leave(OnLeave::Linger(LINGER))
                 .with_clean_end(CleanEnd::Finished)

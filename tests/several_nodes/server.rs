@@ -59,6 +59,20 @@ impl Server {
         let client = redis::Client::open(self.admin_url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
+
+    /// Whether these bytes are in what it keeps of any stream.
+    pub(crate) async fn has(&self, bytes: &[u8]) -> bool {
+        let mut admin = self.admin().await;
+        let keys = redis::cmd("KEYS").arg("sse:*").take();
+        let keys: Vec<String> = keys.query_async(&mut admin).await.unwrap();
+        let mut has = false;
+        for key in keys {
+            let dump = redis::cmd("DUMP").arg(key).take();
+            let dump: Option<Vec<u8>> = dump.query_async(&mut admin).await.unwrap();
+            has |= memchr::memmem::find(&dump.unwrap_or_default(), bytes).is_some();
+        }
+        has
+    }
 }
 
 fn run(directory: &PathBuf, options: &[&str]) -> Child {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
@@ -9,6 +10,7 @@ use redis::{
 };
 
 use super::scripts::{Script, Scripts, TEXTS};
+use super::seal::What;
 use super::{Keys, Name, StoreError, publish, replies, text};
 use crate::store::{Answer, Command, Fence, InstanceId, Mark, Reign};
 
@@ -99,6 +101,7 @@ impl Connection {
                 mark,
                 frame,
             } => {
+                let frame = self.keys.write(name, What::Frame, frame);
                 let keys = [self.keys.log(name), self.keys.meta(name)];
                 let mut call = self.scripts.call(Script::Append, &keys);
                 call.arg(text::fence(fence))
@@ -126,6 +129,7 @@ impl Connection {
                 Ok(Answer::Appended(replies::appended(value)?))
             }
             Command::Tell { fence, base, note } => {
+                let note = self.keys.write(name, What::Note, note);
                 let mut call = self.scripts.call(Script::Note, &[self.keys.meta(name)]);
                 call.arg(text::fence(fence))
                     .arg(base)
@@ -162,7 +166,10 @@ impl Connection {
             .arg("+");
         pipe.cmd("HGET").arg(self.keys.meta(name)).arg("h");
         let all = self.send_all(&pipe).await?;
-        Ok(Answer::Read(replies::snapshot(all)?))
+        let mut snapshot = replies::snapshot(all)?;
+        self.open_frames(name, &mut snapshot.frames);
+        snapshot.note = self.keys.read(name, What::Note, snapshot.note);
+        Ok(Answer::Read(snapshot))
     }
 
     async fn acquire(
@@ -200,6 +207,13 @@ impl Connection {
     async fn send_all<T: FromRedisValue>(&mut self, pipe: &Pipeline) -> Result<T, StoreError> {
         let answers = pipe.query_async(&mut self.link).await;
         answers.map_err(StoreError::redis)
+    }
+
+    /// As they were before they were written.
+    fn open_frames(&self, name: &Name, frames: &mut [Bytes]) {
+        for frame in frames {
+            *frame = self.keys.read(name, What::Frame, std::mem::take(frame));
+        }
     }
 
     /// What is written over the reign of the log; empty for nothing.

@@ -1,13 +1,17 @@
-//! What keys and channels are called.
+//! What keys and channels are called, and how values are written.
 
-use super::{Name, Partitions};
+use bytes::Bytes;
+
+use super::seal::{self, What};
+use super::{Name, Partitions, Seal};
 use crate::store::InstanceId;
 
-/// Names keys and channels.
+/// Names keys and channels, and seals values if that is wanted.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
     partitions: Partitions,
+    seal: Option<Seal>,
 }
 
 /// What a channel carries.
@@ -23,7 +27,23 @@ impl Keys {
         Keys {
             prefix: prefix.to_owned(),
             partitions,
+            seal: None,
         }
+    }
+
+    /// Has frames and notes sealed.
+    #[must_use]
+    pub fn with_seal(mut self, seal: Seal) -> Self {
+        self.seal = Some(seal);
+        self
+    }
+
+    pub(super) fn write(&self, name: &Name, what: What, bytes: Bytes) -> Bytes {
+        seal::write(self.seal.as_ref(), name, what, bytes)
+    }
+
+    pub(super) fn read(&self, name: &Name, what: What, bytes: Bytes) -> Bytes {
+        seal::read(self.seal.as_ref(), name, what, bytes)
     }
 
     /// The tag of the stream's partition.

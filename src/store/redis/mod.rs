@@ -12,6 +12,8 @@
 //! | `P:{T}:N:c` | shard channel | messages of the stream |
 //! | `P:{T}:b` | shard channel | heartbeats of instances |
 //!
+//! Frames and notes are as they are, or sealed for the stream they are of.
+//!
 //! `P` is a prefix, `N` the [`Name`] of the stream, `T` the tag of its partition and `I` an instance.
 
 mod connection;
@@ -21,6 +23,7 @@ mod name;
 mod publish;
 mod replies;
 mod scripts;
+mod seal;
 mod session;
 mod slots;
 mod store;
@@ -32,6 +35,7 @@ pub use error::StoreError;
 pub use keys::Keys;
 pub use name::{Name, Secret};
 pub use publish::Beat;
+pub use seal::Seal;
 pub use slots::{Partitions, slot};
 pub use store::{RedisOptions, RedisStore, StoreStats, WhenAway};
 pub use tail::{Heard, Tail};

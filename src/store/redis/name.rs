@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Seal;
+
 /// Letters of a name: 130 bits.
 const LEN: usize = 26;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -40,6 +42,14 @@ impl Secret {
         }
         Name { text }
     }
+
+    /// By which what is stored is sealed.
+    pub fn seal(&self) -> Seal {
+        Seal::new(blake3::derive_key(
+            "tower-sse 2026-11 seal of what is stored",
+            &self.0,
+        ))
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -54,6 +64,10 @@ impl Name {
         let is_valid = text.iter().all(|letter| ALPHABET.contains(letter));
         let text = text.try_into().ok()?;
         is_valid.then_some(Name { text })
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.text
     }
 
     /// A number that is the same wherever this name is.

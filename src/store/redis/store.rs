@@ -70,6 +70,7 @@ pub struct RedisOptions {
     prefix: String,
     lifetime: Duration,
     when_away: WhenAway,
+    is_sealed: bool,
 }
 
 /// What has happened to the streams of a store in this process.
@@ -117,6 +118,7 @@ impl RedisStore {
             prefix: PREFIX.to_owned(),
             lifetime: LIFETIME,
             when_away: WhenAway::Wait,
+            is_sealed: false,
         }
     }
 
@@ -192,6 +194,15 @@ impl RedisOptions {
         self
     }
 
+    /// Sets whether all that is stored of events is sealed (ChaCha20-Poly1305, RFC 8439) with keys made of the secret, so that
+    /// whoever reads or writes in the server can neither read an event nor make one. All processes that share streams do so, or
+    /// none: what is written in the other way is left alone. Default: it is not.
+    #[must_use]
+    pub fn with_seal(mut self, is_sealed: bool) -> Self {
+        self.is_sealed = is_sealed;
+        self
+    }
+
     /// Connects; see [`RedisStore::connect`].
     ///
     /// # Errors
@@ -229,6 +240,10 @@ impl RedisOptions {
         redis::IntoConnectionInfo::into_connection_info(url).map_err(StoreError::redis)?;
         let partitions = Partitions::single();
         let tag = partitions.tags().next().unwrap_or_default().to_owned();
+        let mut keys = Keys::new(&self.prefix, partitions);
+        if self.is_sealed {
+            keys = keys.with_seal(names.seal());
+        }
         let (user, users) = mpsc::channel(1);
         let hub = Hub::new(relay::random_bits(), names, self.lifetime);
         let store = RedisStore {
@@ -240,7 +255,7 @@ impl RedisOptions {
         };
         let place = Place {
             address: url.to_owned(),
-            keys: Keys::new(&self.prefix, partitions),
+            keys,
             lifetimes: Lifetimes {
                 log: self.lifetime,
                 ended: self.lifetime,

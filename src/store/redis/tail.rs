@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::connection::connect;
 use super::keys::Channel;
+use super::seal::What;
 use super::{Beat, Keys, Name, StoreError, publish};
 use crate::store::{Message, Reign};
 
@@ -129,7 +130,13 @@ impl Tail {
         };
         match self.keys.parse_channel(&channel)? {
             Channel::Stream(name) => {
-                publish::parse_message(bytes).map(|message| Heard::Message(name, message))
+                let message = match publish::parse_message(bytes)? {
+                    Message::Frame(frame) => {
+                        Message::Frame(self.keys.read(&name, What::Frame, frame))
+                    }
+                    message => message,
+                };
+                Some(Heard::Message(name, message))
             }
             Channel::Beats => Beat::parse(&bytes).map(Heard::Beat),
         }

@@ -105,6 +105,8 @@ settings! {
             "A file with 32 random bytes or more, the same for all gateways that share streams.";
         gateway store_prefix: String = "sse", "NAME", value_store::prefix, needs Store,
             "What the names of all keys and channels in the store begin with.";
+        gateway store_seal: bool = "off", "on|off", switch, bare Booleans, needs Store,
+            "Seal what is stored of events: who has the server reads none, and makes none.";
         gateway store_down: WhenAway = "wait", "wait|local", value_store::down, needs Store,
             "A stream that begins while the store is away waits for it, or is this gateway's own.";
         route max_relays: usize = "10000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,

@@ -43,6 +43,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error
     let lifetime = kept.max().unwrap_or_default().saturating_add(LONGER);
     let options = RedisStore::options()
         .with_prefix(settings.store_prefix.clone())
+        .with_seal(settings.store_seal)
         .with_when_away(settings.store_down)
         .with_lifetime(lifetime);
     let began = Instant::now();

@@ -5,6 +5,7 @@ use redis::Value;
 
 use super::{Connection, millis};
 use crate::store::redis::scripts::Script;
+use crate::store::redis::seal::What;
 use crate::store::redis::{Beat, Name, StoreError, publish, text};
 use crate::store::{Fence, InstanceId, SESSION};
 
@@ -18,10 +19,11 @@ impl Connection {
         &mut self,
         name: &Name,
         fence: Fence,
-        note: &[u8],
+        note: &Bytes,
     ) -> Result<bool, StoreError> {
         let mut call = self.scripts.call(Script::Tell, &[self.keys.meta(name)]);
-        call.arg(text::fence(fence)).arg(note);
+        let note = self.keys.write(name, What::Note, note.clone());
+        call.arg(text::fence(fence)).arg(&note[..]);
         self.send(&call).await
     }
 
@@ -34,10 +36,11 @@ impl Connection {
         &mut self,
         name: &Name,
         fence: Fence,
-        note: &[u8],
+        note: &Bytes,
     ) -> Result<(), StoreError> {
         let mut call = self.scripts.call(Script::Tell, &[self.keys.meta(name)]);
-        call.arg(text::fence(fence)).arg(note);
+        let note = self.keys.write(name, What::Note, note.clone());
+        call.arg(text::fence(fence)).arg(&note[..]);
         let mut pipe = redis::pipe();
         pipe.add_command(call);
         pipe.cmd("SPUBLISH")
@@ -56,7 +59,7 @@ impl Connection {
         let mut cmd = redis::cmd("HGET");
         cmd.arg(self.keys.meta(name)).arg("h");
         let note: Option<Vec<u8>> = self.send(&cmd).await?;
-        Ok(note.map(Bytes::from))
+        Ok(note.map(|note| self.keys.read(name, What::Note, Bytes::from(note))))
     }
 
     /// Says that this instance has clients of the stream, or none any more.

@@ -38,6 +38,7 @@ impl Connection {
         let mut count = FIRST;
         loop {
             let is_last = page.len() < count;
+            self.open_frames(name, &mut page);
             let largest = page.iter().map(bytes::Bytes::len).max().unwrap_or(0);
             snapshot.frames.append(&mut page);
             let Some(behind) = last.filter(|_| !is_last) else {
