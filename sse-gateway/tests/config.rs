@@ -72,6 +72,9 @@ fn every_setting_has_the_documented_default() {
         ["secret_file", "off"],
         ["store", "off"],
         ["store_secret", "off"],
+        ["store_ca", "off"],
+        ["store_cert", "off"],
+        ["store_key", "off"],
         ["store_prefix", "sse"],
         ["store_seal", "off"],
         ["store_down", "wait"],
@@ -684,6 +687,18 @@ fn a_certificate_and_its_key_are_given_together() {
             vec!["--tls-client-ca", &a_key],
             format!("--tls-client-ca: {a_key:?} has no certificate; {cert_right}, or off"),
         ),
+        (
+            vec!["--store-cert", &a],
+            format!(
+                "--store-cert: store_cert ({a}) needs store_key (off); give the certificate and its key"
+            ),
+        ),
+        (
+            vec!["--store-key", &a_key],
+            format!(
+                "--store-key: store_key ({a_key}) needs store_cert (off); give the certificate and its key"
+            ),
+        ),
     ] {
         assert_eq!(refused(upstream([]).args(&flags)), expected);
     }
@@ -824,7 +839,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 59] = [
+const SETTINGS: [(&str, &str, &str, &str); 62] = [
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -858,6 +873,9 @@ const SETTINGS: [(&str, &str, &str, &str); 59] = [
     ("secret_file", "'LICENSE'", "README.md", "off"),
     ("store", "'off'", "off", "off"),
     ("store_secret", "'LICENSE'", "README.md", "off"),
+    ("store_ca", "'off'", "off", "off"),
+    ("store_cert", "'off'", "off", "off"),
+    ("store_key", "'off'", "off", "off"),
     ("store_prefix", "'a'", "b", "team:sse"),
     ("store_seal", "true", "on", "off"),
     ("store_down", "'wait'", "local", "wait"),
@@ -897,7 +915,7 @@ const SETTINGS: [(&str, &str, &str, &str); 59] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 46] = [
+const BAD_VALUES: [(&str, &str, &str); 45] = [
     (
         "max_streams",
         "0",
@@ -1056,18 +1074,13 @@ const BAD_VALUES: [(&str, &str, &str); 46] = [
     (
         "store",
         "127.0.0.1:6379",
-        "\"127.0.0.1:6379\" is not the URL of a Redis server; use one such as redis://127.0.0.1:6379 or \
-         unix:///run/redis.sock, or off",
+        "\"127.0.0.1:6379\" is not the URL of a Redis server; use one such as redis://127.0.0.1:6379, rediss://host \
+         or unix:///run/redis.sock, or off",
     ),
     (
         "store",
         "redis://me:secret@host",
         "the URL holds a password, which would be shown; write it into a file, and use file:FILE, or off",
-    ),
-    (
-        "store",
-        "rediss://host",
-        "\"rediss://host\" asks for TLS, which is not there yet; use redis:// within a network of your own, or off",
     ),
     (
         "store_secret",
@@ -1157,7 +1170,7 @@ const MISTAKES: [(&str, usize, &str); 32] = [
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
     (

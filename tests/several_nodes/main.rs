@@ -3,9 +3,14 @@
 //! Clients hop from node to node. What they are given has numbers, so that nothing can be lost or given twice without being seen.
 
 mod client;
+mod may;
 mod node;
+#[path = "../support/rights.rs"]
+mod rights;
 mod sealed;
 mod server;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod upstream;
 
 use std::time::Duration;
