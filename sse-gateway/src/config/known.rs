@@ -14,8 +14,8 @@ use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls, value_access,
-    value_relay, value_store,
+    AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls,
+    value_access, value_relay, value_store,
 };
 
 settings! {
@@ -42,6 +42,8 @@ settings! {
     }
 
     "Who may read" top {
+        gateway admin_token: Option<AdminToken> = "off", "FILE|off", or("off", value_access::admin_token), needs Admin,
+            "A file with the bearer token for /drain, /reload and /streams; off: changes from here alone.";
         route token_param: Option<String> = "off", "NAME|off", or("off", value_access::name),
             "A parameter of the query whose value goes upstream as Authorization: Bearer instead.";
         route token_cookie: Option<String> = "off", "NAME|off", or("off", value_access::name),
