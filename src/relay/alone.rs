@@ -58,10 +58,12 @@ impl<H: History> Sharing<H> {
         }
         self.parts.headers = sent;
         let vary = Vary::of(&head.headers, &self.parts.headers, self.with.config.insist);
-        // What others may share is asked for by who names event streams.
-        let has_store = self.with.config.store.is_some();
-        let may_be_joined = may_be_joined && vary != Vary::Private && !has_store;
-        let opened = self.with.registry.adopt(&self.ask(false), may_be_joined);
+        let may_be_joined = may_be_joined && vary != Vary::Private;
+        let is_for_all = vary.names().iter().all(|name| self.key.tells_apart(name));
+        let opened = self
+            .with
+            .registry
+            .adopt(&self.ask(false), may_be_joined, is_for_all);
         let Opened { client, log } = match opened {
             Ok(opened) => opened,
             Err(why) => {

@@ -139,6 +139,7 @@ mod catch_up;
 mod collect;
 mod config;
 mod document;
+mod elsewhere;
 mod gap;
 mod hangup;
 mod head;

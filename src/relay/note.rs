@@ -3,7 +3,7 @@
 //! | field | as |
 //! |---|---|
 //! | version | a byte: 1 |
-//! | how | a byte: 0 where it goes on, 1 finished, 2 there is no more, 3 ended otherwise |
+//! | how | a byte: 0 where it goes on, 1 finished, 2 there is no more, 3 ended otherwise, 4 failed; and 128 more where the upstream is not asked again |
 //! | status | two bytes |
 //! | each header field | two bytes of length and its name, four bytes of length and its value |
 
@@ -24,18 +24,28 @@ pub(super) struct Note {
     pub(super) head: Head,
     /// None where it goes on.
     pub(super) ended: Option<Ended>,
+    /// Whether the upstream is asked again when it is lost.
+    pub(super) is_asked_again: bool,
 }
 
+const ASKED_ONCE: u8 = 0x80;
+
 /// Writes one.
-pub(super) fn write(head: &Head, ended: Option<Ended>) -> Bytes {
+pub(super) fn write(head: &Head, ended: Option<Ended>, is_asked_again: bool) -> Bytes {
     let (status, headers) = head.parts();
     let mut to = Vec::new();
     to.put_u8(VERSION);
-    to.put_u8(match ended {
+    let how = match ended {
         None => 0,
         Some(Ended::Finished) => 1,
         Some(Ended::NoContent) => 2,
+        Some(Ended::Failed) => 4,
         Some(_) => 3,
+    };
+    to.put_u8(if is_asked_again {
+        how
+    } else {
+        how | ASKED_ONCE
     });
     to.put_u16(status.as_u16());
     for (name, field) in headers {
@@ -53,7 +63,7 @@ pub(super) fn write(head: &Head, ended: Option<Ended>) -> Bytes {
     match to.len() <= MOST {
         true => to.into(),
         // It is the upstream's that is too large. All can be given one of ours.
-        false => write(&Head::own(), ended),
+        false => write(&Head::own(), ended, is_asked_again),
     }
 }
 
@@ -62,10 +72,12 @@ pub(super) fn parse(mut from: &[u8]) -> Option<Note> {
     if from.len() > MOST || from.len() < 4 || from.get_u8() != VERSION {
         return None;
     }
-    let ended = match from.get_u8() {
+    let how = from.get_u8();
+    let ended = match how & !ASKED_ONCE {
         0 => None,
         1 => Some(Ended::Finished),
         2 => Some(Ended::NoContent),
+        4 => Some(Ended::Failed),
         _ => Some(Ended::Left),
     };
     let status = StatusCode::from_u16(from.get_u16()).ok()?;
@@ -78,7 +90,11 @@ pub(super) fn parse(mut from: &[u8]) -> Option<Note> {
         headers.append(name, field);
     }
     let head = Head::of(status, headers);
-    Some(Note { head, ended })
+    Some(Note {
+        head,
+        ended,
+        is_asked_again: how & ASKED_ONCE == 0,
+    })
 }
 
 /// Whether it is of a stream of which clients may have missed the end, and are to be given it.
@@ -101,10 +117,17 @@ mod tests {
     #[test]
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
         let head = Head::own();
-        for ended in [None, Some(Ended::Finished), Some(Ended::Left)] {
-            let bytes = write(&head, ended);
+        let ends = [
+            Ended::Finished,
+            Ended::NoContent,
+            Ended::Failed,
+            Ended::Left,
+        ];
+        let ends = ends.map(Some).into_iter().chain([None]);
+        for (ended, is_asked_again) in ends.flat_map(|ended| [(ended, true), (ended, false)]) {
+            let bytes = write(&head, ended, is_asked_again);
             let note = parse(&bytes).unwrap();
-            assert_eq!(note.ended, ended);
+            assert_eq!((note.ended, note.is_asked_again), (ended, is_asked_again));
             assert_eq!(note.head.parts(), head.parts());
             for len in 0..bytes.len() {
                 let cut = parse(&bytes[..len]);
@@ -123,7 +146,7 @@ mod tests {
             (name, field.parse().unwrap())
         });
         let head = Head::of(StatusCode::OK, headers.into_iter().collect());
-        let note = parse(&write(&head, None)).unwrap();
+        let note = parse(&write(&head, None, true)).unwrap();
         assert_eq!(note.head.parts(), Head::own().parts());
     }
 }

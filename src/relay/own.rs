@@ -23,8 +23,9 @@ use super::secret::Hash;
 use super::service::{Relaying, Services};
 use super::share::Relayed;
 use super::shared::{Client, Ended, Phase};
+use super::task::terms::PATIENCE;
 use super::upstream::{Answer, Source, Template, is_none};
-use super::{ClientAddress, Hangup, RelayBody, gap, task};
+use super::{ClientAddress, Hangup, RelayBody, elsewhere, gap, task};
 use crate::history::{Found, History, Start};
 use crate::stage::{self, Reason};
 
@@ -52,7 +53,25 @@ where
     let hangup: Option<Hangup> = parts.extensions.remove();
     let mut had_all = false;
     if let Some(last) = &last {
-        let known = registry.find_own(config, last, &binding);
+        let known = match registry.find_own(config, last, &binding) {
+            Some(client) => Some(client),
+            None if config.store.is_none() => None,
+            None => {
+                let came = elsewhere::Came {
+                    request: &parts,
+                    has_body: !body.is_end_stream(),
+                    last,
+                    binding,
+                };
+                match came.find(&with, services.other.clone()).await {
+                    Ok(found) => found,
+                    Err(elsewhere::Unknown) => {
+                        let no_upstream = Head::no_upstream();
+                        return Ok(no_upstream.response(RelayBody::empty()));
+                    }
+                }
+            }
+        };
         match resume(config, known, last).await {
             Resumed::Answered(response) => {
                 return Ok(response.map(|body| body.with_hangup(hangup)));
@@ -200,8 +219,17 @@ async fn resume<R>(config: &Arc<Config>, known: Option<Client>, last: &LastEvent
     let Some(client) = known else {
         return Resumed::Unknown;
     };
-    let start = Start::After(last.id.clone());
-    let (follower, joined) = client.log.follow(&start, Instant::now());
+    let (follower, joined) = match client.outside() {
+        Some(stream) => {
+            client.settled().await;
+            stream.known(PATIENCE).await;
+            stream.follow_behind(&last.id).await
+        }
+        None => {
+            let start = Start::After(last.id.clone());
+            client.log.follow(&start, Instant::now())
+        }
+    };
     let (head, ended) = match client.phase() {
         Phase::Open(head) => (head, None),
         Phase::Ended(Some(head), how) => (head, Some(how)),

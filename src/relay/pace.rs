@@ -2,13 +2,20 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::outside::Stream;
 use super::shared::Relay;
+use super::task::either;
 use super::{OnFull, SlowClient};
 use crate::history::{Draft, Hold, Keep, Log};
+
+/// Between two looks whether somebody reads in another process.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a batch of events has become in the log.
 #[derive(Clone, Copy)]
@@ -26,7 +33,10 @@ pub(super) async fn write(relay: &Relay, log: &impl Log, events: Vec<Draft>) -> 
     if let Some(stream) = relay.outside() {
         let appended = stream.append(events).await;
         relay.watchdog.appended();
-        wait_for_room(relay, appended.hold).await;
+        match appended.hold {
+            Hold::Absent if relay.clients() == 0 => wait_for_somebody(relay, stream).await,
+            hold => wait_for_room(relay, hold).await,
+        }
         return Written {
             first: appended.position,
             last_id: appended.last_id,
@@ -53,6 +63,17 @@ pub(super) async fn write(relay: &Relay, log: &impl Log, events: Vec<Draft>) -> 
             hold => wait_for_room(relay, hold).await,
         }
     }
+}
+
+/// The same where nobody reads here. Somebody may do so in another process, who holds nothing up.
+async fn wait_for_somebody(relay: &Relay, stream: &Arc<Stream>) {
+    let others = pin!(async {
+        while !stream.has_others().await {
+            sleep(LOOK).await;
+        }
+        relay.log.pass_over();
+    });
+    either(pin!(wait_for_room(relay, Hold::Absent)), others).await;
 }
 
 async fn wait_for_room(relay: &Relay, mut hold: Hold) {

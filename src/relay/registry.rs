@@ -1,7 +1,7 @@
 //! The relays that there are, and how a request finds its own.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, header, request};
+use http::{HeaderMap, HeaderName, Method, request};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ use super::RelayInfo;
 use super::apart::{self, Said};
 use super::config::Config;
 use super::idle::Idle;
-use super::keyed::{Keyed, cookies, joined};
+use super::keyed::Keyed;
 use super::last_event_id::LastEventId;
-use super::metrics::{Refused, Replay};
+use super::metrics::Refused;
 use super::outside::Wanted;
 use super::passed::{Known, Passed};
 use super::secret::Hash;
@@ -22,6 +22,12 @@ use super::vary::Vary;
 use super::{catch_up, random, room};
 use crate::history::{History, Log};
 use crate::wire::Epoch;
+
+mod own;
+mod reach;
+
+pub(super) use own::Followed;
+use reach::Reach;
 
 pub(super) struct Registry<H> {
     pub(super) history: H,
@@ -90,8 +96,8 @@ struct Opening<'a> {
     address: Option<IpAddr>,
     /// What the upstream is asked to go on behind.
     behind: Option<&'a [u8]>,
-    /// By what other processes find it, if they may; and whether the client may have something of one that has ended.
-    wanted: Option<(Hash, bool)>,
+    /// How other processes find it, if they may.
+    reach: Reach,
 }
 
 impl<H> Registry<H> {
@@ -172,7 +178,10 @@ impl<H: History> Registry<H> {
             of: of_key(keyed, true),
             address: ask.address,
             behind: self.proven(ask),
-            wanted: is_for_all.then_some((keyed.hash, wants_rest)),
+            reach: match is_for_all {
+                true => Reach::ByKey { wants_rest },
+                false => Reach::Here,
+            },
         };
         match self.open(&mut relays, opening) {
             Ok(opened) if is_alone => Entry::Alone(opened, names),
@@ -217,6 +226,7 @@ impl<H: History> Registry<H> {
         &self,
         ask: &Ask<'_>,
         may_be_joined: bool,
+        is_for_all: bool,
     ) -> Result<Opened<H::Log>, Refused> {
         let keyed = ask.keyed;
         let mut relays = self.lock();
@@ -226,10 +236,15 @@ impl<H: History> Registry<H> {
             of: of_key(keyed, may_be_joined),
             address: ask.address,
             behind: ask.last.and_then(|last| last.upstream.as_deref()),
-            wanted: None,
+            reach: match may_be_joined && is_for_all {
+                true => Reach::ByKeyIfFree,
+                false => Reach::Here,
+            },
         };
         let opened = self.open(&mut relays, opening)?;
-        if may_be_joined {
+        // What other processes share is asked for once.
+        let is_shared = ask.config.store.is_none() || opened.client.outside().is_some();
+        if may_be_joined && is_shared {
             relays.passed.forget(&keyed.hash);
             let family = relays.by_key.entry(keyed.hash).or_default();
             family.push(Arc::clone(&opened.client));
@@ -237,55 +252,9 @@ impl<H: History> Registry<H> {
         Ok(opened)
     }
 
-    /// The relay of a stream that is one client's alone.
-    pub(super) fn open_own(
-        &self,
-        config: &Arc<Config>,
-        request: &request::Parts,
-        binding: Hash,
-        address: Option<IpAddr>,
-        behind: Option<&[u8]>,
-    ) -> Result<Opened<H::Log>, Refused> {
-        let opening = Opening {
-            config,
-            request,
-            of: Of::Client(binding),
-            address,
-            behind,
-            wanted: None,
-        };
-        self.open(&mut self.lock(), opening)
-    }
-
-    /// Finds the stream that is one client's alone by one of its ids.
-    pub(super) fn find_own(
-        &self,
-        config: &Config,
-        last: &LastEventId,
-        binding: &Hash,
-    ) -> Option<Client> {
-        let relays = self.lock();
-        let relay = relays.by_epoch.get(&last.epoch()?)?;
-        match &relay.of {
-            Of::Client(bound) if bound == binding => Relay::join(relay),
-            _ => {
-                config.metrics.replay(Replay::Rejected);
-                None
-            }
-        }
-    }
-
-    /// What a stream that is one client's alone is bound to.
-    pub(super) fn binding(&self, config: &Config, request: &request::Parts, room: &[u8]) -> Hash {
-        let mut fields = config.secret.fields("binding");
-        fields.add(room);
-        fields.add(request.uri.path().as_bytes());
-        fields.add_if_any(joined(&request.headers, &header::AUTHORIZATION).as_deref());
-        if !config.bound_cookies.is_empty() {
-            let all = joined(&request.headers, &header::COOKIE).unwrap_or_default();
-            fields.add(&cookies(&config.bound_cookies, &all));
-        }
-        fields.hash()
+    /// Others do not find it by its key any more.
+    pub(super) fn withdraw(&self, relay: &Relay) {
+        self.lock().withdraw(relay);
     }
 
     /// Makes a relay. Where there is no room one without clients goes.
@@ -296,7 +265,7 @@ impl<H: History> Registry<H> {
             of,
             address,
             behind,
-            wanted,
+            reach,
         } = opening;
         while relays.by_epoch.len() >= config.max_relays {
             let goes = self.idle.make_room(address);
@@ -310,18 +279,20 @@ impl<H: History> Registry<H> {
                 ..
             } => {
                 let by = config.key.clone().unwrap_or_default();
-                let epoch = Epoch::from_bits(random::bits() as u64);
+                let epoch = config.tagged(Epoch::from_bits(random::bits() as u64));
                 // Nobody's own id is to prove anything of the stream that is shared.
                 let seal = config.secret.seal(if *is_joined { key } else { full });
                 (by.label(&config.secret, request), seal, epoch)
             }
             Of::Client(binding) => {
                 let label = super::Key::default().label(&config.secret, request);
-                let epoch = Epoch::from_secret(random::bits());
+                let epoch = match reach {
+                    Reach::Found { epoch, .. } => epoch,
+                    _ => config.tagged(Epoch::from_secret(random::bits())),
+                };
                 (label, config.secret.seal(binding), epoch)
             }
         };
-        let epoch = config.tagged(epoch);
         let bytes = room::of_relay(config, &label, &of, request);
         let held = self
             .reserve_in(relays, bytes, address)
@@ -334,15 +305,15 @@ impl<H: History> Registry<H> {
         }
         let behind = behind.map(Bytes::copy_from_slice);
         let log = self.history.open(epoch, seal.clone(), behind.clone());
+        let is_asked_again = match reach {
+            Reach::Found { is_asked_again, .. } => is_asked_again,
+            _ => request.method == Method::GET,
+        };
         let store = config.store.as_ref();
-        let outside = store.zip(wanted).and_then(|(store, (key, wants_rest))| {
-            let wanted = Wanted {
-                key: &key,
-                seal: &seal,
-                wants_rest,
-                behind,
-            };
-            store.stream(config, &wanted, log.replica())
+        let wanted = reach.wanted(&of, epoch, is_asked_again);
+        let outside = store.zip(wanted).and_then(|(store, way)| {
+            let seal = &seal;
+            store.stream(config, &Wanted { way, seal, behind }, log.replica())
         });
         let relay = Arc::new(Relay::new(Parts {
             log: log.replica().clone(),
@@ -351,7 +322,7 @@ impl<H: History> Registry<H> {
             label,
             epoch,
             seal,
-            is_asked_again: request.method == Method::GET,
+            is_asked_again,
             address,
             apart_by,
             config: config.clone(),
@@ -419,19 +390,26 @@ impl Relays {
     /// Whether it was there.
     pub(super) fn forget(&mut self, relay: &Relay) -> bool {
         let was_there = self.by_epoch.remove(&relay.epoch).is_some();
-        let Of::Key { key, target, .. } = &relay.of else {
-            return was_there;
-        };
-        if self.by_target.get(target) == Some(&relay.epoch) {
-            self.by_target.remove(target);
+        if let Of::Key { target, .. } = &relay.of {
+            if self.by_target.get(target) == Some(&relay.epoch) {
+                self.by_target.remove(target);
+            }
         }
+        self.withdraw(relay);
+        was_there
+    }
+
+    /// Others do not find it by its key any more.
+    fn withdraw(&mut self, relay: &Relay) {
+        let Of::Key { key, .. } = &relay.of else {
+            return;
+        };
         if let Some(family) = self.by_key.get_mut(key) {
             family.retain(|one| one.epoch != relay.epoch);
             if family.is_empty() {
                 self.by_key.remove(key);
             }
         }
-        was_there
     }
 
     /// The relay that began last for the same target.

@@ -100,8 +100,9 @@ where
     relay.set_state(UpstreamState::Ended);
     let head = match relay.phase() {
         Phase::Open(head) => Some(head),
+        Phase::Ended(head, _) => head,
         Phase::Starting => None,
-        Phase::Refused(_) | Phase::Ended(..) => return,
+        Phase::Refused(_) => return,
     };
     relay.set_phase(Phase::Ended(head, how));
     log.close();

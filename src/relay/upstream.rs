@@ -61,6 +61,8 @@ pub(super) enum Source<R, E> {
     Pending(Answer<R, E>, Asked),
     /// A client has asked for itself, and this is the answer.
     Body(Box<R>, Asked),
+    /// Another process has asked. The upstream may have to be asked again here.
+    Elsewhere,
 }
 
 /// The upstream request, to be made as often as it takes.
@@ -130,12 +132,13 @@ where
                 body = Some(inner);
                 Some(asked)
             }
+            Source::Elsewhere => None,
         };
         Upstream {
             config: relay.config.clone(),
             can_be_repeated: template.is_some() && relay.is_asked_again,
             // Who asked for itself has a head by now.
-            is_open: first.is_none(),
+            is_open: pending.is_some() || body.is_some(),
             had_stream: false,
             relay,
             registry,
@@ -157,6 +160,7 @@ where
     {
         if let Some(body) = self.body.take() {
             self.had_stream = true;
+            self.tell();
             return Connected::Stream(*body);
         }
         let mut answer = match (self.pending.take(), &self.template) {
@@ -372,6 +376,34 @@ where
         }
     }
 
+    /// It has ended in this way, and other processes have opened it with this head.
+    pub(super) fn take_up_end(&mut self, head: Head, how: Ended) {
+        self.relay.set_vary(Vary::Fields(Vec::new()));
+        self.registry.hold(&self.relay, head.bytes());
+        self.is_open = true;
+        let ended = Phase::Ended(Some(Arc::new(head)), how);
+        self.relay.set_phase(ended);
+        if let Some(first) = self.first.take() {
+            let _ = first.send(First::There);
+        }
+    }
+
+    /// Whether there is an answer already that nobody has read.
+    pub(super) fn is_answered(&self) -> bool {
+        self.body.is_some() || self.pending.is_some()
+    }
+
+    /// Whether the upstream can be asked, or has been, and what it says is to be read.
+    pub(super) fn can_ask(&self) -> bool {
+        self.is_answered() || self.can_be_repeated || self.first.is_some()
+    }
+
+    /// There is no stream here, and who waits asks for itself.
+    pub(super) fn leave_to_each(&mut self) {
+        self.relay.set_phase(Phase::Refused(Refusal::Own));
+        self.first = None;
+    }
+
     /// All who wait are told that there is no answer.
     pub(super) fn refuse_all(&mut self) {
         let head = Arc::new(Head::no_upstream());
@@ -383,12 +415,15 @@ where
     /// Tells other processes of the head that clients here were given.
     fn tell(&self) {
         if let (Some(stream), Phase::Open(head)) = (self.relay.outside(), self.relay.phase()) {
-            stream.tell(note::write(&head, None));
+            stream.tell(note::write(&head, None, self.relay.is_asked_again));
         }
     }
 
     /// What is not for all who have the same key is not for other processes either: each finds that out by itself.
     fn share_if(&self, vary: &Vary) {
+        if !matches!(self.relay.of, Of::Key { .. }) {
+            return;
+        }
         let none = Key::default();
         let key = self.config.key.as_ref().unwrap_or(&none);
         let is_for_all = match vary {

@@ -8,7 +8,7 @@ use super::owner::Owner;
 use super::replica::Merged;
 use super::tail::Watch;
 use super::{
-    Answer, Appended, Context, Draft, Fence, Frame, InstanceId, Message, Meta, Output, Reign,
+    Answer, Appended, Context, Draft, Fence, Frame, InstanceId, Message, Meta, Output, Part, Reign,
     Replica, Rule, Rules, Writing,
 };
 
@@ -38,6 +38,9 @@ pub struct Member {
     me: InstanceId,
     rules: Rules,
     writing: Writing,
+    part: Part,
+    /// The upstream is asked once, whoever owns the stream.
+    asks_once: bool,
     replica: Replica,
     /// Of the connection for commands, or of the last one.
     reign: Option<Reign>,
@@ -58,6 +61,7 @@ pub struct Member {
     watch: Watch,
     is_acquiring: bool,
     owner: Option<Owner>,
+    has_owned: bool,
     is_wanted: bool,
     /// The upstream's id that the first client came with.
     behind: Option<Bytes>,
@@ -104,6 +108,8 @@ impl Member {
             me,
             rules,
             writing: Writing::default(),
+            part: Part::Any,
+            asks_once: false,
             replica: Replica::new(limit, rules),
             reign: None,
             is_connected: false,
@@ -120,6 +126,7 @@ impl Member {
             watch: Watch::default(),
             is_acquiring: false,
             owner: None,
+            has_owned: false,
             is_wanted: true,
             behind: None,
             moved: false,
@@ -140,6 +147,21 @@ impl Member {
         self
     }
 
+    /// Sets which logs it makes, and which it takes up. [`Part::Any`] unless this is called.
+    #[must_use]
+    pub fn with_part(mut self, part: Part) -> Self {
+        self.part = part;
+        self
+    }
+
+    /// Says that the upstream cannot be asked again. An owner that takes over leaves it to who is to ask to tell that something
+    /// may be missing.
+    #[must_use]
+    pub fn asking_once(mut self) -> Self {
+        self.asks_once = true;
+        self
+    }
+
     /// Has the owner of a silent stream renew its keys so often, in milliseconds: a quarter of what the store keeps them for, and
     /// the same for all members. 15 s unless this is called.
     pub fn renew_every(mut self, millis: u64) -> Self {
@@ -155,6 +177,18 @@ impl Member {
     /// Whether it reads the upstream, or is about to.
     pub fn is_owner(&self) -> bool {
         self.owner.is_some()
+    }
+
+    /// Whether it was to make the log, and there is one of another.
+    pub fn is_taken(&self) -> bool {
+        let is_strange = self.part == Part::Makes && !self.has_owned;
+        is_strange && self.is_known && self.meta.is_some() && !self.replica.is_closed()
+    }
+
+    /// Whether it was to take up a log, and there is none.
+    pub fn is_missing(&self) -> bool {
+        let is_strange = self.part == Part::Joins && self.replica.epoch().is_none();
+        is_strange && self.is_known && self.meta.is_none()
     }
 
     /// Whether all that the upstream has sent is there, and it is known what the log has.

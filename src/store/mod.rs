@@ -1,4 +1,4 @@
-//! Streams that several processes share by a store outside of them (feature `redis`, or `redis-tls` where that is spoken to over TLS).
+//! Streams that several processes share by a store outside of them (feature `redis`).
 //!
 //! A [`RedisStore`] is given to a [`RelayLayer`](crate::relay::RelayLayer::with_store) in each process. One of them asks the upstream
 //! for each stream, and all give its events to their clients, with the same ids; a client may come back to any of them. When the
@@ -25,9 +25,13 @@
 //!
 //! # What is shared
 //!
-//! GET requests whose client names `text/event-stream`, as each `EventSource` does, and whose answer is for all with the same
-//! key: no `Cache-Control: private`, no `Vary` by what the key leaves out. All else is relayed as without a store, by each process for
-//! itself.
+//! - Of [`RelayLayer::shared`](crate::relay::RelayLayer::shared): GET requests whose answer is for all with the same key, which
+//!   says no `Cache-Control: private`, and no `Vary` by what the key leaves out. Who does not name `text/event-stream` in
+//!   `Accept` joins a stream that is open at any process, and otherwise asks for itself, as without a store.
+//! - Of [`RelayLayer::resumable`](crate::relay::RelayLayer::resumable): each request. The process that it came to asks the
+//!   upstream, and its client may come back to any of them with its last event ID and the same credentials.
+//!
+//! All else is relayed as without a store, by each process for itself.
 //!
 //! # What is promised
 //!
@@ -35,7 +39,9 @@
 //!   processes die or lose the store, and whatever the store forgets; or it is told of a gap, where it was away for longer than the
 //!   history lasts.
 //! - With an upstream without ids the same holds, but where the process that asks it dies: there stands the event of a gap.
-//! - An id is never given to two events.
+//! - An answer that cannot be asked for again, such as that to a POST, is asked for once. Where the process that reads it
+//!   dies, clients are given what was stored of it, are told of a gap once, and it ends.
+//! - An id is never given to two events. The ids of a stream that is one client's alone are not in the store, in no form.
 //!
 //! # How it is made
 //!
@@ -50,6 +56,7 @@ mod model;
 #[cfg(feature = "redis")]
 pub(crate) mod outside;
 mod owner;
+mod part;
 #[cfg(feature = "redis")]
 #[doc(hidden)]
 pub mod redis;
@@ -76,6 +83,8 @@ pub use member::{Member, Sought};
 pub use model::{Model, Published};
 #[doc(hidden)]
 pub use owner::Draft;
+#[doc(hidden)]
+pub use part::Part;
 #[cfg(feature = "redis")]
 pub use redis::{RedisOptions, RedisStore, StoreError, StoreStats, WhenAway};
 #[doc(hidden)]

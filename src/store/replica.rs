@@ -114,6 +114,11 @@ impl Replica {
         self.closed
     }
 
+    /// Whether the last event of the log says that something may be missing.
+    pub fn ends_with_gap(&self) -> bool {
+        self.chain.back().is_some_and(|link| link.event.is_gap)
+    }
+
     /// Whether it has nothing of the log.
     pub(super) fn is_empty(&self) -> bool {
         self.chain.is_empty()

@@ -41,6 +41,8 @@ pub enum Rule {
     NoteInOrder,
     /// The owner of a silent stream renews its keys.
     Renew,
+    /// Who takes up a log that somebody else has made makes none.
+    JoinsOnly,
 }
 
 /// Which rules hold: all of them. The simulation alone can switch one off, to see that it is caught; where the feature

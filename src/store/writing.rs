@@ -17,6 +17,9 @@ pub struct Writing {
     pub gap: Option<Bytes>,
     /// Whether ids that the upstream has set stay.
     pub keeps_ids: bool,
+    /// What ids begin with in place of the log's epoch. They are not stored then, since whoever knows one is let in: each member
+    /// writes them for its clients.
+    pub shown: Option<Epoch>,
     /// Whether who drafts has left out what the upstream has sent again.
     pub is_sifted: bool,
 }
@@ -28,6 +31,7 @@ impl Default for Writing {
             seal: None,
             gap: Some(Bytes::from_static(b"event: gap\ndata: null\n\n")),
             keeps_ids: false,
+            shown: None,
             is_sifted: false,
         }
     }
@@ -52,39 +56,58 @@ impl Writing {
 
     /// As it is stored under this number.
     pub(super) fn write(&self, draft: &Draft, epoch: u64, sequence: u64) -> Stored {
-        let (body, bytes) = match self.id(draft, epoch, sequence) {
-            None => (0, draft.event.clone()),
-            Some(id) => {
-                let ending = LineEnding::of_last(&draft.event).as_bytes();
-                let body = b"id: ".len() + id.len() + ending.len();
-                let mut bytes = BytesMut::with_capacity(body + draft.event.len());
-                for part in [b"id: ", &id[..], ending, &draft.event] {
-                    bytes.put_slice(part);
-                }
-                (body, bytes.freeze())
-            }
-        };
-        Stored {
+        let stored = Stored {
             has_data: draft.has_data,
             sets_id: draft.sets_id,
             is_gap: draft.is_gap,
             upstream: draft.upstream.clone(),
+            body: 0,
+            bytes: draft.event.clone(),
+        };
+        match self.shown {
+            None => self.with_id(stored, Epoch::from_bits(epoch), sequence),
+            Some(_) => stored,
+        }
+    }
+
+    /// What clients are given of what is stored under this number, and where its id begins.
+    #[cfg(feature = "redis")]
+    pub(super) fn show(&self, stored: Stored, epoch: u64, sequence: u64) -> (Stored, Epoch) {
+        match self.shown {
+            None => (stored, Epoch::from_bits(epoch)),
+            Some(shown) => (self.with_id(stored, shown, sequence), shown),
+        }
+    }
+
+    fn with_id(&self, stored: Stored, epoch: Epoch, sequence: u64) -> Stored {
+        let Some(id) = self.id(&stored, epoch, sequence) else {
+            return stored;
+        };
+        let block = &stored.bytes[stored.body..];
+        let ending = LineEnding::of_last(block).as_bytes();
+        let body = b"id: ".len() + id.len() + ending.len();
+        let mut bytes = BytesMut::with_capacity(body + block.len());
+        for part in [b"id: ", &id[..], ending, block] {
+            bytes.put_slice(part);
+        }
+        Stored {
             body,
-            bytes,
+            bytes: bytes.freeze(),
+            ..stored
         }
     }
 
     /// What has neither data nor an id is given none: it would be that of the event behind it.
-    fn id(&self, draft: &Draft, epoch: u64, sequence: u64) -> Option<Bytes> {
-        let upstream = draft.upstream.as_ref();
-        if self.keeps_ids && draft.sets_id {
+    fn id(&self, stored: &Stored, epoch: Epoch, sequence: u64) -> Option<Bytes> {
+        let upstream = stored.upstream.as_ref();
+        if self.keeps_ids && stored.sets_id {
             return Some(upstream.cloned().unwrap_or_default());
         }
-        if !draft.has_data && !draft.sets_id {
+        if !stored.has_data && !stored.sets_id {
             return None;
         }
         let id = SequentialId {
-            epoch: Epoch::from_bits(epoch),
+            epoch,
             sequence,
             upstream: upstream
                 .filter(|id| !id.is_empty() && id.len() <= MAX_UPSTREAM_ID)

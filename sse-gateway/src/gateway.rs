@@ -122,7 +122,7 @@ impl Gateway {
                 &state,
                 reload.clone(),
                 workers.clone(),
-                &config.gateway,
+                &config.gateway.admin_hosts,
             );
             let server = listener::start(
                 For::Admin,

@@ -2,15 +2,13 @@
 //!
 //! Clients hop from node to node. What they are given has numbers, so that nothing can be lost or given twice without being seen.
 
+mod answers;
+
 mod client;
-mod may;
 mod node;
-#[path = "../support/rights.rs"]
-mod rights;
+mod own;
 mod sealed;
 mod server;
-#[cfg(feature = "redis-tls")]
-mod tls;
 mod upstream;
 
 use std::time::Duration;
@@ -164,7 +162,7 @@ async fn nodes_with_another_secret_share_nothing() {
 async fn without_ids_of_the_upstream_a_takeover_is_told() {
     let server = Server::start();
     let upstream = Upstream::begin();
-    upstream.answers(Kind::WithoutIds);
+    upstream.sends(Kind::WithoutIds);
     let mut nodes = vec![
         Node::start(&server, &upstream),
         Node::start(&server, &upstream),
@@ -221,7 +219,7 @@ async fn a_head_is_the_upstreams_at_each_node() {
 async fn an_answer_that_is_no_stream_is_given_to_who_asked_at_each_node() {
     let server = Server::start();
     let upstream = Upstream::begin();
-    upstream.answers(Kind::NotFound);
+    upstream.sends(Kind::NotFound);
     let nodes = [
         Node::start(&server, &upstream),
         Node::start(&server, &upstream),
@@ -234,7 +232,7 @@ async fn an_answer_that_is_no_stream_is_given_to_who_asked_at_each_node() {
         }
     }
     // And then there is one.
-    upstream.answers(Kind::Numbered);
+    upstream.sends(Kind::Numbered);
     let mut client = Client::new(0);
     for node in nodes.iter().chain(&nodes) {
         client.read(node.address(), 20).await;
@@ -247,7 +245,7 @@ async fn an_answer_that_is_no_stream_is_given_to_who_asked_at_each_node() {
 async fn what_is_private_is_not_shared_between_nodes() {
     let server = Server::start();
     let upstream = Upstream::begin();
-    upstream.answers(Kind::Private);
+    upstream.sends(Kind::Private);
     let nodes = [
         Node::start(&server, &upstream),
         Node::start(&server, &upstream),
@@ -284,7 +282,7 @@ async fn a_stream_that_has_finished_is_over_at_each_node() {
     const EVENTS: u64 = 200;
     let server = Server::start();
     let upstream = Upstream::begin();
-    upstream.answers(Kind::Finite(EVENTS));
+    upstream.sends(Kind::Finite(EVENTS));
     let nodes = [
         Node::start(&server, &upstream),
         Node::start(&server, &upstream),

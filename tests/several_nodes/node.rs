@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::routing::get;
+use axum::routing::{any, get};
 use tokio::runtime::{Builder, Runtime};
 use tower_sse::relay::{CleanEnd, Key, OnLeave, RelayLayer};
 use tower_sse::store::{RedisOptions, RedisStore, StoreStats};
@@ -39,21 +40,12 @@ impl Node {
         secret: &[u8],
         options: RedisOptions,
     ) -> Self {
-        Self::start_at(server.url(), options, upstream, secret)
-    }
-
-    pub(crate) fn start_at(
-        url: String,
-        options: RedisOptions,
-        upstream: &Upstream,
-        secret: &[u8],
-    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (secret, upstream) = (secret.to_vec(), upstream.clone());
+        let (url, secret, upstream) = (server.url(), secret.to_vec(), upstream.clone());
         let (sender, started) = std::sync::mpsc::channel();
         runtime.spawn(async move {
             let store = options.connect(&url, secret).await.unwrap();
@@ -61,8 +53,17 @@ impl Node {
                 .with_on_leave(OnLeave::Linger(LINGER))
                 .with_clean_end(CleanEnd::Finished)
                 .with_store(store.clone());
+            let answers = upstream.answers.clone();
             let answer = move |headers: HeaderMap| async move { upstream.answer(&headers) };
-            let app = Router::new().route("/events", get(answer)).layer(relays);
+            let shared = Router::new().route("/events", get(answer)).layer(relays);
+            let relays = RelayLayer::resumable()
+                .with_on_leave(OnLeave::Linger(LINGER))
+                .with_store(store.for_route("answers"));
+            let answer = move |request: Request| async move {
+                answers.answer(request.method(), request.headers())
+            };
+            let own = Router::new().route("/answer", any(answer)).layer(relays);
+            let app = shared.merge(own);
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             sender
                 .send((listener.local_addr().unwrap(), store))
@@ -87,6 +88,11 @@ impl Node {
 
     pub(crate) fn is_owner(&self) -> bool {
         self.stats().owned > 0
+    }
+
+    /// Others go on, as when the process is about to end.
+    pub(crate) async fn leave(&self) {
+        self.store.leave().await;
     }
 
     /// All at once, and without a word to anybody.

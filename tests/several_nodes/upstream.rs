@@ -12,6 +12,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::watch;
 
+use crate::answers::Answers;
+
 /// Between two events.
 const PACE: Duration = Duration::from_millis(5);
 
@@ -20,6 +22,7 @@ pub(crate) struct Upstream {
     last: watch::Receiver<u64>,
     kind: Arc<Mutex<Kind>>,
     counts: Arc<Counts>,
+    pub(crate) answers: Answers,
 }
 
 /// What it answers.
@@ -57,10 +60,11 @@ impl Upstream {
             last,
             kind: Arc::new(Mutex::new(Kind::Numbered)),
             counts: Arc::default(),
+            answers: Answers::default(),
         }
     }
 
-    pub(crate) fn answers(&self, kind: Kind) {
+    pub(crate) fn sends(&self, kind: Kind) {
         *self.kind.lock().unwrap() = kind;
     }
 

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tower_sse::store::InstanceId;
-use tower_sse::store::redis as redis_store;
 use tower_sse::store::redis::{Connection, Keys, Lifetimes, Partitions, Tail};
 
-use crate::rights::rights;
-
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What a gateway may do, and no more: a user of the server that has nothing else carries out all that is tested.
+const RIGHTS: &str = "on >secret ~sse:* resetchannels &sse:* -@all +evalsha +script|load +xadd +xrange +hmget +hget \
+    +hset +exists +del +rename +pexpire +set +sadd +srem +smembers +ssubscribe +sunsubscribe +spublish +info +hello \
+    +auth +multi +exec";
 
 pub(crate) struct Server {
     process: Child,
@@ -58,7 +60,7 @@ impl Server {
             ])
             .args(["--save", "", "--enable-debug-command", "local"])
             .args(["--user", "gateway"])
-            .args(rights())
+            .args(RIGHTS.split_whitespace())
             .args(options)
             .current_dir(&directory)
             .stdout(Stdio::piped())
@@ -84,11 +86,7 @@ impl Server {
     }
 
     pub(crate) fn address(&self) -> String {
-        self.admin_address() + "?user=gateway&pass=password"
-    }
-
-    pub(crate) fn place(&self) -> redis_store::Server {
-        redis_store::Server::parse(&self.address()).unwrap()
+        self.admin_address() + "?user=gateway&pass=secret"
     }
 
     fn admin_address(&self) -> String {
@@ -105,13 +103,15 @@ impl Server {
             ended: HOUR / 2,
         };
         let keys = self.keys.clone();
-        Connection::open(&self.place(), InstanceId(instance), keys, lifetimes)
+        Connection::open(&self.address(), InstanceId(instance), keys, lifetimes)
             .await
             .unwrap()
     }
 
     pub(crate) async fn tail(&self) -> Tail {
-        Tail::open(&self.place(), self.keys.clone()).await.unwrap()
+        Tail::open(&self.address(), self.keys.clone())
+            .await
+            .unwrap()
     }
 
     /// A connection for what a store does not do.

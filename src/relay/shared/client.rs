@@ -9,6 +9,11 @@ use tokio::time::timeout;
 use super::{Of, Relay};
 use crate::relay::OnLeave;
 
+/// So long what another process reads is followed here for nobody, where it is to be read to its end there.
+const FOLLOWED: Duration = Duration::from_secs(10);
+/// Between two looks whether other processes have clients.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A client of a relay, from its request to the end of its body.
 pub(in super::super) struct Client {
     relay: Arc<Relay>,
@@ -89,11 +94,13 @@ impl Relay {
     /// Waits until the last client has left, and left for good. Nobody is let in then.
     pub(in super::super) async fn abandoned(&self) {
         let linger = match self.config.on_leave {
-            OnLeave::Finish => return self.evicted().await,
+            OnLeave::Finish if self.outside().is_none() => return self.evicted().await,
+            OnLeave::Finish => FOLLOWED,
             OnLeave::Cancel => Duration::ZERO,
             OnLeave::Linger(time) => time,
         };
         let mut presence = self.presence.subscribe();
+        let mut had_others = false;
         loop {
             let empty = presence.wait_for(|presence| presence.clients == 0).await;
             drop(empty);
@@ -102,7 +109,19 @@ impl Relay {
                 matches!(self.of, Of::Client(_)) && !self.has_given.load(Ordering::Relaxed);
             let linger = if is_lost { Duration::ZERO } else { linger };
             let change = presence.wait_for(|presence| presence.clients > 0 || presence.evicted);
+            let linger = if had_others { linger.max(LOOK) } else { linger };
             let _ = timeout(linger, change).await;
+            let is_left = {
+                let presence = presence.borrow();
+                presence.clients == 0 && !presence.evicted
+            };
+            if is_left && !is_lost {
+                let has_others = self.is_for_others().await;
+                // Who was there may be on the way from one process to another.
+                if std::mem::replace(&mut had_others, has_others) || has_others {
+                    continue;
+                }
+            }
             let closed = self.presence.send_if_modified(|presence| {
                 presence.closed |= presence.clients == 0;
                 presence.closed
@@ -110,6 +129,20 @@ impl Relay {
             if closed {
                 return;
             }
+        }
+    }
+
+    /// Whether it is to go on though there are no clients here.
+    async fn is_for_others(&self) -> bool {
+        let Some(stream) = self.outside() else {
+            return self.config.on_leave == OnLeave::Finish;
+        };
+        match (self.config.on_leave, &self.of) {
+            (OnLeave::Finish, _) => !stream.is_found() || stream.is_owner(),
+            // Whoever takes its place would have to ask for it again, and may not.
+            (_, Of::Client(_)) => stream.is_owner() && stream.has_others().await,
+            // Somebody else takes its place.
+            (_, Of::Key { .. }) => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A stream that other gateways share: its upstream is read here at times, and at others elsewhere.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::relay::inside::Inside;
 use crate::relay::note::{self, Note};
 use crate::relay::outside::{Lead, Stream, Term};
 use crate::relay::reading::Reading;
-use crate::relay::shared::{Ended, Phase, Relay};
+use crate::relay::shared::{Ended, Of, Phase, Relay};
 
 impl<S, R, E, H> Drive<'_, S, R, E, H>
 where
@@ -31,17 +32,22 @@ where
         B: From<Bytes> + Send + 'static,
         R: Send + 'static,
     {
-        if self.config.hold {
+        let is_found = stream.is_found();
+        if self.config.hold && !is_found {
             self.upstream.open(Head::own(), None);
         }
         loop {
             let takes_note = !self.upstream.is_open;
-            let wait = match self.config.open_after.filter(|_| takes_note) {
+            let early = self.config.open_after;
+            let early = early.filter(|_| takes_note && !is_found);
+            let wait = match early {
                 Some(time) => time,
+                // Its client has the head of its own answer, and waits for the rest.
+                None if self.is_adopted() => PATIENCE.min(self.config.give_up),
                 None => self.config.give_up,
             };
             let Ok(lead) = timeout(wait, stream.lead(takes_note)).await else {
-                match self.waited(stream, takes_note) {
+                match self.waited(stream, early.is_some()) {
                     Some(how) => return how,
                     None => continue,
                 }
@@ -49,10 +55,10 @@ where
             match lead {
                 Lead::Alone(rest) => {
                     if let Some(rest) = rest {
-                        self.begin(rest);
+                        self.begin(rest, is_found);
                         self.is_gap_told = false;
                     }
-                    return self.drive().await;
+                    return self.ask(stream).await;
                 }
                 Lead::There(note) => {
                     self.relay.set_state(UpstreamState::Elsewhere);
@@ -61,16 +67,24 @@ where
                 Lead::Ended(note) => {
                     let note = note.and_then(|note| note::parse(&note));
                     let how = note.as_ref().and_then(|note| note.ended);
-                    if how.is_some_and(|how| how != Ended::Left) {
-                        self.take_up(note);
+                    let how = how.unwrap_or(Ended::Left);
+                    if let (Some(note), true) = (note, how != Ended::Left && takes_note) {
+                        self.upstream.take_up_end(note.head, how);
                     }
-                    return how.unwrap_or(Ended::Left);
+                    return how;
+                }
+                Lead::Other if self.upstream.is_answered() => self.be_alone(stream),
+                Lead::Other => {
+                    self.upstream.leave_to_each();
+                    return Ended::Refused;
                 }
                 Lead::Own(term) => {
                     let number = term.number;
-                    self.begin(term);
-                    let over = pin!(stream.over(number));
-                    if let Some(how) = either(pin!(self.drive()), over).await {
+                    self.begin(term, is_found);
+                    let is_own = matches!(self.relay.of, Of::Client(_));
+                    let give_up = is_own.then_some(self.config.give_up);
+                    let over = pin!(over(stream, number, give_up));
+                    if let Some(how) = either(pin!(self.ask(stream)), over).await {
                         return how;
                     }
                     self.relay.set_state(UpstreamState::Elsewhere);
@@ -79,17 +93,59 @@ where
         }
     }
 
+    /// Reads the upstream. Where it cannot be asked again, all are told that the rest is missing, and once: who did so before may
+    /// have died behind it.
+    async fn ask<B>(&mut self, stream: &Stream) -> Ended
+    where
+        S: Inside<B, R, Error = E>,
+        B: From<Bytes> + Send + 'static,
+        R: Send + 'static,
+    {
+        if self.upstream.can_ask() {
+            return self.drive().await;
+        }
+        if !stream.ends_with_gap() {
+            self.tell_gap().await;
+        }
+        Ended::Failed
+    }
+
+    /// Whether it is the answer to one client's request, that others are to share.
+    fn is_adopted(&self) -> bool {
+        matches!(self.relay.of, Of::Key { .. }) && self.upstream.is_answered()
+    }
+
+    /// The clients that are here are given what this process reads, and others do not come.
+    fn be_alone(&mut self, stream: &Arc<Stream>) {
+        stream.be_alone();
+        self.upstream.registry.withdraw(&self.relay);
+    }
+
     /// Nothing was heard for so long. How it ends, if it does.
-    fn waited(&mut self, stream: &Stream, takes_note: bool) -> Option<Ended> {
-        if takes_note && self.config.open_after.is_some() {
+    fn waited(&mut self, stream: &Arc<Stream>, opens_early: bool) -> Option<Ended> {
+        if opens_early {
             self.upstream.open(Head::own(), None);
             return None;
         }
-        if takes_note {
+        if self.is_adopted() {
+            self.be_alone(stream);
+            return None;
+        }
+        if !self.upstream.is_open {
             self.upstream.refuse_all();
             return Some(Ended::Refused);
         }
-        (!stream.is_reachable()).then_some(Ended::GaveUp)
+        if stream.is_reachable() {
+            return None;
+        }
+        match self.relay.of {
+            // What there is of the answer is for its client, and no more will come of it.
+            Of::Client(_) => {
+                stream.be_alone();
+                None
+            }
+            Of::Key { .. } => Some(Ended::GaveUp),
+        }
     }
 
     /// Opens the stream as another gateway has opened it.
@@ -100,7 +156,7 @@ where
         }
     }
 
-    fn begin(&mut self, term: Term) {
+    fn begin(&mut self, term: Term, is_found: bool) {
         let Term {
             behind,
             behind_at,
@@ -109,18 +165,29 @@ where
             ..
         } = term;
         // What has events was opened by somebody.
-        if note.is_some() || !is_fresh {
+        if note.is_some() || !is_fresh || is_found {
             self.take_up(note.and_then(|note| note::parse(&note)));
         }
         // The log has a gap already where nobody can say behind what it goes on.
         self.is_gap_told = !is_fresh && behind.is_none();
-        self.reading = Reading::new(behind, false);
+        self.reading = Reading::new(behind, !self.relay.is_asked_again);
         if !is_fresh {
             self.reading.behind_last_id = behind_at;
         }
         self.was_connected = !is_fresh;
         self.upstream.backoff = Backoff::new();
     }
+}
+
+/// Until the term is over. The rest of an answer is not waited for for ever where the store is away.
+async fn over(stream: &Arc<Stream>, term: u64, give_up: Option<Duration>) {
+    let given_up = pin!(async {
+        match give_up {
+            Some(time) => stream.give_up_behind(time).await,
+            None => pending().await,
+        }
+    });
+    either(pin!(stream.over(term)), given_up).await;
 }
 
 /// The stream ends here, in this way. Where the upstream was read here, others are told, or go on.
@@ -132,9 +199,12 @@ pub(super) async fn end(relay: &Relay, how: Ended) {
     if stream.is_owner() && how != Ended::Refused {
         let goes_on = how == Ended::Left && stream.has_others().await;
         if !goes_on {
+            let again = relay.is_asked_again;
             let note = match relay.phase() {
-                Phase::Open(head) | Phase::Ended(Some(head), _) => note::write(&head, Some(how)),
-                _ => note::write(&Head::own(), Some(how)),
+                Phase::Open(head) | Phase::Ended(Some(head), _) => {
+                    note::write(&head, Some(how), again)
+                }
+                _ => note::write(&Head::own(), Some(how), again),
             };
             stream.finish(note).await;
         }

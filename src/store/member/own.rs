@@ -12,6 +12,7 @@ impl Member {
         let Some(reign) = self.reign else {
             return;
         };
+        self.has_owned = true;
         match &mut self.owner {
             Some(owner) => owner.fence = Some(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),
@@ -95,7 +96,9 @@ impl Member {
             behind = Some(id.clone());
             // So that all members know where the log begins.
             owner.draft(Draft::id(id.clone()), &self.replica, false);
-        } else if let (None, false, Some(gap)) = (&behind, is_empty, self.writing.gap()) {
+        } else if let (None, false, false, Some(gap)) =
+            (&behind, is_empty, self.asks_once, self.writing.gap())
+        {
             owner.draft(gap, &self.replica, false);
         }
         let is_bare = |id: &Bytes| owner.is_bare(id, &self.replica);

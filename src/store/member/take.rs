@@ -14,7 +14,8 @@ impl Member {
     pub(super) fn consider(&mut self, cx: &mut Context<'_>) {
         let is_busy = self.is_reading || self.is_acquiring || self.owner.is_some();
         let is_idle = !self.is_wanted || self.replica.is_closed();
-        if !self.is_connected || !self.is_known || is_busy || is_idle {
+        let is_others = self.is_taken() || self.is_missing() && self.rules.hold(Rule::JoinsOnly);
+        if !self.is_connected || !self.is_known || is_busy || is_idle || is_others {
             return;
         }
         let Some(meta) = self.meta else {

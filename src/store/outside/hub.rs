@@ -5,15 +5,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{Job, Opening, Session, Stream};
+use super::{Job, Look, Opening, Session, Stream};
 use crate::store::redis::{Name, Secret};
 use crate::store::{Appended, InstanceId};
 
 /// Of more streams it is not remembered that they are to be released.
 const MOST_OWED: usize = 16_384;
+
+/// So long others are waited for who may have lost their connections too.
+pub(super) const RETURN: Duration = Duration::from_secs(5);
+
+/// What the store has under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A stream, of which this was told last; nothing where it has only begun.
+    There(Bytes),
+    Nothing,
+    /// Nothing, but whoever has a stream under it may be about to write it again.
+    NotYet,
+    /// The store is away.
+    Away,
+}
 
 /// All streams of this process that other gateways share.
 pub(crate) struct Hub {
@@ -141,6 +157,23 @@ impl Hub {
         *self.current() = None;
         for stream in self.streams() {
             stream.disconnected();
+        }
+    }
+
+    /// Whether there is a stream of this name.
+    pub(crate) async fn find(&self, name: Name) -> Found {
+        let Some(session) = self.session() else {
+            return Found::Away;
+        };
+        let (sender, found) = oneshot::channel();
+        session.look(Look::Find(name, sender));
+        // Whoever has it may have lost the store as well.
+        let is_first = self.counts.sessions.load(Ordering::Relaxed) <= 1;
+        match found.await {
+            Ok(Some(note)) => Found::There(note),
+            Ok(None) if !is_first && session.began.elapsed() < RETURN => Found::NotYet,
+            Ok(None) => Found::Nothing,
+            Err(_) => Found::Away,
         }
     }
 

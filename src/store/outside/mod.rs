@@ -8,6 +8,6 @@ mod hub;
 mod queues;
 mod stream;
 
-pub(crate) use hub::Hub;
+pub(crate) use hub::{Found, Hub};
 pub(crate) use queues::{Job, Look, Queues, Session, Subscription};
 pub(crate) use stream::{Lead, Opening, Stream, Term};

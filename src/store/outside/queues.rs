@@ -34,6 +34,8 @@ pub(crate) enum Look {
     /// A member's, from this position on.
     Read(Arc<Stream>, u64, u64),
     Told(Arc<Stream>),
+    /// Whether there is a stream, and what was told of it last.
+    Find(Name, oneshot::Sender<Option<Bytes>>),
 }
 
 /// For the connection that hears.

@@ -1,6 +1,5 @@
 //! One stream that other gateways share.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,23 +9,28 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Hub, Job, Look, Session, Subscription};
-use crate::history::{Hold, Keep, MemoryLog};
+use crate::history::{Keep, MemoryLog};
 use crate::store::redis::Name;
 use crate::store::{
-    Answer, Command, Context, Fence, Frame, FrameError, InstanceId, Member, Message, Output, Rules,
+    Answer, Command, Context, Frame, FrameError, InstanceId, Member, Message, Output, Part, Rules,
     Writing,
 };
 
 mod feed;
 mod reader;
+mod state;
 mod writer;
 
+use state::{End, Fate, State};
 pub(crate) use writer::{Lead, Term};
 
 /// What a stream begins as.
 pub(crate) struct Opening {
     pub(crate) log: MemoryLog,
     pub(crate) writing: Writing,
+    pub(crate) part: Part,
+    /// Whether the upstream is asked once, by whoever makes the log.
+    pub(crate) asks_once: bool,
     /// What a full log of the owner keeps for its clients.
     pub(crate) keep: Keep,
     /// The upstream's id behind which a log is to begin that is not there yet.
@@ -41,6 +45,8 @@ pub(crate) struct Stream {
     pub(crate) name: Name,
     log: MemoryLog,
     writing: Writing,
+    part: Part,
+    asks_once: bool,
     keep: Keep,
     behind: Option<Bytes>,
     wants_rest: Option<fn(&[u8]) -> bool>,
@@ -48,90 +54,48 @@ pub(crate) struct Stream {
     changed: watch::Sender<()>,
 }
 
-struct State {
-    member: Member,
-    session: Option<Arc<Session>>,
-    /// Answers to what was sent over this session, in the order of the commands; those that are missing are under way.
-    answers: VecDeque<Option<Answer>>,
-    /// The number of the first of them.
-    answered: u64,
-    /// The place of the first entry that the log was not given.
-    fed: u64,
-    feed: feed::Feed,
-    /// What keeps the owner from reading on.
-    hold: Hold,
-    /// How often the upstream was to be asked.
-    term: u64,
-    /// The last of them that the relay's task knows of.
-    led: u64,
-    /// Behind what it is to be asked now, if it is.
-    open: Option<Option<Bytes>>,
-    fate: Fate,
-    /// What all were told last.
-    note: Option<Bytes>,
-    /// The fence under which that is known to be there.
-    noted: Option<Fence>,
-    /// A log that has ended is about to give way.
-    gives_way: bool,
-    /// Its relay has ended, and it is about to be told.
-    is_ending: bool,
-    /// Whether there are clients here.
-    is_wanted: bool,
-    /// Whether other gateways know that there are.
-    is_in_crowd: bool,
-    renewed: Instant,
-}
-
-/// Whether the stream is shared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Shared,
-    /// It is this process' own from here on.
-    Alone,
-    /// It is not followed any more.
-    Gone,
-}
-
 impl Stream {
     pub(super) fn new(hub: Arc<Hub>, name: Name, opening: Opening) -> Self {
         let Opening {
             log,
             writing,
+            part,
+            asks_once,
             keep,
             behind,
             wants_rest,
         } = opening;
-        let state = State {
-            member: member(&hub, &log, &writing, behind.clone()),
-            session: None,
-            answers: VecDeque::new(),
-            answered: 0,
-            fed: 0,
-            feed: feed::Feed::default(),
-            hold: Hold::Free,
-            term: 0,
-            led: 0,
-            open: None,
-            fate: Fate::Shared,
-            note: None,
-            noted: None,
-            gives_way: false,
-            is_ending: false,
-            is_wanted: true,
-            is_in_crowd: false,
-            renewed: Instant::now(),
-        };
-        Stream {
+        let member = Member::new(hub.me, Rules::default(), log.limit());
+        let stream = Stream {
             hub,
             name,
             log,
             writing,
+            part,
+            asks_once,
             keep,
             behind,
             wants_rest,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(member)),
             changed: watch::Sender::new(()),
+        };
+        stream.lock().member = stream.member();
+        stream
+    }
+
+    fn member(&self) -> Member {
+        let renew_every = u64::try_from(self.hub.lifetime.as_millis() / 4).unwrap_or(u64::MAX);
+        let mut member = Member::new(self.hub.me, Rules::default(), self.log.limit())
+            .with_writing(self.writing.clone())
+            .with_part(self.part)
+            .renew_every(renew_every);
+        if self.asks_once {
+            member = member.asking_once();
         }
+        if let Some(behind) = &self.behind {
+            member.begin_behind(behind.clone());
+        }
+        member
     }
 
     /// Whether the stream is this process' own, since the store was of no use for it.
@@ -147,6 +111,8 @@ impl Stream {
         }
         state.session = Some(session.clone());
         state.answers.clear();
+        // The store may have gone back to what was there before it.
+        state.noted = None;
         // In front of any read: who owns a stream has to know whether others have opened it.
         session.look(Look::Told(self.clone()));
         self.act(&mut state, |member, cx| {
@@ -206,6 +172,9 @@ impl Stream {
             .is_some_and(|now| now.number == session);
         if !is_current || state.member.fence().is_some() {
             return;
+        }
+        if state.end == End::Asked {
+            state.end = End::Known;
         }
         if let Some(note) = note {
             state.note = Some(note);
@@ -292,8 +261,9 @@ impl Stream {
         let Some(session) = current else { return };
         state.gives_way = false;
         state.note = None;
+        state.end = End::Unknown;
         state.is_in_crowd = false;
-        state.member = member(&self.hub, &self.log, &self.writing, self.behind.clone());
+        state.member = self.member();
         let is_wanted = state.is_wanted;
         state.member.want(is_wanted);
         // What is under way was asked for by the one before.
@@ -326,7 +296,12 @@ impl Stream {
             return false;
         }
         self.end(&mut state, Fate::Alone);
-        self.log.count_alone();
+        // Where others count on under the same epoch, theirs are far below.
+        let more = self
+            .writing
+            .shown
+            .map_or(0, |_| FAR | self.hub.chance() >> 4);
+        self.log.count_alone(more);
         drop(state);
         self.hub.forget(self);
         self.tell_change();
@@ -471,16 +446,7 @@ fn damage(answer: &Answer) -> Option<FrameError> {
     frames.find_map(|frame| Frame::parse(frame).err())
 }
 
-fn member(hub: &Hub, log: &MemoryLog, writing: &Writing, behind: Option<Bytes>) -> Member {
-    let renew_every = u64::try_from(hub.lifetime.as_millis() / 4).unwrap_or(u64::MAX);
-    let mut member = Member::new(hub.me, Rules::default(), log.limit())
-        .with_writing(writing.clone())
-        .renew_every(renew_every);
-    if let Some(behind) = behind {
-        member.begin_behind(behind);
-    }
-    member
-}
-
+/// No log counts up to this.
+const FAR: u64 = 1 << 62;
 /// So long a client that comes with an id waits for it to turn up.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use crate::store::{Acquired, Appended, InstanceId, Meta, Reign, Snapshot};
 
 /// The fields of a hash that are read, in this order.
 pub(super) const FIELDS: [&str; 8] = ["v", "e", "p", "n", "f", "o", "r", "x"];
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 /// None where there is no hash.
 pub(super) fn meta(value: Value) -> Result<Option<Meta>, StoreError> {

@@ -61,8 +61,6 @@ pub(crate) enum Needs {
     Jwt,
     /// A store that several gateways share.
     Store,
-    /// One that speaks TLS.
-    StoreTls,
 }
 
 impl Setting {

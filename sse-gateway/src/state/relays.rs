@@ -100,9 +100,9 @@ impl Relays {
             .with_tag(route.id_tag())
             .with_secret(self.secret.for_name(&route.name))
             .with_metrics(route.name.clone());
-        let layer = match (&self.store, &route.relayed) {
-            (Some(store), Relayed::Shared(_)) => layer.with_store(store.of_route(&route.name)),
-            _ => layer,
+        let layer = match &self.store {
+            Some(store) => layer.with_store(store.of_route(&route.name)),
+            None => layer,
         };
         Some(layer)
     }

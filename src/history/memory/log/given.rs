@@ -58,9 +58,9 @@ impl MemoryLog {
         self.inner.change(|state, _| state.ring.skip_to(position));
     }
 
-    /// From here on, events are numbered here, and not by others.
-    pub(crate) fn count_alone(&self) {
-        self.inner.change(|state, _| state.ring.count_alone());
+    /// From here on, events are numbered here, and not by others: as they are counted here, and so many more.
+    pub(crate) fn count_alone(&self, more: u64) {
+        self.inner.change(|state, _| state.ring.count_alone(more));
     }
 
     /// The oldest position that is kept, and the next one.

@@ -59,9 +59,9 @@ impl Ring {
         self.base = position.max(self.base);
     }
 
-    /// From here on, events are numbered here, and not by others.
-    pub(in super::super) fn count_alone(&mut self) {
-        self.count(self.epoch, 0);
+    /// From here on, events are numbered here, and not by others: as they are counted here, and so many more.
+    pub(in super::super) fn count_alone(&mut self, more: u64) {
+        self.count(self.epoch, more);
     }
 
     fn count(&mut self, epoch: Epoch, more: u64) {
@@ -129,7 +129,7 @@ mod tests {
         for number in [5, 6, 1_000, 1_001] {
             ring.push_given(given(number), now);
         }
-        ring.count_alone();
+        ring.count_alone(0);
         let theirs = Epoch::from_bits(THEIRS);
         let positions = (1..=4).map(|position| told(&ring, position));
         let expected = [5, 6, 1_000, 1_001].map(|number| (theirs, number));

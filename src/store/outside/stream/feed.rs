@@ -9,7 +9,7 @@ use super::{Fate, State, Stream};
 use crate::history::{Given, Keep};
 use crate::store::outside::Job;
 use crate::store::{Draft, Stored};
-use crate::wire::{Epoch, Event, LineEnding};
+use crate::wire::{Event, LineEnding};
 
 /// What was given last.
 #[derive(Debug, Default)]
@@ -26,6 +26,10 @@ impl Stream {
         let replica = state.member.replica();
         if replica.is_closed() && state.fed == 0 && !self.wants_rest(state) {
             self.give_way(state);
+            return false;
+        }
+        if state.member.is_taken() {
+            // Clients here have the beginning of another.
             return false;
         }
         let (oldest, next) = (replica.oldest(), replica.next());
@@ -53,6 +57,10 @@ impl Stream {
 
     /// Whether what is left of a log that has ended is for the first client.
     pub(super) fn wants_rest(&self, state: &State) -> bool {
+        if self.writing.shown.is_some() {
+            // There will be no other under its name.
+            return true;
+        }
         let note = state.note.as_deref();
         self.wants_rest.zip(note).is_some_and(|(is, note)| is(note))
     }
@@ -68,12 +76,13 @@ impl Stream {
                 (self.loss(epoch, number), epoch, number)
             }
         };
+        state.feed.shown = (epoch, number);
+        let (stored, epoch) = self.writing.show(stored, epoch, number);
         let block = &stored.bytes[stored.body..];
         if memchr::memmem::find(block, b"retry").is_some() {
             let event = Event::unfinished(stored.bytes.slice(stored.body..), LineEnding::Lf);
             state.feed.retry = event.retry().or(state.feed.retry);
         }
-        state.feed.shown = (epoch, number);
         Given {
             has_data: stored.has_data,
             sets_id: stored.sets_id,
@@ -81,7 +90,7 @@ impl Stream {
             upstream: stored.upstream,
             body: stored.body,
             bytes: stored.bytes,
-            epoch: Epoch::from_bits(epoch),
+            epoch,
             number,
         }
     }

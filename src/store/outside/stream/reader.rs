@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Fate, PATIENCE, Stream};
+use super::{Fate, PATIENCE, State, Stream};
 use crate::history::{Follower, Joined};
 use crate::store::Sought;
 use crate::wire::{Epoch, SequentialId};
@@ -15,9 +15,17 @@ impl Stream {
     pub(crate) async fn follow_behind(self: &Arc<Self>, id: &[u8]) -> (Follower, Joined) {
         let mut since = 0;
         self.have(|member, cx| since = member.look(cx));
-        let epoch = SequentialId::parse(id).map(|id| id.epoch);
         let log = &self.log;
         let found = self.until(move |state| {
+            let inner = self.inner(state, id);
+            if inner.as_ref().is_some_and(|id| id.sequence == 0) {
+                // It stands in front of all events.
+                let is_lost = state.member.replica().keep() > 1;
+                return Some(log.follow_at(0, is_lost));
+            }
+            let inner = inner.map(|id| id.to_event_id());
+            let id = inner.as_ref().map_or(id, |id| id.as_bytes());
+            let epoch = SequentialId::parse(id).map(|id| id.epoch);
             let sought = state.member.sought(id, since);
             // What has ended here is still read, and nothing comes any more.
             let is_over = state.fate != Fate::Shared;
@@ -34,6 +42,14 @@ impl Stream {
         });
         let found = timeout(PATIENCE, found).await;
         found.unwrap_or_else(|_| self.log.follow_unknown())
+    }
+
+    /// An id that begins with what clients here are shown, with what the log has in its place.
+    fn inner<'a>(&self, state: &State, id: &'a [u8]) -> Option<SequentialId<'a>> {
+        let id = SequentialId::parse(id)?;
+        (self.writing.shown == Some(id.epoch)).then_some(())?;
+        let epoch = Epoch::from_bits(state.member.replica().epoch()?);
+        Some(SequentialId { epoch, ..id })
     }
 
     /// Waits until the log was read, or at most this long.

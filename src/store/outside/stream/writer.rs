@@ -7,16 +7,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Fate, State, Stream};
+use super::{End, Fate, State, Stream};
 use crate::history::{self, Appended};
-use crate::store::outside::Job;
-use crate::store::{Draft, MAX_LARGE, Member};
+use crate::store::outside::hub::RETURN;
+use crate::store::outside::{Job, Look};
+use crate::store::{Draft, MAX_LARGE, Member, Part};
 use crate::wire::EventId;
 
 /// So long the end of a stream is waited for.
 const PARTING: Duration = Duration::from_secs(2);
-/// So long others are waited for who may have lost their connections too.
-const RETURN: Duration = Duration::from_secs(5);
 /// What a frame takes beside its event, at most.
 const FRAMING: usize = 4 * 1024;
 
@@ -28,6 +27,8 @@ pub(crate) enum Lead {
     There(Bytes),
     /// The log has ended.
     Ended(Option<Bytes>),
+    /// There is none to be taken up, or there is one though none was to be.
+    Other,
     /// It is to be read here, and the stream is this process' own: behind what clients here have, if they have anything.
     Alone(Option<Term>),
 }
@@ -55,7 +56,11 @@ impl Stream {
             }
             if state.member.replica().is_closed() {
                 let is_for_us = state.fed > 0 || self.wants_rest(state);
-                return is_for_us.then(|| Lead::Ended(state.note.clone()));
+                return (is_for_us && self.knows_end(state))
+                    .then(|| Lead::Ended(state.note.clone()));
+            }
+            if state.member.is_taken() || state.member.is_missing() {
+                return Some(Lead::Other);
             }
             if let Some(behind) = &state.open {
                 let (_, next) = self.log.span();
@@ -72,6 +77,25 @@ impl Stream {
             note.filter(|_| state.member.is_known()).map(Lead::There)
         })
         .await
+    }
+
+    /// Whether what is known of how the log has ended was read behind its end.
+    fn knows_end(self: &Arc<Self>, state: &mut State) -> bool {
+        if let (End::Unknown, Some(session)) = (state.end, &state.session) {
+            state.end = End::Asked;
+            session.look(Look::Told(self.clone()));
+        }
+        state.end == End::Known
+    }
+
+    /// Whether it was found in the store, and its upstream was never asked here.
+    pub(crate) fn is_found(&self) -> bool {
+        self.part == Part::Joins
+    }
+
+    /// Whether the last event says that something may be missing.
+    pub(crate) fn ends_with_gap(&self) -> bool {
+        self.lock().member.replica().ends_with_gap()
     }
 
     /// Where what clients here have ends.
@@ -189,6 +213,22 @@ impl Stream {
     /// Whether there are connections to the store.
     pub(crate) fn is_reachable(&self) -> bool {
         self.lock().session.is_some()
+    }
+
+    /// Waits until there were no connections to the store for so long, and gives up what was to be there.
+    pub(crate) async fn give_up_behind(self: &Arc<Self>, time: Duration) {
+        loop {
+            self.until(|state| state.session.is_none().then_some(()))
+                .await;
+            let back = self.until(|state| state.session.is_some().then_some(()));
+            if timeout(time, back).await.is_err() {
+                break;
+            }
+        }
+        if self.be_alone() {
+            self.lock().term += 1;
+            self.tell_change();
+        }
     }
 
     /// Whether the upstream is read here.

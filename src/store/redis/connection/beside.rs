@@ -6,7 +6,7 @@ use redis::Value;
 use super::{Connection, millis};
 use crate::store::redis::scripts::Script;
 use crate::store::redis::seal::What;
-use crate::store::redis::{Beat, Name, StoreError, publish, text};
+use crate::store::redis::{Beat, Name, StoreError, publish, replies, text};
 use crate::store::{Fence, InstanceId, SESSION};
 
 impl Connection {
@@ -60,6 +60,21 @@ impl Connection {
         cmd.arg(self.keys.meta(name)).arg("h");
         let note: Option<Vec<u8>> = self.send(&cmd).await?;
         Ok(note.map(|note| self.keys.read(name, What::Note, Bytes::from(note))))
+    }
+
+    /// Whether there is a log that can be read, by what was told of it last: empty where that is nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn find(&mut self, name: &Name) -> Result<Option<Bytes>, StoreError> {
+        let mut cmd = redis::cmd("HMGET");
+        cmd.arg(self.keys.meta(name)).arg("v").arg("h");
+        let (version, note): (Option<Vec<u8>>, Option<Vec<u8>>) = self.send(&cmd).await?;
+        let is_known = version.is_some_and(|version| version == replies::VERSION.as_bytes());
+        let note = note.filter(|_| is_known).map(Bytes::from);
+        let note = note.map(|note| self.keys.read(name, What::Note, note));
+        Ok(is_known.then(|| note.unwrap_or_default()))
     }
 
     /// Says that this instance has clients of the stream, or none any more.
