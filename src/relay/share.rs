@@ -138,6 +138,7 @@ impl<H: History> Sharing<H> {
         R: Body + Send + 'static,
     {
         let mut anew = false;
+        let mut has_looked = false;
         // While it looks on, what it found stays: it says by what the answers differ.
         let mut found = Vec::new();
         for _ in 0..TRIES {
@@ -147,6 +148,15 @@ impl<H: History> Sharing<H> {
                 Entry::Full(why) => {
                     self.with.registry.refuse(&self.with.config, why);
                     return self.pass(services, body).await;
+                }
+                Entry::Own if !self.is_named && !has_looked => {
+                    has_looked = true;
+                    // It waits for nobody's answer. One that is open is there.
+                    if !self.is_open_elsewhere().await {
+                        break;
+                    }
+                    self.is_named = true;
+                    continue;
                 }
                 Entry::Own => break,
                 Entry::Join(client, by) => {
@@ -190,6 +200,14 @@ impl<H: History> Sharing<H> {
             address: self.address,
             is_named: self.is_named,
             anew,
+        }
+    }
+
+    /// Whether another process has an open stream for all with the same key.
+    async fn is_open_elsewhere(&self) -> bool {
+        match &self.with.config.store {
+            Some(store) => store.has_open(&self.keyed.hash).await,
+            None => false,
         }
     }
 

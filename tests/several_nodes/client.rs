@@ -11,6 +11,8 @@ use crate::PATIENCE;
 
 pub(crate) struct Client {
     pub(crate) number: usize,
+    /// What it takes; nothing is said of it where this is empty.
+    pub(crate) accept: &'static str,
     last_id: Option<String>,
     /// The last number that it was given.
     last: Option<u64>,
@@ -26,6 +28,7 @@ impl Client {
     pub(crate) fn new(number: usize) -> Self {
         Client {
             number,
+            accept: "text/event-stream",
             last_id: None,
             last: None,
             gaps: 0,
@@ -64,9 +67,12 @@ impl Client {
         let id = self.last_id.as_deref();
         self.log.push(format!("connects to {node} with {id:?}"));
         let id = id.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
-        let request = format!(
-            "GET /events HTTP/1.1\r\nHost: node\r\nAccept: text/event-stream\r\nConnection: close\r\n{id}\r\n"
-        );
+        let accept = match self.accept {
+            "" => String::new(),
+            accept => format!("Accept: {accept}\r\n"),
+        };
+        let request =
+            format!("GET /events HTTP/1.1\r\nHost: node\r\n{accept}Connection: close\r\n{id}\r\n");
         socket.write_all(request.as_bytes()).await?;
         let mut lines = BufReader::new(socket).lines();
         let status = lines.next_line().await?.unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Clients hop from node to node. What they are given has numbers, so that nothing can be lost or given twice without being seen.
 
 mod answers;
+mod any;
 
 mod client;
 mod node;
