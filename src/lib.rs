@@ -200,7 +200,8 @@
 //! - `metrics`: the stage `Metrics`, on the [`metrics`] facade.
 //! - `relay`: the modules `relay` and `history`: replay after a lost connection, and one upstream for many clients. It
 //!   needs a runtime of tokio, in which relays are tasks.
-//! - `redis`: the module `store`: streams that several processes share, with one upstream request and one history for all.
+//! - `redis`: the module `store`: streams that several processes share, with one upstream request and one history for all;
+//!   `redis-tls`: the same, and TLS to the server.
 //! - `axum`: for a relay that is nested in a router of axum, what the target was outside of it.
 //!
 //! [HTML standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html

@@ -1,4 +1,4 @@
-//! Streams that several processes share by a store outside of them (feature `redis`).
+//! Streams that several processes share by a store outside of them (feature `redis`, or `redis-tls` where that is spoken to over TLS).
 //!
 //! A [`RedisStore`] is given to a [`RelayLayer`](crate::relay::RelayLayer::with_store) in each process. One of them asks the upstream
 //! for each stream, and all give its events to their clients, with the same ids; a client may come back to any of them. When the

@@ -122,7 +122,7 @@ impl Gateway {
                 &state,
                 reload.clone(),
                 workers.clone(),
-                &config.gateway.admin_hosts,
+                &config.gateway,
             );
             let server = listener::start(
                 For::Admin,

@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 #[test]
 fn every_setting_is_a_flag_a_variable_and_a_key() {
-    for (key, in_file, in_environment, as_flag) in SETTINGS {
+    for (key, in_file, in_environment, as_flag) in SETTINGS.iter().copied() {
         let file = TomlFile::new(key, &format!("{}{key} = {in_file}\n", with_upstream(key)));
         let line = if key == "upstream" { 1 } else { 2 };
         let from_file = (in_file.trim_matches('\'').to_owned(), file.at(line));
@@ -48,6 +48,7 @@ fn every_setting_has_the_documented_default() {
         ["tls.cert", "off"],
         ["tls.key", "off"],
         ["tls.client_ca", "off"],
+        ["admin_token", "off"],
         ["token_param", "off"],
         ["token_cookie", "off"],
         ["cors_origins", "off"],
@@ -72,6 +73,9 @@ fn every_setting_has_the_documented_default() {
         ["secret_file", "off"],
         ["store", "off"],
         ["store_secret", "off"],
+        ["store_ca", "off"],
+        ["store_cert", "off"],
+        ["store_key", "off"],
         ["store_prefix", "sse"],
         ["store_seal", "off"],
         ["store_down", "wait"],
@@ -161,7 +165,7 @@ fn check_says_that_unmatched_requests_are_not_found() {
 
 #[test]
 fn a_mistake_in_a_file_is_told_with_its_line() {
-    for (number, (text, line, expected)) in MISTAKES.into_iter().enumerate() {
+    for (number, (text, line, expected)) in MISTAKES.iter().copied().enumerate() {
         let file = TomlFile::new(&format!("mistake_{number}"), text);
         assert_eq!(
             refused(&mut check(&file)),
@@ -248,7 +252,7 @@ fn a_list_is_a_repeated_flag_or_a_list_of_the_file() {
 
 #[test]
 fn a_bad_value_names_its_flag_or_variable() {
-    for (key, value, why) in BAD_VALUES {
+    for (key, value, why) in BAD_VALUES.iter().copied() {
         let flag = format!("--{}={value}", key.replace('_', "-"));
         let name = format!("--{}", key.replace('_', "-"));
         assert_eq!(
@@ -557,7 +561,7 @@ fn the_help_has_every_flag_with_its_default() {
     let output = gateway(["--help"]).out();
     assert_eq!(output.status.code(), Some(0));
     let help = stdout(&output);
-    for (key, ..) in SETTINGS {
+    for (key, ..) in SETTINGS.iter().copied() {
         let flag = format!("--{} <", key.replace('_', "-"));
         let mut lines = help
             .lines()
@@ -683,6 +687,18 @@ fn a_certificate_and_its_key_are_given_together() {
         (
             vec!["--tls-client-ca", &a_key],
             format!("--tls-client-ca: {a_key:?} has no certificate; {cert_right}, or off"),
+        ),
+        (
+            vec!["--store-cert", &a],
+            format!(
+                "--store-cert: store_cert ({a}) needs store_key (off); give the certificate and its key"
+            ),
+        ),
+        (
+            vec!["--store-key", &a_key],
+            format!(
+                "--store-key: store_key ({a_key}) needs store_cert (off); give the certificate and its key"
+            ),
         ),
     ] {
         assert_eq!(refused(upstream([]).args(&flags)), expected);
@@ -824,7 +840,7 @@ fn an_address_that_was_given_to_the_demo_and_is_in_use_is_refused() {
 const DEFAULTS: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:9078"];
 
 /// Key, a value in TOML, one in the environment, one as a flag.
-const SETTINGS: [(&str, &str, &str, &str); 59] = [
+const SETTINGS: &[(&str, &str, &str, &str)] = &[
     (
         "upstream",
         "'http://127.0.0.1:1'",
@@ -835,6 +851,12 @@ const SETTINGS: [(&str, &str, &str, &str); 59] = [
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
     ("admin_hosts", "'a.example'", "b,c.example", "off"),
     ("trusted_proxy", "'::1'", "10.0.0.0/8,127.0.0.1", "off"),
+    (
+        "admin_token",
+        "'tests/support/admin.token'",
+        "tests/support/admin.token",
+        "off",
+    ),
     ("token_param", "'token'", "access_token", "off"),
     ("token_cookie", "'session'", "sid", "off"),
     (
@@ -858,6 +880,9 @@ const SETTINGS: [(&str, &str, &str, &str); 59] = [
     ("secret_file", "'LICENSE'", "README.md", "off"),
     ("store", "'off'", "off", "off"),
     ("store_secret", "'LICENSE'", "README.md", "off"),
+    ("store_ca", "'off'", "off", "off"),
+    ("store_cert", "'off'", "off", "off"),
+    ("store_key", "'off'", "off", "off"),
     ("store_prefix", "'a'", "b", "team:sse"),
     ("store_seal", "true", "on", "off"),
     ("store_down", "'wait'", "local", "wait"),
@@ -897,7 +922,12 @@ const SETTINGS: [(&str, &str, &str, &str); 59] = [
 ];
 
 /// Key, value, and what is said about it.
-const BAD_VALUES: [(&str, &str, &str); 46] = [
+const BAD_VALUES: &[(&str, &str, &str)] = &[
+    (
+        "admin_token",
+        "/dev/null",
+        "\"/dev/null\": a token has at least 16 characters, and this has 0; `openssl rand -hex 32` makes one, or off",
+    ),
     (
         "max_streams",
         "0",
@@ -1056,18 +1086,13 @@ const BAD_VALUES: [(&str, &str, &str); 46] = [
     (
         "store",
         "127.0.0.1:6379",
-        "\"127.0.0.1:6379\" is not the URL of a Redis server; use one such as redis://127.0.0.1:6379 or \
-         unix:///run/redis.sock, or off",
+        "\"127.0.0.1:6379\" is not the URL of a Redis server; use one such as redis://127.0.0.1:6379, rediss://host \
+         or unix:///run/redis.sock, or off",
     ),
     (
         "store",
         "redis://me:secret@host",
         "the URL holds a password, which would be shown; write it into a file, and use file:FILE, or off",
-    ),
-    (
-        "store",
-        "rediss://host",
-        "\"rediss://host\" asks for TLS, which is not there yet; use redis:// within a network of your own, or off",
     ),
     (
         "store_secret",
@@ -1137,7 +1162,7 @@ const BAD_VALUES: [(&str, &str, &str); 46] = [
 ];
 
 /// A file, the line of the mistake, and what is said about it.
-const MISTAKES: [(&str, usize, &str); 32] = [
+const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "\nheartbeet = '5s'",
         2,
@@ -1156,8 +1181,8 @@ const MISTAKES: [(&str, usize, &str); 32] = [
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, admin_token, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
     (

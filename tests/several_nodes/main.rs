@@ -4,12 +4,16 @@
 
 mod answers;
 mod any;
-
 mod client;
+mod may;
 mod node;
 mod own;
+#[path = "../support/rights.rs"]
+mod rights;
 mod sealed;
 mod server;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod upstream;
 
 use std::time::Duration;

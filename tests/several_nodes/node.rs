@@ -40,12 +40,21 @@ impl Node {
         secret: &[u8],
         options: RedisOptions,
     ) -> Self {
+        Self::start_at(server.url(), options, upstream, secret)
+    }
+
+    pub(crate) fn start_at(
+        url: String,
+        options: RedisOptions,
+        upstream: &Upstream,
+        secret: &[u8],
+    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (url, secret, upstream) = (server.url(), secret.to_vec(), upstream.clone());
+        let (secret, upstream) = (secret.to_vec(), upstream.clone());
         let (sender, started) = std::sync::mpsc::channel();
         runtime.spawn(async move {
             let store = options.connect(&url, secret).await.unwrap();

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::aio::MultiplexedConnection;
 
-/// What a node may do, and no more.
-const RIGHTS: &str = "on >secret ~sse:* resetchannels &sse:* -@all +evalsha +script|load +xadd +xrange +hmget +hget \
-    +hset +exists +del +rename +pexpire +set +sadd +srem +smembers +ssubscribe +sunsubscribe +spublish +info +hello \
-    +auth +multi +exec";
+use crate::rights::rights;
+
+/// What nodes log in as, who may do what is documented and no more.
+pub(crate) const LOGIN: &str = "?user=gateway&pass=password";
 
 pub(crate) struct Server {
     process: Child,
     directory: PathBuf,
-    options: Vec<&'static str>,
+    options: Vec<String>,
 }
 
 impl Server {
@@ -23,21 +23,23 @@ impl Server {
         Self::start_with(&["--save", ""])
     }
 
-    pub(crate) fn start_with(options: &[&'static str]) -> Self {
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("nodes-{}-{number}", std::process::id());
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&directory).unwrap();
+        let options: Vec<String> = options.iter().map(|&option| option.into()).collect();
+        let process = run(&directory, &options).unwrap_or_else(|said| panic!("{said}"));
         Server {
-            process: run(&directory, options),
+            process,
             directory,
-            options: options.to_vec(),
+            options,
         }
     }
 
     pub(crate) fn url(&self) -> String {
-        self.admin_url() + "?user=gateway&pass=secret"
+        self.admin_url() + LOGIN
     }
 
     fn admin_url(&self) -> String {
@@ -51,7 +53,8 @@ impl Server {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.process = run(&self.directory, &self.options);
+        let process = run(&self.directory, &self.options);
+        self.process = process.unwrap_or_else(|said| panic!("{said}"));
     }
 
     /// A connection for what a node does not do.
@@ -75,25 +78,49 @@ impl Server {
     }
 }
 
-fn run(directory: &PathBuf, options: &[&str]) -> Child {
+#[cfg(feature = "redis-tls")]
+impl Server {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// An option for when it starts the next time.
+    pub(crate) fn add(&mut self, option: &str, value: &str) {
+        self.options.extend([format!("--{option}"), value.into()]);
+    }
+
+    /// Whether it has started again.
+    pub(crate) fn restart(&mut self) -> bool {
+        self.kill();
+        let started = run(&self.directory, &self.options);
+        started.map(|process| self.process = process).is_ok()
+    }
+}
+
+/// What it said if it has not started.
+fn run(directory: &PathBuf, options: &[String]) -> Result<Child, String> {
     let mut process = Command::new("redis-server")
         .args(["--port", "0", "--unixsocket", "socket"])
         .args(["--user", "gateway"])
-        .args(RIGHTS.split_whitespace())
+        .args(rights())
         .args(options)
         .current_dir(directory)
         .stdout(Stdio::piped())
         .spawn()
         .expect("redis-server, which tests/setup installs");
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let mut is_ready = false;
-    while !is_ready {
-        let line = lines.next().expect("a server that starts").unwrap();
-        is_ready = line.contains("eady to accept connections");
+    let mut said = String::new();
+    while !said.contains("eady to accept connections") {
+        let Some(Ok(line)) = lines.next() else {
+            let _ = process.wait();
+            return Err(said);
+        };
+        said.push_str(&line);
+        said.push('\n');
     }
     // It would wait for somebody to read on.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    process
+    Ok(process)
 }
 
 impl Drop for Server {

@@ -7,6 +7,8 @@ mod heard;
 mod primary;
 #[path = "../support/random.rs"]
 mod random;
+#[path = "../support/rights.rs"]
+mod rights;
 mod script;
 mod server;
 #[path = "../support/variable.rs"]

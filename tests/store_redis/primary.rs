@@ -24,7 +24,7 @@ async fn a_reign_ends_when_the_primary_becomes_a_replica_and_is_refused_as_such(
         log: HOUR,
         ended: HOUR,
     };
-    let (address, keys) = (server.address(), server.keys());
+    let (address, keys) = (server.place(), server.keys());
     let connection = Connection::open(&address, InstanceId(1), keys.clone(), lifetimes).await;
     assert_eq!(
         connection.unwrap_err().to_string(),

@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tower_sse::store::InstanceId;
+use tower_sse::store::redis as redis_store;
 use tower_sse::store::redis::{Connection, Keys, Lifetimes, Partitions, Tail};
 
-pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+use crate::rights::rights;
 
-/// What a gateway may do, and no more: a user of the server that has nothing else carries out all that is tested.
-const RIGHTS: &str = "on >secret ~sse:* resetchannels &sse:* -@all +evalsha +script|load +xadd +xrange +hmget +hget \
-    +hset +exists +del +rename +pexpire +set +sadd +srem +smembers +ssubscribe +sunsubscribe +spublish +info +hello \
-    +auth +multi +exec";
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
 pub(crate) struct Server {
     process: Child,
@@ -60,7 +58,7 @@ impl Server {
             ])
             .args(["--save", "", "--enable-debug-command", "local"])
             .args(["--user", "gateway"])
-            .args(RIGHTS.split_whitespace())
+            .args(rights())
             .args(options)
             .current_dir(&directory)
             .stdout(Stdio::piped())
@@ -86,7 +84,11 @@ impl Server {
     }
 
     pub(crate) fn address(&self) -> String {
-        self.admin_address() + "?user=gateway&pass=secret"
+        self.admin_address() + "?user=gateway&pass=password"
+    }
+
+    pub(crate) fn place(&self) -> redis_store::Server {
+        redis_store::Server::parse(&self.address()).unwrap()
     }
 
     fn admin_address(&self) -> String {
@@ -103,15 +105,13 @@ impl Server {
             ended: HOUR / 2,
         };
         let keys = self.keys.clone();
-        Connection::open(&self.address(), InstanceId(instance), keys, lifetimes)
+        Connection::open(&self.place(), InstanceId(instance), keys, lifetimes)
             .await
             .unwrap()
     }
 
     pub(crate) async fn tail(&self) -> Tail {
-        Tail::open(&self.address(), self.keys.clone())
-            .await
-            .unwrap()
+        Tail::open(&self.place(), self.keys.clone()).await.unwrap()
     }
 
     /// A connection for what a store does not do.

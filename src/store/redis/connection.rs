@@ -3,22 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, Value};
 
 use super::scripts::{Script, Scripts, TEXTS};
 use super::seal::What;
-use super::{Keys, Name, StoreError, publish, replies, text};
+use super::server::Link;
+use super::{Keys, Name, Server, StoreError, publish, replies, text};
 use crate::store::{Answer, Command, Fence, InstanceId, Mark, Reign};
 
 mod beside;
 mod pages;
-
-/// How long a connection is waited for, and then each answer. Behind that the connection is lost.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the store keeps what nobody touches.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +29,7 @@ pub struct Lifetimes {
 /// does not wait for one answer before the next command reads the answers in that order, and after an error none.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    link: MultiplexedConnection,
+    link: Link,
     scripts: Scripts,
     keys: Keys,
     lifetimes: Lifetimes,
@@ -44,24 +38,23 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects an instance with the primary at an address such as `redis://127.0.0.1` or `unix:///run/redis.sock`.
+    /// Connects an instance with a primary.
     ///
     /// # Errors
     ///
     /// When there is no such server, or it is a replica, or it does not let scripts be loaded.
     pub async fn open(
-        address: &str,
+        server: &Server,
         instance: InstanceId,
         keys: Keys,
         lifetimes: Lifetimes,
     ) -> Result<Self, StoreError> {
-        let (mut link, reign) = connect(address, AsyncConnectionConfig::new()).await?;
+        let (mut link, reign) = server.connect(AsyncConnectionConfig::new()).await?;
         let mut pipe = redis::pipe();
         for script in TEXTS {
             pipe.cmd("SCRIPT").arg("LOAD").arg(script);
         }
-        let hashes: Result<Vec<String>, _> = pipe.query_async(&mut link).await;
-        let hashes = hashes.map_err(StoreError::redis)?;
+        let hashes: Vec<String> = link.send_all(&pipe).await?;
         let hashes = hashes.try_into();
         Ok(Connection {
             link,
@@ -200,13 +193,11 @@ impl Connection {
     }
 
     async fn send<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, StoreError> {
-        let answer = cmd.query_async(&mut self.link).await;
-        answer.map_err(StoreError::redis)
+        self.link.send(cmd).await
     }
 
     async fn send_all<T: FromRedisValue>(&mut self, pipe: &Pipeline) -> Result<T, StoreError> {
-        let answers = pipe.query_async(&mut self.link).await;
-        answers.map_err(StoreError::redis)
+        self.link.send_all(pipe).await
     }
 
     /// As they were before they were written.
@@ -232,32 +223,6 @@ impl Connection {
             self.keys.crowd(name),
         ]
     }
-}
-
-/// Connects with a primary, and asks since when it is that.
-pub(super) async fn connect(
-    address: &str,
-    config: AsyncConnectionConfig,
-) -> Result<(MultiplexedConnection, Reign), StoreError> {
-    let info = address.into_connection_info().map_err(StoreError::redis)?;
-    // What is published comes on the same connection as answers.
-    let settings = info.redis_settings().clone();
-    let settings = settings.set_protocol(ProtocolVersion::RESP3);
-    let client = Client::open(info.set_redis_settings(settings)).map_err(StoreError::redis)?;
-    let config = config
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
-    let link = client.get_multiplexed_async_connection_with_config(&config);
-    let mut link = link.await.map_err(StoreError::redis)?;
-    let mut pipe = redis::pipe();
-    for section in ["server", "replication"] {
-        pipe.cmd("INFO").arg(section);
-    }
-    let info: Result<(String, String), _> = pipe.query_async(&mut link).await;
-    let (server, replication) = info.map_err(StoreError::redis)?;
-    replies::check_version(&server)?;
-    let reign = replies::reign(&(server + &replication))?;
-    Ok((link, reign))
 }
 
 /// As the store counts time.

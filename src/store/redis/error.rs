@@ -1,6 +1,7 @@
 //! Why a store has not answered.
 
 use std::fmt;
+use std::io;
 
 /// Why there is no answer. Whether the command was carried out is not known, and the connection is to be given up.
 #[derive(Debug)]
@@ -19,12 +20,28 @@ enum Kind {
     Deaf,
     Behind,
     Secret,
+    Address,
+    /// A handshake that failed.
+    Tls(io::Error),
+    Certificates(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StoreError {
     /// No `From`, which would make the crate's version a part of the public API.
     pub(super) fn redis(error: redis::RedisError) -> Self {
-        StoreError(Kind::Redis(error))
+        // A server that refuses our certificate says so once it is sent something, and what it said is known as a text only.
+        let is_refused = error.is_io_error() && error.to_string().contains("fatal alert");
+        match is_refused {
+            true => StoreError(Kind::Tls(io::Error::other(error))),
+            false => StoreError(Kind::Redis(error)),
+        }
+    }
+
+    pub(super) fn io(error: io::Error) -> Self {
+        match is_tls(&error) {
+            true => StoreError(Kind::Tls(error)),
+            false => StoreError::redis(error.into()),
+        }
     }
 
     pub(super) fn answer(expected: &'static str) -> Self {
@@ -63,6 +80,15 @@ impl StoreError {
         StoreError(Kind::Secret)
     }
 
+    pub(super) fn address() -> Self {
+        StoreError(Kind::Address)
+    }
+
+    /// What cannot be used of certificates and keys.
+    pub(super) fn certificates(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        StoreError(Kind::Certificates(error.into()))
+    }
+
     /// Whether another version of this crate keeps the stream, and it is to be left alone.
     pub fn is_version(&self) -> bool {
         matches!(self.0, Kind::Version)
@@ -88,7 +114,7 @@ impl StoreError {
         match &self.0 {
             Kind::Version | Kind::Answer(_) => true,
             // A script that finds what it does not expect fails with the second.
-            Kind::Redis(_) => self.says(&["WRONGTYPE", "ERR"]),
+            Kind::Redis(_) => self.says(&["WRONGTYPE", "ERR"]) && !self.is_forbidden(),
             _ => false,
         }
     }
@@ -98,15 +124,40 @@ impl StoreError {
         self.says(&["OOM"])
     }
 
+    /// Whether the server says that its user may not do something. Its error names what.
+    fn is_forbidden(&self) -> bool {
+        // Redis 7.0 says it of a command within a script like this.
+        let within = "The user executing the script can't";
+        self.has(|error| {
+            let details = error.details().unwrap_or_default();
+            error.code() == "NOPERM" || details.starts_with(within)
+        })
+    }
+
     /// Whether the server has answered with one of these codes.
     fn says(&self, codes: &[&str]) -> bool {
+        self.has(|error| codes.contains(&error.code()))
+    }
+
+    fn has(&self, is_it: impl Fn(&redis::ServerError) -> bool) -> bool {
         let Kind::Redis(error) = &self.0 else {
             return false;
         };
         let errors = error.clone().into_server_errors();
         let mut errors = errors.iter().flat_map(|errors| errors.iter());
-        errors.any(|(_, error)| codes.contains(&error.code()))
+        errors.any(|(_, error)| is_it(error))
     }
+}
+
+#[cfg(feature = "redis-tls")]
+fn is_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
+}
+
+#[cfg(not(feature = "redis-tls"))]
+fn is_tls(_error: &io::Error) -> bool {
+    false
 }
 
 impl fmt::Display for StoreError {
@@ -114,6 +165,9 @@ impl fmt::Display for StoreError {
         match &self.0 {
             Kind::Redis(_) if self.is_full() => {
                 f.write_str("the store has no room for more: its `maxmemory` is reached")
+            }
+            Kind::Redis(_) if self.is_forbidden() => {
+                f.write_str("the user of the store may not do all that is needed")
             }
             Kind::Redis(error) if error.is_connection_refusal() || error.is_io_error() => {
                 f.write_str("the store cannot be reached")
@@ -134,6 +188,9 @@ impl fmt::Display for StoreError {
             Kind::Secret => f.write_str(
                 "a secret has at least 32 bytes, and this has fewer; `openssl rand -hex 32` makes one",
             ),
+            Kind::Address => f.write_str("the address is not that of a Redis server"),
+            Kind::Tls(_) => f.write_str("the store's certificate, or ours, is not accepted"),
+            Kind::Certificates(_) => f.write_str("a certificate or key cannot be used"),
         }
     }
 }
@@ -142,6 +199,8 @@ impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Redis(error) => Some(error),
+            Kind::Tls(error) => Some(error),
+            Kind::Certificates(error) => Some(error.as_ref()),
             _ => None,
         }
     }

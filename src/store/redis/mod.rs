@@ -16,26 +16,33 @@
 //!
 //! `P` is a prefix, `N` the [`Name`] of the stream, `T` the tag of its partition and `I` an instance.
 
+mod address;
 mod connection;
 mod error;
 mod keys;
 mod name;
+mod options;
 mod publish;
 mod replies;
 mod scripts;
 mod seal;
+mod server;
 mod session;
 mod slots;
 mod store;
 mod tail;
 mod text;
+#[cfg_attr(not(feature = "redis-tls"), path = "no_tls.rs")]
+mod tls;
 
 pub use connection::{Connection, Lifetimes};
 pub use error::StoreError;
 pub use keys::Keys;
 pub use name::{Name, Secret};
+pub use options::{RedisOptions, WhenAway};
 pub use publish::Beat;
 pub use seal::Seal;
+pub use server::Server;
 pub use slots::{Partitions, slot};
-pub use store::{RedisOptions, RedisStore, StoreStats, WhenAway};
+pub use store::{RedisStore, StoreStats};
 pub use tail::{Heard, Tail};

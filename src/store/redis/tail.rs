@@ -1,13 +1,12 @@
 //! A connection on which is heard what is published.
 
-use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
 use tokio::sync::mpsc;
 
-use super::connection::connect;
 use super::keys::Channel;
 use super::seal::What;
-use super::{Beat, Keys, Name, StoreError, publish};
+use super::server::Link;
+use super::{Beat, Keys, Name, Server, StoreError, publish};
 use crate::store::{Message, Reign};
 
 /// How many messages wait to be taken. Who is so far behind reads the logs again.
@@ -25,19 +24,19 @@ pub enum Heard {
 /// A connection on which is heard what is published.
 #[derive(Debug)]
 pub struct Tail {
-    link: MultiplexedConnection,
+    link: Link,
     pushed: mpsc::Receiver<PushInfo>,
     keys: Keys,
     reign: Reign,
 }
 
 impl Tail {
-    /// Connects with the primary at an address such as `redis://127.0.0.1`. Nothing is subscribed to.
+    /// Connects with a primary. Nothing is subscribed to.
     ///
     /// # Errors
     ///
     /// When there is no such server, or it is a replica.
-    pub async fn open(address: &str, keys: Keys) -> Result<Self, StoreError> {
+    pub async fn open(server: &Server, keys: Keys) -> Result<Self, StoreError> {
         let (sender, pushed) = mpsc::channel(WAITING);
         // What does not fit is the end: without a sender, who takes what is there learns that the rest is lost.
         let sender = std::sync::Mutex::new(Some(sender));
@@ -52,7 +51,7 @@ impl Tail {
             sent.then_some(()).ok_or(())
         };
         let config = AsyncConnectionConfig::new().set_push_sender(push);
-        let (link, reign) = connect(address, config).await?;
+        let (link, reign) = server.connect(config).await?;
         Ok(Tail {
             link,
             pushed,
@@ -119,8 +118,7 @@ impl Tail {
         for channel in channels {
             pipe.cmd(command).arg(channel).ignore();
         }
-        let answers = pipe.query_async(&mut self.link).await;
-        answers.map_err(StoreError::redis)
+        self.link.send_all(&pipe).await
     }
 
     fn heard(&self, data: Vec<Value>) -> Option<Heard> {

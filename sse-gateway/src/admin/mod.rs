@@ -1,6 +1,7 @@
 //! The admin listener: metrics, health, the open streams, and the order to drain.
 
 pub(crate) mod recorder;
+mod token;
 pub(crate) mod trust;
 
 use std::sync::Arc;
@@ -10,15 +11,17 @@ use axum::extract::{OriginalUri, Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::admin::trust::Refusal;
 use crate::answer::{TEXT, answer};
+use crate::config::{AdminToken, GatewaySettings};
 use crate::listener::tls::HANDSHAKES;
-use crate::listener::{self, ACCEPT_PAUSES};
+use crate::listener::{self, ACCEPT_PAUSES, Connection};
 use crate::log;
 use crate::log::limiter::{self, Limiter};
 use crate::policy::REFUSED;
@@ -43,6 +46,7 @@ struct Admin {
 struct Door {
     /// By which it may be asked, beside its addresses.
     hosts: Arc<[String]>,
+    token: Option<AdminToken>,
     warnings: Arc<Limiter>,
 }
 
@@ -66,7 +70,7 @@ pub(crate) fn router(
     state: &State,
     reload: Reload,
     workers: Workers,
-    hosts: &[String],
+    settings: &GatewaySettings,
 ) -> Router {
     describe();
     let admin = Admin {
@@ -78,7 +82,8 @@ pub(crate) fn router(
         workers,
     };
     let door = Door {
-        hosts: hosts.into(),
+        hosts: settings.admin_hosts.as_slice().into(),
+        token: settings.admin_token.clone(),
         warnings: Arc::default(),
     };
     Router::new()
@@ -132,14 +137,29 @@ fn describe() {
 
 /// Lets through whom it trusts. The log says it too: Prometheus shows the status alone.
 async fn pass(Shared(door): Shared<Door>, request: Request, next: Next) -> Response {
-    let Err(Refusal { status, why }) = trust::check(&request, &door.hosts) else {
+    let Err(Refusal { status, why }) = door.check(&request) else {
         return next.run(request).await;
     };
     if let Some(suppressed) = door.warnings.pass("refused") {
         let (why, suppressed) = (why.trim_end(), limiter::told(suppressed));
         tracing::warn!(why, suppressed, "refused a request to the admin listener");
     }
-    answer(status, TEXT, why).into_response()
+    let mut refusal = answer(status, TEXT, why).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer");
+        refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    refusal
+}
+
+impl Door {
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        trust::check(request, &self.hosts)?;
+        let connection = request.extensions().get::<Connection>();
+        let peer = connection.map(|connection| connection.peer.ip());
+        let asked = (request.method(), request.uri().path());
+        token::check(self.token.as_ref(), asked, peer, request.headers())
+    }
 }
 
 async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {

@@ -12,10 +12,10 @@ use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
-use super::value_store::{StoreSecret, StoreUrl};
+use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls, value_access,
-    value_relay, value_store,
+    AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls,
+    value_access, value_relay, value_store,
 };
 
 settings! {
@@ -42,6 +42,8 @@ settings! {
     }
 
     "Who may read" top {
+        gateway admin_token: Option<AdminToken> = "off", "FILE|off", or("off", value_access::admin_token), needs Admin,
+            "A file with the bearer token for /drain, /reload and /streams; off: changes from here alone.";
         route token_param: Option<String> = "off", "NAME|off", or("off", value_access::name),
             "A parameter of the query whose value goes upstream as Authorization: Bearer instead.";
         route token_cookie: Option<String> = "off", "NAME|off", or("off", value_access::name),
@@ -103,6 +105,12 @@ settings! {
             "A Redis server by which several gateways share streams; file: where the URL has a password.";
         gateway store_secret: Option<StoreSecret> = "off", "FILE|off", or("off", value_store::secret), needs Store,
             "A file with 32 random bytes or more, the same for all gateways that share streams.";
+        gateway store_ca: Option<StorePem> = "off", "FILE|off", or("off", value_store::ca), needs StoreTls,
+            "Whose certificates a store with rediss:// may show; off: those that the system trusts.";
+        gateway store_cert: Option<StorePem> = "off", "FILE|off", or("off", value_store::cert), needs StoreTls,
+            "The certificate, and its chain, that the gateway shows to the store.";
+        gateway store_key: Option<StorePem> = "off", "FILE|off", or("off", value_store::key), needs StoreTls,
+            "The private key of that certificate.";
         gateway store_prefix: String = "sse", "NAME", value_store::prefix, needs Store,
             "What the names of all keys and channels in the store begin with.";
         gateway store_seal: bool = "off", "on|off", switch, bare Booleans, needs Store,

@@ -50,6 +50,7 @@ pub(crate) use relay::{GapEvent, Kept, Relayed};
 pub(crate) use reread::{Changed, Reread};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
+pub(crate) use value_access::AdminToken;
 
 /// All that the gateway runs by.
 #[derive(Clone, Debug, PartialEq)]

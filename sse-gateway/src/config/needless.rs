@@ -82,6 +82,11 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
         Needs::Jwt => (settings.jwt_keys.is_some(), "jwt.keys is off"),
         Needs::Tls => (!config.gateway.tls_cert.is_empty(), "tls.cert is off"),
         Needs::Store => (config.gateway.store.is_some(), "store is off"),
+        Needs::StoreTls => {
+            let store = config.gateway.store.as_ref();
+            let is_tls = store.is_some_and(|store| store.is_tls());
+            (is_tls, "store is no rediss:// URL")
+        }
     };
     (!has_effect).then_some(why)
 }

@@ -92,6 +92,14 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         let right = "name a file that all gateways have";
         return Err(contradiction(top, both, "needs", right));
     }
+    if settings.store_cert.is_some() != settings.store_key.is_some() {
+        let mut both = [Setting::store_cert(), Setting::store_key()];
+        if settings.store_cert.is_none() {
+            both.reverse();
+        }
+        let right = "give the certificate and its key";
+        return Err(contradiction(top, both, "needs", right));
+    }
     Ok(settings)
 }
 

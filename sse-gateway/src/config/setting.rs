@@ -61,6 +61,8 @@ pub(crate) enum Needs {
     Jwt,
     /// A store that several gateways share.
     Store,
+    /// One that speaks TLS.
+    StoreTls,
 }
 
 impl Setting {

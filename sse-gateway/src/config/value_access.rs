@@ -1,8 +1,11 @@
 //! Values of the settings that say who may read.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, Uri};
+
+use ring::digest;
 
 use super::value::{Parsed, line, or_wrong};
 use super::{Origins, jwt_keys};
@@ -51,6 +54,56 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
     let value = HeaderValue::try_from(written).ok();
     or_wrong(value, text, &format!("is not an origin; {right}"))
+}
+
+/// What an operator shows at the admin listener. It is not kept, only what tells it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct AdminToken([u8; 32]);
+
+impl AdminToken {
+    pub(crate) fn new(token: &str) -> Self {
+        AdminToken(hash(token))
+    }
+
+    /// Takes a time that says nothing of the token: hashes are compared.
+    pub(crate) fn is(&self, token: &str) -> bool {
+        self.0 == hash(token)
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    let hash = digest::digest(&digest::SHA256, token.as_bytes());
+    hash.as_ref().try_into().expect("32 bytes")
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken")
+    }
+}
+
+/// The least that it has.
+const LEAST: usize = 16;
+
+pub(super) fn admin_token(path: &str) -> Parsed<AdminToken> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    let token = text.trim();
+    // RFC 6750, section 2.1.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    let make = "`openssl rand -hex 32` makes one";
+    if token.len() < LEAST {
+        let len = token.len();
+        return Err(format!(
+            "{path:?}: a token has at least {LEAST} characters, and this has {len}; {make}"
+        ));
+    }
+    match token.chars().all(is_plain) {
+        true => Ok(AdminToken::new(token)),
+        false => Err(format!(
+            "{path:?}: a token is one line of letters, digits, and - . _ ~ + / =; {make}"
+        )),
+    }
 }
 
 /// A file by whose keys tokens can be checked.

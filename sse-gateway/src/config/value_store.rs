@@ -4,11 +4,22 @@ use std::fmt;
 
 use tower_sse::store::WhenAway;
 
+use super::tls;
 use super::value::{Parsed, choices, or_wrong};
 
 /// Where the store is. It is not shown, since it may have a password.
 #[derive(Clone, PartialEq)]
 pub(crate) struct StoreUrl(pub(crate) String);
+
+impl StoreUrl {
+    pub(crate) fn is_tls(&self) -> bool {
+        self.0.starts_with("rediss")
+    }
+}
+
+/// Certificates or a key, as a file has them. They are not shown.
+#[derive(Clone, PartialEq)]
+pub(crate) struct StorePem(pub(crate) Vec<u8>);
 
 /// What all gateways that share streams know. It is not shown.
 #[derive(Clone, PartialEq)]
@@ -17,6 +28,12 @@ pub(crate) struct StoreSecret(pub(crate) Vec<u8>);
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoreUrl")
+    }
+}
+
+impl fmt::Debug for StorePem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StorePem")
     }
 }
 
@@ -29,7 +46,8 @@ impl fmt::Debug for StoreSecret {
 /// The least that a secret has.
 const LEAST: usize = 32;
 
-const FORM: &str = "use one such as redis://127.0.0.1:6379 or unix:///run/redis.sock";
+const FORM: &str =
+    "use one such as redis://127.0.0.1:6379, rediss://host or unix:///run/redis.sock";
 
 pub(crate) fn url(text: &str) -> Parsed<StoreUrl> {
     if let Some(path) = text.strip_prefix("file:") {
@@ -42,13 +60,6 @@ pub(crate) fn url(text: &str) -> Parsed<StoreUrl> {
     }
     if has_password(text) {
         return Err("the URL holds a password, which would be shown; write it into a file, and use file:FILE".into());
-    }
-    if text.starts_with("rediss:") {
-        return or_wrong(
-            None,
-            text,
-            "asks for TLS, which is not there yet; use redis:// within a network of your own",
-        );
     }
     let why = format!("is not the URL of a Redis server; {FORM}");
     or_wrong(
@@ -68,6 +79,24 @@ pub(crate) fn secret(path: &str) -> Parsed<StoreSecret> {
     }
 }
 
+/// A file with certificates that are trusted.
+pub(crate) fn ca(path: &str) -> Parsed<StorePem> {
+    tls::ca_file(path)?;
+    read(path).map(StorePem)
+}
+
+/// A file with a certificate, and those that lead from it to one that the server knows.
+pub(crate) fn cert(path: &str) -> Parsed<StorePem> {
+    tls::cert_file(path)?;
+    read(path).map(StorePem)
+}
+
+/// A file with a private key.
+pub(crate) fn key(path: &str) -> Parsed<StorePem> {
+    tls::key_file(path)?;
+    read(path).map(StorePem)
+}
+
 /// It stands in front of a tag in braces.
 pub(crate) fn prefix(text: &str) -> Parsed<String> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);
@@ -83,7 +112,7 @@ fn read(path: &str) -> Parsed<Vec<u8>> {
 }
 
 fn is_known(url: &str) -> bool {
-    let rest = ["redis://", "unix://"]
+    let rest = ["redis://", "rediss://", "unix://"]
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme));
     rest.is_some_and(|rest| !rest.is_empty() && !url.contains(char::is_whitespace))

@@ -41,11 +41,17 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error
     let routes = config.routes.iter().chain(&config.fallback);
     let kept = routes.map(|route| route.settings.history_age.max(route.settings.keep_finished));
     let lifetime = kept.max().unwrap_or_default().saturating_add(LONGER);
-    let options = RedisStore::options()
+    let mut options = RedisStore::options()
         .with_prefix(settings.store_prefix.clone())
         .with_seal(settings.store_seal)
         .with_when_away(settings.store_down)
         .with_lifetime(lifetime);
+    if let Some(ca) = &settings.store_ca {
+        options = options.with_ca(&*ca.0);
+    }
+    if let (Some(cert), Some(key)) = (&settings.store_cert, &settings.store_key) {
+        options = options.with_client_certificate(&*cert.0, &*key.0);
+    }
     let began = Instant::now();
     loop {
         let why = match options.clone().connect(&url.0, &secret.0).await {

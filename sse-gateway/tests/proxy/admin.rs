@@ -138,3 +138,41 @@ async fn the_authority_of_http_2_is_a_host() {
         response.into_body().collect().await.expect("a body");
     }
 }
+
+#[tokio::test]
+async fn with_a_token_who_shows_it_drains_and_reads_the_streams() {
+    const HOST: &str = "Host: 127.0.0.1\r\n";
+    let upstream = WireUpstream::bind().await;
+    let token = ["--admin-token", "tests/support/admin.token"];
+    let mut gateway = Gateway::with_admin(&upstream.url, &token);
+    let with = |token: &str| format!("{HOST}Authorization: Bearer {token}\r\n");
+    for line in [
+        "POST /drain HTTP/1.1",
+        "POST /reload HTTP/1.1",
+        "GET /streams HTTP/1.1",
+    ] {
+        let got = ask(&gateway, line, HOST).await;
+        assert_eq!(got.get(9..12), Some("401"), "{line}");
+        assert_eq!(field(&got, "www-authenticate"), ["Bearer"], "{got}");
+        assert!(got.contains("send Authorization: Bearer TOKEN"), "{got}");
+        let wrong = with("another-token-of-somebody");
+        assert_eq!(status(&gateway, line, &wrong).await, "401", "{line}");
+    }
+    for line in [
+        "GET / HTTP/1.1",
+        "GET /metrics HTTP/1.1",
+        "GET /readyz HTTP/1.1",
+    ] {
+        assert_eq!(status(&gateway, line, HOST).await, "200", "{line}");
+    }
+    let right = with("a-token-of-the-operator");
+    let page = format!("{right}Origin: http://evil.example\r\n");
+    let streams = "GET /streams HTTP/1.1";
+    assert_eq!(status(&gateway, streams, &page).await, "403");
+    assert_eq!(status(&gateway, streams, &right).await, "200");
+    let drain = "POST /drain HTTP/1.1";
+    assert_eq!(status(&gateway, drain, &right).await, "202");
+    gateway.log_with("drained, bye");
+    assert!(gateway.exit().success());
+    assert!(!gateway.log().contains("a-token-of-the-operator"));
+}

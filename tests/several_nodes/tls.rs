@@ -1,0 +1,141 @@
+//! A store to which TLS is spoken, and which wants to see certificates.
+
+use std::error::Error as _;
+use std::net::TcpListener;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tower_sse::store::{RedisOptions, RedisStore, StoreError};
+
+use crate::client::Client;
+use crate::node::{Node, SECRET};
+use crate::server::{LOGIN, Server};
+use crate::upstream::Upstream;
+
+/// What has the same name as who signs it seems to be signed by itself.
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+/// A certificate, and its key.
+type Pair = (String, String);
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Authority(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn signs(&self, name: &str) -> Pair {
+        let params = named(name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+struct Tls {
+    server: Server,
+    port: u16,
+}
+
+impl Tls {
+    fn start(authority: &Authority, name: &str) -> Self {
+        let mut server = Server::start();
+        let (certificate, key) = authority.signs(name);
+        let files = [("ca", authority.pem()), ("cert", certificate), ("key", key)];
+        for (name, text) in files {
+            std::fs::write(server.file(name), text).unwrap();
+        }
+        let options = [
+            ("tls-cert-file", "cert"),
+            ("tls-key-file", "key"),
+            ("tls-ca-cert-file", "ca"),
+            ("tls-auth-clients", "yes"),
+        ];
+        for (option, value) in options {
+            server.add(option, value);
+        }
+        // Another process may have taken the port that was free.
+        for _ in 0..10 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+            let port = free.unwrap().port();
+            server.add("tls-port", &port.to_string());
+            if server.restart() {
+                return Tls { server, port };
+            }
+        }
+        panic!("no free port");
+    }
+
+    fn url(&self) -> String {
+        format!("rediss://127.0.0.1:{}{LOGIN}", self.port).replace('?', "/?")
+    }
+}
+
+fn options(authority: &Authority, (certificate, key): Pair) -> RedisOptions {
+    let options = RedisStore::options().with_ca(authority.pem());
+    options.with_client_certificate(certificate, key)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_share_streams_over_tls_with_certificates_of_both_sides() {
+    let authority = Authority::new("one");
+    let tls = Tls::start(&authority, "127.0.0.1");
+    let upstream = Upstream::begin();
+    let nodes = [(); 2].map(|()| {
+        let options = options(&authority, authority.signs("node"));
+        Node::start_at(tls.url(), options, &upstream, &SECRET)
+    });
+    let mut client = Client::new(0);
+    for node in nodes.iter().chain(&nodes) {
+        client.read(node.address(), 20).await;
+    }
+    assert_eq!(client.gaps, 0, "{:#?}", client.log);
+    crate::assert_one_upstream(&upstream, &nodes);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_certificates_is_said() {
+    let (authority, other) = (Authority::new("one"), Authority::new("other"));
+    let tls = Tls::start(&authority, "127.0.0.1");
+    let connect = async |options: RedisOptions| {
+        let connected = options.connect(&tls.url(), SECRET).await;
+        told(&connected.map(drop).unwrap_err())
+    };
+    let unknown = connect(options(&other, authority.signs("node"))).await;
+    assert!(unknown.contains("UnknownIssuer"), "{unknown}");
+    let refused = connect(options(&authority, other.signs("node"))).await;
+    assert!(refused.contains("ours"), "{refused}");
+    let none = connect(RedisStore::options().with_ca(authority.pem())).await;
+    assert!(none.contains("CertificateRequired"), "{none}");
+    let (certificate, _) = authority.signs("node");
+    let (_, key) = authority.signs("node");
+    let mixed = connect(options(&authority, (certificate, key))).await;
+    assert!(mixed.contains("key"), "{mixed}");
+    let no_pem = connect(RedisStore::options().with_ca("no certificate")).await;
+    assert!(no_pem.contains("none is there to be trusted"), "{no_pem}");
+
+    let elsewhere = Tls::start(&authority, "elsewhere");
+    let options = options(&authority, authority.signs("node"));
+    let connected = options.connect(&elsewhere.url(), SECRET).await;
+    let wrong = told(&connected.map(drop).unwrap_err());
+    assert!(wrong.contains("127.0.0.1"), "{wrong}");
+    drop(elsewhere.server);
+}
+
+/// And that it does not seem as if the store might come later.
+fn told(error: &StoreError) -> String {
+    let told = format!("{error}: {}", error.source().unwrap());
+    assert!(!error.is_away(), "{told}");
+    told
+}
