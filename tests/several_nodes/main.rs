@@ -11,6 +11,7 @@ mod own;
 #[path = "../support/rights.rs"]
 mod rights;
 mod sealed;
+mod sentinel;
 mod server;
 #[cfg(feature = "redis-tls")]
 mod tls;

@@ -1,6 +1,7 @@
 //! A Redis server of the test's own, which can be killed and started again.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -78,7 +79,6 @@ impl Server {
     }
 }
 
-#[cfg(feature = "redis-tls")]
 impl Server {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
@@ -89,8 +89,21 @@ impl Server {
         self.options.extend([format!("--{option}"), value.into()]);
     }
 
+    /// Starts it again with this option for a port that nobody has. Another process may have taken the one that was free.
+    pub(crate) fn listen(&mut self, option: &str) -> u16 {
+        for _ in 0..10 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+            let port = free.unwrap().port();
+            self.add(option, &port.to_string());
+            if self.restart() {
+                return port;
+            }
+        }
+        panic!("no free port");
+    }
+
     /// Whether it has started again.
-    pub(crate) fn restart(&mut self) -> bool {
+    fn restart(&mut self) -> bool {
         self.kill();
         let started = run(&self.directory, &self.options);
         started.map(|process| self.process = process).is_ok()
@@ -100,7 +113,8 @@ impl Server {
 /// What it said if it has not started.
 fn run(directory: &PathBuf, options: &[String]) -> Result<Child, String> {
     let mut process = Command::new("redis-server")
-        .args(["--port", "0", "--unixsocket", "socket"])
+        .args(["--bind", "127.0.0.1", "--port", "0"])
+        .args(["--unixsocket", "socket"])
         .args(["--user", "gateway"])
         .args(rights())
         .args(options)

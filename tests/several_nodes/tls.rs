@@ -1,7 +1,6 @@
 //! A store to which TLS is spoken, and which wants to see certificates.
 
 use std::error::Error as _;
-use std::net::TcpListener;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tower_sse::store::{RedisOptions, RedisStore, StoreError};
@@ -65,16 +64,8 @@ impl Tls {
         for (option, value) in options {
             server.add(option, value);
         }
-        // Another process may have taken the port that was free.
-        for _ in 0..10 {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-            let port = free.unwrap().port();
-            server.add("tls-port", &port.to_string());
-            if server.restart() {
-                return Tls { server, port };
-            }
-        }
-        panic!("no free port");
+        let port = server.listen("tls-port");
+        Tls { server, port }
     }
 
     fn url(&self) -> String {

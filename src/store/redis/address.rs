@@ -22,6 +22,8 @@ pub(super) struct Address {
 pub(super) enum Servers {
     /// A primary.
     One(Endpoint),
+    /// Those who know the primary, by this name.
+    Sentinels(Vec<Endpoint>, String),
 }
 
 /// Where a server listens.
@@ -46,24 +48,54 @@ impl fmt::Display for Endpoint {
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = url.split_once("://").ok_or_else(StoreError::address)?;
-        let is_tls = scheme == "rediss";
-        let info = match scheme {
-            "redis" | "rediss" => read(format!("redis://{rest}"))?,
-            "unix" => read(url.to_owned())?,
-            _ => return Err(StoreError::address()),
-        };
-        let endpoint = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Endpoint::Tcp(host.clone(), *port),
-            ConnectionAddr::Unix(path) => Endpoint::Unix(path.clone()),
+        let (family, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+        let (info, servers) = match (family, kind) {
+            ("redis" | "rediss", "") => one(format!("redis://{rest}"))?,
+            ("unix", "") => one(url.to_owned())?,
+            ("redis" | "rediss", "sentinel") => several(rest)?,
             _ => return Err(StoreError::address()),
         };
         Ok(Address {
-            servers: Servers::One(endpoint),
+            servers,
             login: login(&info),
-            is_tls,
+            is_tls: family == "rediss",
         })
     }
 }
+
+fn one(url: String) -> Result<(ConnectionInfo, Servers), StoreError> {
+    let info = url.into_connection_info().map_err(StoreError::redis)?;
+    let endpoint = match info.addr() {
+        ConnectionAddr::Tcp(host, port) => Endpoint::Tcp(host.clone(), *port),
+        ConnectionAddr::Unix(path) => Endpoint::Unix(path.clone()),
+        _ => return Err(StoreError::address()),
+    };
+    Ok((info, Servers::One(endpoint)))
+}
+
+/// `user:password@host,host:port/name`. Who logs in does so at the primary.
+fn several(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
+    let (authority, path) = rest.split_once('/').ok_or_else(StoreError::address)?;
+    let (name, query) = path.split_once('?').unwrap_or((path, ""));
+    if name.is_empty() || name.contains('/') {
+        return Err(StoreError::address());
+    }
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (info, _) = one(format!("redis://{user}@primary/?{query}"))?;
+    let mut endpoints = Vec::new();
+    for host in hosts.split(',') {
+        let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        let port = if has_port { "" } else { SENTINEL };
+        match one(format!("redis://{host}{port}"))? {
+            (_, Servers::One(endpoint)) => endpoints.push(endpoint),
+            _ => return Err(StoreError::address()),
+        }
+    }
+    Ok((info, Servers::Sentinels(endpoints, name.to_owned())))
+}
+
+/// The port of a sentinel that has not chosen another.
+const SENTINEL: &str = ":26379";
 
 /// What is published comes on the same connection as answers. The name of the library is not told: it takes a right more.
 fn login(info: &ConnectionInfo) -> RedisConnectionInfo {
@@ -71,10 +103,6 @@ fn login(info: &ConnectionInfo) -> RedisConnectionInfo {
     login
         .set_protocol(ProtocolVersion::RESP3)
         .set_skip_set_lib_name()
-}
-
-fn read(url: String) -> Result<ConnectionInfo, StoreError> {
-    url.into_connection_info().map_err(StoreError::redis)
 }
 
 #[cfg(test)]
@@ -85,8 +113,14 @@ mod tests {
     fn addresses_are_read_and_nothing_else() {
         let read = |url: &str| {
             let address = Address::parse(url).ok()?;
-            let Servers::One(endpoint) = address.servers;
-            Some((endpoint.to_string(), address.is_tls))
+            let servers = match address.servers {
+                Servers::One(endpoint) => endpoint.to_string(),
+                Servers::Sentinels(all, name) => {
+                    let all: Vec<_> = all.iter().map(Endpoint::to_string).collect();
+                    format!("{name} at {}", all.join(" "))
+                }
+            };
+            Some((servers, address.is_tls))
         };
         let cases = [
             ("redis://redis", Some(("redis:6379", false))),
@@ -96,6 +130,16 @@ mod tests {
                 "unix:///run/redis.sock?pass=p",
                 Some(("/run/redis.sock", false)),
             ),
+            (
+                "redis+sentinel://u:p@a,b:1,[::1]/main",
+                Some(("main at a:26379 b:1 [::1]:26379", false)),
+            ),
+            ("rediss+sentinel://a/main", Some(("main at a:26379", true))),
+            ("redis+sentinel://a", None),
+            ("redis+sentinel://a/", None),
+            ("redis+sentinel:///main", None),
+            ("redis+sentinel://a,,b/main", None),
+            ("unix+sentinel://a/main", None),
             ("redis://", None),
             ("http://redis", None),
             ("redis", None),

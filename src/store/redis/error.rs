@@ -21,6 +21,8 @@ enum Kind {
     Behind,
     Secret,
     Address,
+    /// Of this name.
+    UnknownPrimary(String),
     /// A handshake that failed.
     Tls(io::Error),
     Certificates(Box<dyn std::error::Error + Send + Sync>),
@@ -82,6 +84,10 @@ impl StoreError {
 
     pub(super) fn address() -> Self {
         StoreError(Kind::Address)
+    }
+
+    pub(super) fn unknown_primary(name: &str) -> Self {
+        StoreError(Kind::UnknownPrimary(name.to_owned()))
     }
 
     /// What cannot be used of certificates and keys.
@@ -189,6 +195,7 @@ impl fmt::Display for StoreError {
                 "a secret has at least 32 bytes, and this has fewer; `openssl rand -hex 32` makes one",
             ),
             Kind::Address => f.write_str("the address is not that of a Redis server"),
+            Kind::UnknownPrimary(name) => write!(f, "no sentinel knows a primary {name:?}"),
             Kind::Tls(_) => f.write_str("the store's certificate, or ours, is not accepted"),
             Kind::Certificates(_) => f.write_str("a certificate or key cannot be used"),
         }

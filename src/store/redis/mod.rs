@@ -19,6 +19,7 @@
 mod address;
 mod connection;
 mod error;
+mod find;
 mod keys;
 mod name;
 mod options;

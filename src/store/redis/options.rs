@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::address::{Address, Servers};
+use super::address::Address;
+use super::find::Finder;
 use super::session::{Place, serve};
 use super::tls::Certificates;
-use super::{Keys, Lifetimes, Partitions, RedisStore, Secret, Server, StoreError};
+use super::{Keys, Lifetimes, Partitions, RedisStore, Secret, StoreError};
 use crate::relay;
 use crate::store::outside::Hub;
 
@@ -141,7 +142,6 @@ impl RedisOptions {
         let address = Address::parse(url)?;
         let tls = address.is_tls.then(|| self.certificates.tls());
         let tls = tls.transpose()?;
-        let Servers::One(endpoint) = address.servers;
         let partitions = Partitions::single();
         let tag = partitions.tags().next().unwrap_or_default().to_owned();
         let mut keys = Keys::new(&self.prefix, partitions);
@@ -158,7 +158,7 @@ impl RedisOptions {
             _user: user,
         };
         let place = Place {
-            server: Server::new(endpoint, address.login, tls),
+            finder: Finder::new(address, tls),
             keys,
             lifetimes: Lifetimes {
                 log: self.lifetime,

@@ -38,7 +38,9 @@ impl Server {
     /// When it is no such address.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
         let address = Address::parse(url)?;
-        let Servers::One(endpoint) = address.servers;
+        let Servers::One(endpoint) = address.servers else {
+            return Err(StoreError::address());
+        };
         let tls = address.is_tls.then(|| Certificates::default().tls());
         let tls = tls.transpose()?;
         Ok(Server::new(endpoint, address.login, tls))
@@ -70,7 +72,7 @@ impl Server {
         Ok((link, reign))
     }
 
-    async fn open(&self, config: AsyncConnectionConfig) -> Result<Link, StoreError> {
+    pub(super) async fn open(&self, config: AsyncConnectionConfig) -> Result<Link, StoreError> {
         match (&self.endpoint, &self.tls) {
             (Endpoint::Tcp(host, port), tls) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::{Beat, Connection, Heard, Keys, Lifetimes, Server, StoreError, Tail};
+use super::find::Finder;
+use super::{Beat, Connection, Heard, Keys, Lifetimes, StoreError, Tail};
 use crate::store::outside::{Hub, Job, Look, Queues, Session, Stream, Subscription};
 use crate::store::{Answer, BEAT, Beats, Command, Message};
 
@@ -29,7 +30,7 @@ const AT_ONCE: usize = 256;
 /// Where the store is, and how it is used.
 #[derive(Clone)]
 pub(super) struct Place {
-    pub(super) server: Server,
+    pub(super) finder: Finder,
     pub(super) keys: Keys,
     pub(super) lifetimes: Lifetimes,
     pub(super) tag: String,
@@ -44,14 +45,15 @@ pub(super) struct Links {
 
 impl Place {
     pub(super) async fn connect(&self, hub: &Hub) -> Result<Links, StoreError> {
+        let server = self.finder.primary().await?;
         let open = || {
             let (keys, lifetimes) = (self.keys.clone(), self.lifetimes);
-            Connection::open(&self.server, hub.me, keys, lifetimes)
+            Connection::open(&server, hub.me, keys, lifetimes)
         };
         let mut commands = open().await?;
         commands.check_rights(&self.tag).await?;
         let looks = open().await?;
-        let mut tail = Tail::open(&self.server, self.keys.clone()).await?;
+        let mut tail = Tail::open(&server, self.keys.clone()).await?;
         if looks.reign() != commands.reign() || tail.reign() != commands.reign() {
             return Err(StoreError::changed());
         }

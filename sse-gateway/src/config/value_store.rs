@@ -112,9 +112,15 @@ fn read(path: &str) -> Parsed<Vec<u8>> {
 }
 
 fn is_known(url: &str) -> bool {
-    let rest = ["redis://", "rediss://", "unix://"]
-        .iter()
-        .find_map(|scheme| url.strip_prefix(scheme));
+    let rest = [
+        "redis://",
+        "rediss://",
+        "unix://",
+        "redis+sentinel://",
+        "rediss+sentinel://",
+    ]
+    .iter()
+    .find_map(|scheme| url.strip_prefix(scheme));
     rest.is_some_and(|rest| !rest.is_empty() && !url.contains(char::is_whitespace))
 }
 
