@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Fence, Frame, MAX_EVENTS, Mark, Reign, Replica, Rule, Rules, Was};
+use super::{Fence, Frame, MAX_EVENTS, Mark, Meta, Reign, Replica, Rule, Rules, Was};
 
 mod draft;
 mod notes;
@@ -22,8 +22,10 @@ const JUMP: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Owner {
-    /// None while the log is made anew.
+    /// None while it is taken back from a store that has forgotten it.
     pub(super) fence: Option<Fence>,
+    /// The counter of the fence that it had last.
+    counter: u64,
     pub(super) reign: Reign,
     /// The next new frame is the first of this reign.
     is_first: bool,
@@ -65,6 +67,7 @@ impl Owner {
     pub(super) fn new(fence: Fence, reign: Reign) -> Self {
         Owner {
             fence: Some(fence),
+            counter: fence.counter,
             reign,
             is_first: false,
             leaves_out: false,
@@ -83,6 +86,11 @@ impl Owner {
             behind: None,
             had: None,
         }
+    }
+
+    pub(super) fn hold(&mut self, fence: Fence) {
+        self.fence = Some(fence);
+        self.counter = fence.counter;
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -188,6 +196,11 @@ impl Owner {
             self.behind = Some(flight.frame.last());
         }
         Some(flight.frame)
+    }
+
+    /// Whether the store has lost the log, or has gone back to where another one owned it.
+    pub(super) fn is_forgotten(&self, meta: Option<Meta>) -> bool {
+        meta.is_none_or(|meta| meta.fence.counter < self.counter && !meta.ended)
     }
 
     /// Whether what comes next from the upstream would not follow the log: that is without something which it follows and

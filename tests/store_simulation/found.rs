@@ -128,6 +128,38 @@ fn a_store_that_is_emptied_gets_its_log_back_from_the_owner_which_reads_on() {
     }
 }
 
+/// Its upstream goes on: to ask it again would be a gap where it has no ids.
+#[test]
+fn a_store_that_has_forgotten_a_change_of_owner_is_told_again_by_who_owns_the_stream() {
+    let mut bench = Bench::new();
+    let mut first = bench.host(1);
+    bench.settle(&mut first);
+    bench.give(&mut first, 1);
+    bench.settle(&mut first);
+    bench.now += 2 * SESSION;
+    let mut second = bench.host(2);
+    bench.settle(&mut second);
+    bench.give(&mut second, 2);
+    bench.settle(&mut second);
+    // The first was only paused, and knows by now.
+    bench.hear(&mut first);
+    bench.settle(&mut first);
+    bench.store.forget(2, Reign(2));
+    for host in [&mut first, &mut second] {
+        bench.store.beat(host.id, bench.now);
+        bench.connect(host);
+        bench.settle(host);
+    }
+    assert!(second.member.is_owner() && !first.member.is_owner());
+    assert_eq!(second.opened, [Some(Bytes::from_static(b"u1"))]);
+    bench.give(&mut second, 3);
+    bench.settle(&mut second);
+    bench.hear(&mut first);
+    for host in [&first, &second] {
+        assert_eq!(bench.seen(host, 0), ["1", "2", "3"]);
+    }
+}
+
 #[test]
 fn a_log_that_was_evicted_is_made_anew_from_what_its_owner_keeps() {
     let mut bench = Bench::new();

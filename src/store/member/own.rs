@@ -14,7 +14,7 @@ impl Member {
         };
         self.has_owned = true;
         match &mut self.owner {
-            Some(owner) => owner.fence = Some(meta.fence),
+            Some(owner) => owner.hold(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),
         }
         if let (1, Some(owner)) = (meta.fence.counter, &mut self.owner) {
@@ -39,18 +39,17 @@ impl Member {
         let Some(owner) = &mut self.owner else {
             return;
         };
-        let Some(meta) = self.meta else {
-            // The store has lost all of it, but not this member.
-            if !self.is_acquiring {
-                owner.fence = None;
-                owner.resolved = false;
-                self.acquire(None, false, cx);
-            }
-            return;
-        };
         if self.is_acquiring {
             return;
         }
+        if owner.is_forgotten(self.meta) {
+            owner.fence = None;
+            owner.resolved = false;
+            return self.acquire_again(cx);
+        }
+        let Some(meta) = self.meta else {
+            return;
+        };
         if owner.fence != Some(meta.fence) || meta.ended {
             return self.step_down(cx);
         }

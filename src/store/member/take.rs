@@ -44,12 +44,12 @@ impl Member {
         }
     }
 
-    /// Makes the log anew that the store has lost, where that could not be done at once.
+    /// Takes back what the store has forgotten to be this member's: from nobody, or from an earlier owner, which may live.
     pub(super) fn acquire_again(&mut self, cx: &mut Context<'_>) {
         let is_busy = self.is_reading || self.is_acquiring || !self.is_connected;
-        let is_lost = self.is_known && self.meta.is_none() && self.owner.is_some();
-        if is_lost && !is_busy && cx.now >= self.watch.next_try {
-            self.acquire(None, false, cx);
+        let owner = self.owner.as_ref().filter(|owner| owner.fence.is_none());
+        if owner.is_some() && self.is_known && !is_busy && cx.now >= self.watch.next_try {
+            self.acquire(self.meta, self.meta.is_some(), cx);
         }
     }
 
