@@ -25,6 +25,8 @@ store = "{store}"
 store_secret = "{secret}"
 store_down = "{down}"
 history_events = 20000
+# Who reads an upstream without ids is to go on though its last client went elsewhere while Redis was away.
+on_leave = "linger:2m"
 heartbeat = "500ms"
 drain_window = "500ms"
 retry = "200ms"
