@@ -200,6 +200,9 @@ pub struct RelayInfo {
     pub clients: usize,
     /// The upstream's stream.
     pub upstream: UpstreamState,
+    /// Which process reads it, where several share it by a store: what `RedisStore::instance` says there. None where nobody does,
+    /// or it is not known.
+    pub owner: Option<String>,
     /// Events that are kept.
     pub events: usize,
     /// Their bytes, with what it costs to keep them.

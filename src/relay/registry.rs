@@ -371,6 +371,7 @@ impl<H> Registry<H> {
                 key: relay.label.clone(),
                 clients: relay.clients(),
                 upstream: relay.state(),
+                owner: relay.outside().and_then(|stream| stream.owner()),
                 events: stats.events,
                 bytes: stats.bytes,
                 // That of a resumable stream lets people into it.

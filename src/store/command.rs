@@ -1,5 +1,7 @@
 //! What a member and a store say to each other.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::MAX_NUMBER;
@@ -7,6 +9,12 @@ use super::MAX_NUMBER;
 /// One run of one gateway: random bits, drawn anew by each process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u64);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// Since when a primary is the primary without a break: another one after each restart and each failover, also one that
 /// goes back to a process that was the primary before.

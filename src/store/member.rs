@@ -191,6 +191,14 @@ impl Member {
         is_strange && self.is_known && self.meta.is_none()
     }
 
+    /// Whose the stream is, as far as this member knows.
+    pub fn owner(&self) -> Option<InstanceId> {
+        match self.owner {
+            Some(_) => Some(self.me),
+            None => self.meta?.owner.filter(|owner| *owner != self.me),
+        }
+    }
+
     /// Whether all that the upstream has sent is there, and it is known what the log has.
     pub fn is_settled(&self) -> bool {
         let owner = self.owner.as_ref();

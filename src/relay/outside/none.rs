@@ -52,6 +52,10 @@ impl Stream {
         match *self {}
     }
 
+    pub(in crate::relay) fn owner(&self) -> Option<String> {
+        match *self {}
+    }
+
     pub(in crate::relay) fn is_found(&self) -> bool {
         match *self {}
     }

@@ -83,7 +83,7 @@ impl Keys {
 
     /// The session of an instance in a partition.
     pub fn session(&self, tag: &str, instance: InstanceId) -> String {
-        format!("{}{:016x}", self.sessions(tag), instance.0)
+        format!("{}{instance}", self.sessions(tag))
     }
 
     /// What a channel carries that has this name.

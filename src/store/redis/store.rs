@@ -115,6 +115,11 @@ impl RedisStore {
         self.hub.flush(PARTING).await;
     }
 
+    /// What this process is called in the store, and by others: 16 hexadecimal digits, other ones after each start.
+    pub fn instance(&self) -> String {
+        self.hub.me.to_string()
+    }
+
     /// What has happened so far.
     pub fn stats(&self) -> StoreStats {
         let streams = self.hub.streams();

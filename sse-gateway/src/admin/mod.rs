@@ -199,12 +199,15 @@ async fn ready(Shared(admin): Shared<Admin>) -> impl IntoResponse {
 async fn streams(Shared(admin): Shared<Admin>) -> impl IntoResponse {
     listener::settle(&admin.workers).await;
     let streams = admin.state.streams.to_json();
-    let all = json!({
+    let mut all = json!({
         "active": streams.len(),
         "draining": admin.is_draining(),
         "streams": streams,
         "relays": admin.state.relays.to_json(),
     });
+    if let Some(instance) = admin.state.relays.instance() {
+        all["instance"] = json!(instance);
+    }
     answer(StatusCode::OK, JSON, format!("{all}\n"))
 }
 

@@ -143,6 +143,11 @@ impl Relays {
         }
     }
 
+    /// What other gateways call this one, where they share streams.
+    pub(crate) fn instance(&self) -> Option<String> {
+        self.store.as_ref().map(Store::instance)
+    }
+
     /// All that there are, route by route.
     pub(crate) fn to_json(&self) -> Vec<Value> {
         let mut all = Vec::new();
@@ -203,7 +208,7 @@ fn set(layer: Layer, settings: &RouteSettings) -> Layer {
 fn to_json(route: &str, relay: &RelayInfo) -> Value {
     let last_id = relay.last_id.as_ref();
     let apart_by = relay.apart_by.as_ref();
-    json!({
+    let mut told = json!({
         "route": route,
         "key": relay.key,
         "clients": relay.clients,
@@ -212,5 +217,9 @@ fn to_json(route: &str, relay: &RelayInfo) -> Value {
         "bytes": relay.bytes,
         "not_shared_because_of": apart_by.map(|name| name.as_str()),
         "last_id": last_id.map(ToString::to_string),
-    })
+    });
+    if let Some(owner) = &relay.owner {
+        told["owner"] = json!(owner);
+    }
+    told
 }

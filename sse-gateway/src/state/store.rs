@@ -80,6 +80,7 @@ fn refusal(error: &StoreError, what_to_do: &str) -> Error {
 
 impl Store {
     pub(crate) fn new(store: RedisStore) -> Self {
+        tracing::info!(instance = store.instance(), "streams are shared by a store");
         describe_gauge!("sse_store_up", "Whether the store is connected to.");
         describe_gauge!(
             "sse_store_streams",
@@ -117,6 +118,11 @@ impl Store {
             connects: counter!("sse_store_connects_total"),
             left_alone: counter!("sse_store_left_alone_total"),
         }
+    }
+
+    /// What other gateways call this one.
+    pub(crate) fn instance(&self) -> String {
+        self.store.instance()
     }
 
     /// The same for a route, whose streams are its own.

@@ -277,6 +277,16 @@ async fn the_list_of_streams_says_where_the_upstream_is_read() {
     .await;
     let other = admin(&gateways[1 - at], "/streams").await;
     assert!(other.contains("\"elsewhere\""), "{other}");
+    let named = |text: &str, key: &str| {
+        let (_, rest) = text.split_once(&format!("\"{key}\":\""))?;
+        rest.split_once('"').map(|(name, _)| name.to_owned())
+    };
+    let own = admin(&gateways[at], "/streams").await;
+    let instance = named(&own, "instance").expect("its name");
+    assert_eq!(named(&own, "owner"), Some(instance.clone()));
+    assert_eq!(named(&other, "owner"), Some(instance.clone()));
+    assert_ne!(named(&other, "instance"), Some(instance.clone()));
+    gateways[at].log_with(&instance);
     for gateway in &gateways {
         assert_eq!(metric(gateway, "sse_store_up").await, 1);
         assert_eq!(metric(gateway, "sse_store_streams").await, 1);

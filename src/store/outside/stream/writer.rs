@@ -237,6 +237,13 @@ impl Stream {
         state.fate == Fate::Shared && state.member.is_owner()
     }
 
+    /// The process that reads the upstream, as it is known here.
+    pub(crate) fn owner(&self) -> Option<String> {
+        let state = self.lock();
+        let owner = (state.fate == Fate::Shared).then(|| state.member.owner());
+        owner.flatten().map(|owner| owner.to_string())
+    }
+
     /// None for what has no effect: comments, of which each gateway has its own.
     fn draft(&self, draft: history::Draft) -> Option<Draft> {
         let history::Draft {
