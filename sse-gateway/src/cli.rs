@@ -1,4 +1,4 @@
-//! The command line: one flag for each setting, and the subcommands `demo` and `check`.
+//! The command line: one flag for each setting, and the subcommands `demo`, `check`, `completions` and `man`.
 //!
 //! clap reads the flags as plain text and prints the help; what a value means is decided in `config`, so that a flag, a
 //! variable and a line of a file are read, and refused, in the same way.
@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap_complete::Shell;
 
 use crate::config::setting::{Bare, Setting};
 use crate::config::{
@@ -16,6 +17,8 @@ use crate::config::{
 #[cfg(feature = "demo")]
 use crate::{config::FreePorts, demo};
 
+mod manual;
+
 /// What the gateway was asked to do.
 pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
@@ -23,8 +26,8 @@ pub(crate) enum Command {
     /// Serve the demo, whose upstream takes the place of the one given here.
     #[cfg(feature = "demo")]
     Demo(Box<Config>, Opening, FreePorts),
-    /// Print this: the settings and routes that the given file leads to.
-    Check(String),
+    /// Print this: the settings and routes that the given file leads to, what a shell completes, or the manual.
+    Print(Vec<u8>),
 }
 
 /// Reads this process's arguments and environment. Prints and exits by itself for `--help`, `--version` and arguments
@@ -68,8 +71,16 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
                 log_filter,
             };
             let config = Config::resolve(&sources)?;
-            Ok(Command::Check(report::of(&sources, &config, path)))
+            let report = report::of(&sources, &config, path);
+            Ok(Command::Print(report.into_bytes()))
         }
+        Some(("completions", matches)) => {
+            let shell = matches.get_one::<Shell>("SHELL");
+            Ok(Command::Print(shell.map_or_else(Vec::new, |shell| {
+                manual::completions(*shell)
+            })))
+        }
+        Some(("man", _)) => Ok(Command::Print(manual::page())),
         _ => {
             let flags = flags(matches)?;
             let named = matches.get_one::<PathBuf>("config").cloned();
@@ -106,7 +117,7 @@ fn flags(matches: &ArgMatches) -> Result<Values, Error> {
 
 // ===== the parser =====
 
-fn parser() -> clap::Command {
+pub(crate) fn parser() -> clap::Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
@@ -134,6 +145,22 @@ fn parser() -> clap::Command {
                 )
                 .arg(file)
                 .args(known::ALL.iter().map(flag)),
+        )
+        .subcommand(
+            base("completions")
+                .about("Prints what a shell needs to complete flags")
+                .after_help("For bash: sse-gateway completions bash > /etc/bash_completion.d/sse-gateway")
+                .arg(
+                    Arg::new("SHELL")
+                        .required(true)
+                        .value_parser(value_parser!(Shell))
+                        .help("The shell"),
+                ),
+        )
+        .subcommand(
+            base("man")
+                .about("Prints the manual page")
+                .after_help("To read it: sse-gateway man | man -l -"),
         );
     #[cfg(feature = "demo")]
     let all_but_upstream = known::ALL

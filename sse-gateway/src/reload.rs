@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter};
 
 use crate::config::{Changed, Config, Reread};
+use crate::proxy::upstream::UpstreamClient;
 use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
 use crate::state::State;
@@ -109,6 +110,25 @@ impl Reload {
     pub(crate) fn drain_times(&self) -> (Duration, Duration) {
         let settings = &self.now().config.gateway;
         (settings.drain_window, settings.drain_deadline)
+    }
+
+    /// The upstreams of the routes, each once, if `/readyz` is to ask for them.
+    pub(crate) fn upstreams(&self) -> Vec<UpstreamClient> {
+        let now = self.now();
+        let config = &now.config;
+        if !config.gateway.ready_upstream {
+            return Vec::new();
+        }
+        let routes = config.routes.iter().chain(&config.fallback);
+        // All of them were built when the plan was.
+        let clients = routes.filter_map(|route| self.0.state.upstream(&route.settings).ok());
+        let mut all: Vec<UpstreamClient> = Vec::new();
+        for client in clients {
+            if !all.iter().any(|known| known.is(&client)) {
+                all.push(client);
+            }
+        }
+        all
     }
 
     /// Why the last file does not hold, if it does not.

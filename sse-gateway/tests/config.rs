@@ -44,10 +44,16 @@ fn every_setting_has_the_documented_default() {
         ["listen", "127.0.0.1:8080"],
         ["admin_listen", "127.0.0.1:9078"],
         ["admin_hosts", "off"],
+        ["ready_upstream", "off"],
         ["trusted_proxy", "off"],
         ["tls.cert", "off"],
         ["tls.key", "off"],
         ["tls.client_ca", "off"],
+        ["upstream_ca", "off"],
+        ["upstream_cert", "off"],
+        ["upstream_key", "off"],
+        ["upstream_name", "off"],
+        ["upstream_insecure", "off"],
         ["admin_token", "off"],
         ["token_param", "off"],
         ["token_cookie", "off"],
@@ -591,6 +597,28 @@ fn the_help_has_every_flag_with_its_default() {
 }
 
 #[test]
+fn the_manual_and_what_shells_complete_have_every_flag() {
+    let manual = stdout(&gateway(["man"]).out()).to_owned();
+    assert!(manual.contains(".TH sse-gateway 1"), "{manual}");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = gateway(["completions", shell]).out();
+        let completions = stdout(&output);
+        for (key, ..) in SETTINGS {
+            let flag = key.replace(['_', '.'], "-");
+            assert!(completions.contains(&flag), "{shell} {flag}");
+            let in_roff = flag.replace('-', "\\-");
+            assert!(manual.contains(&format!("\\-\\-{in_roff}")), "{flag}");
+        }
+    }
+    let error = gateway(["completions", "tcsh"]).out();
+    let error = String::from_utf8_lossy(&error.stderr);
+    assert!(
+        error.contains("bash, elvish, fish, powershell, zsh"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_certificate_and_its_key_are_given_together() {
     let folder = env!("CARGO_TARGET_TMPDIR");
     let write = |name: &str, text: &str| {
@@ -687,6 +715,28 @@ fn a_certificate_and_its_key_are_given_together() {
         (
             vec!["--tls-client-ca", &a_key],
             format!("--tls-client-ca: {a_key:?} has no certificate; {cert_right}, or off"),
+        ),
+        (
+            vec!["--upstream-cert", &a],
+            format!(
+                "--upstream-cert: upstream_cert ({a}) needs upstream_key (off); give the certificate and its key"
+            ),
+        ),
+        (
+            vec!["--upstream-key", &a_key],
+            format!(
+                "--upstream-key: upstream_key ({a_key}) needs upstream_cert (off); give the certificate and its key"
+            ),
+        ),
+        (
+            vec!["--upstream-cert", &a, "--upstream-key", &b_key],
+            format!("--upstream-key: {b_key:?} is not the key of the certificate in {a:?}"),
+        ),
+        (
+            vec!["--upstream-ca", &a, "--upstream-insecure", "on"],
+            format!(
+                "--upstream-insecure: upstream_insecure (on) does not go with upstream_ca ({a}); turn one of them off"
+            ),
         ),
         (
             vec!["--store-cert", &a],
@@ -850,7 +900,10 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
     ("admin_hosts", "'a.example'", "b,c.example", "off"),
+    ("ready_upstream", "true", "on", "off"),
     ("trusted_proxy", "'::1'", "10.0.0.0/8,127.0.0.1", "off"),
+    ("upstream_name", "'app.internal'", "b.example", "off"),
+    ("upstream_insecure", "true", "on", "off"),
     (
         "admin_token",
         "'tests/support/admin.token'",
@@ -923,6 +976,16 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
 
 /// Key, value, and what is said about it.
 const BAD_VALUES: &[(&str, &str, &str)] = &[
+    (
+        "upstream_name",
+        "app.internal:443",
+        "\"app.internal:443\" is not the name of a host; use one such as app.internal, without a port, or off",
+    ),
+    (
+        "upstream_ca",
+        "/dev/null",
+        "\"/dev/null\" has no certificate; give a PEM file that begins with -----BEGIN CERTIFICATE-----, or off",
+    ),
     (
         "admin_token",
         "/dev/null",
@@ -1181,7 +1244,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, trusted_proxy, tls, admin_token, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
@@ -1249,7 +1312,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
-        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, token_param, token_cookie, cors_origins, jwt, heartbeat, \
+        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
     ),

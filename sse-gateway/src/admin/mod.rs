@@ -1,5 +1,6 @@
 //! The admin listener: metrics, health, the open streams, and the order to drain.
 
+mod ready;
 pub(crate) mod recorder;
 mod token;
 pub(crate) mod trust;
@@ -15,8 +16,10 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_process::Collector;
 use serde_json::json;
 
+use crate::admin::ready::Upstreams;
 use crate::admin::trust::Refusal;
 use crate::answer::{TEXT, answer};
 use crate::config::{AdminToken, GatewaySettings};
@@ -38,6 +41,8 @@ struct Admin {
     log_lines_dropped: Counter,
     state: State,
     reload: Reload,
+    upstreams: Upstreams,
+    process: Collector,
     workers: Workers,
 }
 
@@ -55,7 +60,7 @@ sse-gateway
 
 GET  /metrics  metrics as Prometheus text
 GET  /healthz  200 while the process lives
-GET  /readyz   200 while it takes new streams, 503 while it drains
+GET  /readyz   200 while it takes new streams, 503 while it drains, or has no upstream (--ready-upstream)
 GET  /streams  the open streams and the relays as JSON
 POST /reload   reads the file of settings again, as SIGHUP does
 POST /drain    drains and ends the gateway, as SIGTERM does
@@ -79,8 +84,11 @@ pub(crate) fn router(
         log_lines_dropped: counter!("sse_log_lines_dropped_total"),
         state: state.clone(),
         reload,
+        upstreams: Upstreams::default(),
+        process: Collector::default(),
         workers,
     };
+    admin.process.describe();
     let door = Door {
         hosts: settings.admin_hosts.as_slice().into(),
         token: settings.admin_token.clone(),
@@ -166,6 +174,7 @@ async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {
     listener::settle(&admin.workers).await;
     admin.drain_remaining.set(admin.remaining() as f64);
     admin.state.relays.update_metrics();
+    admin.process.collect();
     admin.log_lines_dropped.absolute(log::lines_dropped());
     answer(StatusCode::OK, PROMETHEUS, admin.metrics.render())
 }
@@ -190,9 +199,16 @@ async fn reload_settings(Shared(admin): Shared<Admin>) -> impl IntoResponse {
 }
 
 async fn ready(Shared(admin): Shared<Admin>) -> impl IntoResponse {
-    match admin.is_draining() {
-        false => answer(StatusCode::OK, TEXT, "ready\n"),
-        true => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
+    if admin.is_draining() {
+        return answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TEXT,
+            "draining\n".to_owned(),
+        );
+    }
+    match admin.upstreams.check(&admin.reload).await {
+        Ok(()) => answer(StatusCode::OK, TEXT, "ready\n".to_owned()),
+        Err(why) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, why),
     }
 }
 

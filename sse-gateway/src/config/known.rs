@@ -15,7 +15,7 @@ use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
     AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls,
-    value_access, value_relay, value_store,
+    upstream_tls, value_access, value_relay, value_store,
 };
 
 settings! {
@@ -28,6 +28,8 @@ settings! {
             "The address and port of metrics, health and drain; not for the public.";
         gateway admin_hosts: Vec<String> = "off", "NAMES|off", list_or_off(value::host_name), needs Admin,
             "The host names, in a comma list, by which the admin listener may be asked beside its addresses.";
+        gateway ready_upstream: bool = "off", "on|off", switch, bare Booleans, needs Admin,
+            "Let /readyz answer 503 also while an upstream of a route cannot be connected to.";
         gateway trusted_proxy: TrustedProxies = "off", "CIDR,…|off", value::trusted_proxy, bare Lists,
             "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.";
     }
@@ -39,6 +41,19 @@ settings! {
             "The private key of each certificate; files that change are read again.";
         gateway tls_client_ca: Option<PathBuf> = "off", "FILE|off", or("off", tls::ca_file), needs Tls,
             "Take only clients that show a certificate by one of these authorities.";
+    }
+
+    "Encryption" top {
+        route upstream_ca: Option<PathBuf> = "off", "FILE|off", or("off", tls::ca_file), needs UpstreamTls,
+            "Trust these authorities or certificates of an https upstream, in place of the platform's.";
+        route upstream_cert: Option<PathBuf> = "off", "FILE|off", or("off", tls::cert_file), needs UpstreamTls,
+            "The certificate and its chain that an https upstream is shown.";
+        route upstream_key: Option<PathBuf> = "off", "FILE|off", or("off", tls::key_file), needs UpstreamTls,
+            "The private key of that.";
+        route upstream_name: Option<String> = "off", "NAME|off", or("off", upstream_tls::name), needs UpstreamTls,
+            "The name that an https upstream's certificate is for, where that is not its host.";
+        route upstream_insecure: bool = "off", "on|off", switch, bare Booleans, needs UpstreamTls,
+            "Take any certificate of an https upstream: whoever is in between can read and change all.";
     }
 
     "Who may read" top {

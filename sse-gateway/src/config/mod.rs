@@ -33,6 +33,7 @@ mod table;
 pub(crate) mod tls;
 pub(crate) mod trusted_proxies;
 pub(crate) mod upstream;
+pub(crate) mod upstream_tls;
 mod value;
 mod value_access;
 mod value_relay;

@@ -2,6 +2,7 @@
 
 use super::given::{Place, Values};
 use super::setting::{Needs, Scope, Setting};
+use super::upstream::Endpoint;
 use super::{Config, Ids, Relayed, Route, Sources, known};
 
 /// A line for each.
@@ -81,6 +82,10 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
         Needs::Admin => (admin.is_some(), "admin_listen is off"),
         Needs::Jwt => (settings.jwt_keys.is_some(), "jwt.keys is off"),
         Needs::Tls => (!config.gateway.tls_cert.is_empty(), "tls.cert is off"),
+        Needs::UpstreamTls => {
+            let is_tls = matches!(settings.upstream.endpoint, Endpoint::Tls(_));
+            (is_tls, "upstream is no https:// URL")
+        }
         Needs::Store => (config.gateway.store.is_some(), "store is off"),
         Needs::StoreTls => {
             let store = config.gateway.store.as_ref();

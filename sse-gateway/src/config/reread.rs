@@ -23,7 +23,8 @@ pub(crate) struct Changed {
 }
 
 /// What holds for the whole gateway and may change with it running. What holds for a route may anyway.
-const MAY_CHANGE: [&str; 5] = [
+const MAY_CHANGE: [&str; 6] = [
+    "ready_upstream",
     "trusted_proxy",
     "drain_window",
     "drain_deadline",

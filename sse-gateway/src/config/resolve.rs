@@ -126,6 +126,23 @@ fn route(
         let right = "share the stream, or use fill";
         return Err(contradiction(layers, both, "needs", right));
     }
+    if settings.upstream_cert.is_some() != settings.upstream_key.is_some() {
+        let mut both = [Setting::upstream_cert(), Setting::upstream_key()];
+        if settings.upstream_cert.is_none() {
+            both.reverse();
+        }
+        let right = "give the certificate and its key";
+        return Err(contradiction(layers, both, "needs", right));
+    }
+    if let Some(pair) = settings.upstream_tls().own {
+        let read = pair.read();
+        read.map_err(|error| Error::at(place(layers, &Setting::upstream_key()), error))?;
+    }
+    if settings.upstream_insecure && settings.upstream_ca.is_some() {
+        let both = [Setting::upstream_insecure(), Setting::upstream_ca()];
+        let right = "turn one of them off";
+        return Err(contradiction(layers, both, "does not go with", right));
+    }
     Ok(Route {
         name: name.to_owned(),
         matcher,

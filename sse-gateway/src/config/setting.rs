@@ -58,6 +58,8 @@ pub(crate) enum Needs {
     IdleTimeout,
     Admin,
     Tls,
+    /// An upstream that speaks TLS.
+    UpstreamTls,
     Jwt,
     /// A store that several gateways share.
     Store,

@@ -13,20 +13,29 @@ use super::GatewaySettings;
 use super::value::Parsed;
 
 /// The files of a certificate and of its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeyPair {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
 }
 
 impl KeyPair {
+    /// The certificate with those that lead from it to one that is known, and its key.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read.
+    pub(crate) fn parts(&self) -> Result<Parts, String> {
+        Ok((certificates(&self.cert)?, private_key(&self.key)?))
+    }
+
     /// What is in them now.
     ///
     /// # Errors
     ///
     /// When one cannot be read, or they do not belong together.
     pub(crate) fn read(&self) -> Result<CertifiedKey, String> {
-        let (cert, key) = (certificates(&self.cert)?, private_key(&self.key)?);
+        let (cert, key) = self.parts()?;
         CertifiedKey::from_der(cert, key, &ring::default_provider()).map_err(|error| {
             let (cert, key) = (&self.cert, &self.key);
             match error {
@@ -41,6 +50,8 @@ impl KeyPair {
         })
     }
 }
+
+type Parts = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl GatewaySettings {
     /// The certificates of the listener. There are as many keys.
@@ -84,7 +95,12 @@ pub(crate) fn roots(path: &Path) -> Result<Arc<RootCertStore>, String> {
     Ok(Arc::new(roots))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates in a file.
+///
+/// # Errors
+///
+/// When it cannot be read, or has none.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let right = "give a PEM file that begins with -----BEGIN CERTIFICATE-----";
     let bytes = read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();

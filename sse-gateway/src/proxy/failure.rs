@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::proxy::upstream::tcp::Unresolved;
+use crate::proxy::upstream::tls;
 
 /// Why there is no response, with what the log should say about it. The client is told the kind alone.
 #[derive(Clone, Debug)]
@@ -118,7 +119,7 @@ impl Failure {
             true => FailureKind::Reset,
             false => FailureKind::Other,
         };
-        Self::new(kind, &chain(error))
+        Self::of(kind, error)
     }
 
     pub(crate) fn client(detail: &str) -> Self {
@@ -146,9 +147,6 @@ impl Failure {
                 if cause.is::<Unresolved>() {
                     return Some(FailureKind::Unresolved);
                 }
-                if cause.is::<rustls::Error>() {
-                    return Some(FailureKind::Tls);
-                }
                 match cause.downcast_ref::<io::Error>()?.kind() {
                     // A Unix socket that is not there is a server that does not run.
                     io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -162,7 +160,7 @@ impl Failure {
                 }
             })
             .unwrap_or(FailureKind::Other);
-        Self::new(kind, &chain(error))
+        Self::of(kind, error)
     }
 
     /// From an error on a connection.
@@ -187,12 +185,22 @@ impl Failure {
         } else {
             FailureKind::Other
         };
-        let mut failure = Self::new(kind, &chain(error));
+        let mut failure = Self::of(kind, error);
         failure.unprocessed = http2.is_some_and(|error| {
             error.is_remote()
                 && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
         });
         failure
+    }
+
+    /// What TLS has found wrong is said in words. In its version 1.3 an upstream may say so once the connection is made.
+    fn of(kind: FailureKind, error: &(dyn Error + 'static)) -> Self {
+        let tls: Option<&rustls::Error> = causes(error).find_map(|cause| cause.downcast_ref());
+        let kind = tls.map_or(kind, |_| FailureKind::Tls);
+        match tls.and_then(tls::fault) {
+            Some(fault) => Self::new(kind, &format!("{}: {fault}", chain(error))),
+            None => Self::new(kind, &chain(error)),
+        }
     }
 
     fn new(kind: FailureKind, detail: &str) -> Self {

@@ -52,7 +52,7 @@ fn stack(
     config: &Config,
     state: &State,
 ) -> Result<Stack, Error> {
-    let client = state.upstream(&route.settings.upstream)?;
+    let client = state.upstream(&route.settings)?;
     let retry_statuses = match route.settings.no_answer {
         NoAnswer::Answer => Vec::new(),
         NoAnswer::Close | NoAnswer::Hold => route.settings.retry_statuses.clone(),

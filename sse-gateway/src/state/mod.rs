@@ -11,7 +11,8 @@ use tower_sse::stage::DrainHandle;
 use tower_sse::store::RedisStore;
 
 use crate::config::upstream::Upstream;
-use crate::config::{Config, Error};
+use crate::config::upstream_tls::UpstreamTls;
+use crate::config::{Config, Error, RouteSettings};
 use crate::policy::limits::Counts;
 use crate::proxy::upstream::{Timeouts, UpstreamClient};
 use crate::shutdown::Shutdown;
@@ -28,7 +29,7 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
     timeouts: Timeouts,
     /// Those of one address share its connections, on whatever routes.
-    upstreams: Arc<Mutex<HashMap<Upstream, UpstreamClient>>>,
+    upstreams: Arc<Mutex<HashMap<(Upstream, UpstreamTls), UpstreamClient>>>,
 }
 
 impl State {
@@ -55,17 +56,19 @@ impl State {
     /// # Errors
     ///
     /// When it cannot be one.
-    pub(crate) fn upstream(&self, upstream: &Upstream) -> Result<UpstreamClient, Error> {
+    pub(crate) fn upstream(&self, settings: &RouteSettings) -> Result<UpstreamClient, Error> {
+        let key = (settings.upstream.clone(), settings.upstream_tls());
         let mut all = self
             .upstreams
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = all.get(upstream) {
+        if let Some(client) = all.get(&key) {
             return Ok(client.clone());
         }
-        let client = UpstreamClient::new(upstream.clone(), self.timeouts)
+        let (upstream, tls) = &key;
+        let client = UpstreamClient::new(upstream.clone(), tls, self.timeouts)
             .map_err(|error| Error::at("upstream", error))?;
-        all.insert(upstream.clone(), client.clone());
+        all.insert(key, client.clone());
         Ok(client)
     }
 }

@@ -5,6 +5,7 @@ use hyper::{Request, StatusCode};
 
 use crate::gateway::Gateway;
 use crate::http2;
+use crate::support::admin::metric;
 use crate::wire::{Wire, WireUpstream, field};
 
 async fn ask(gateway: &Gateway, line: &str, fields: &str) -> String {
@@ -175,4 +176,19 @@ async fn with_a_token_who_shows_it_drains_and_reads_the_streams() {
     gateway.log_with("drained, bye");
     assert!(gateway.exit().success());
     assert!(!gateway.log().contains("a-token-of-the-operator"));
+}
+
+#[tokio::test]
+async fn metrics_say_what_the_process_takes() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::with_admin(&upstream.url, &[]);
+    for name in [
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
+    ] {
+        let value = metric(&gateway, name).await;
+        assert!(value > 0, "{name} {value}");
+    }
 }

@@ -36,5 +36,6 @@ mod tls;
 mod transports;
 mod upgrades;
 mod upstream;
+mod upstream_tls;
 
 use support::{gateway, http2, wire};

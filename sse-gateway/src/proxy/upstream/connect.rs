@@ -6,18 +6,15 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::crypto::ring;
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::ServerName;
 use tokio::net::UnixStream;
 use tower_service::Service;
 
@@ -25,7 +22,9 @@ use crate::descriptors::{Descriptor, Expected};
 use crate::proxy::failure::Failure;
 
 use super::tcp::{self, Tcp};
+use super::tls::client_config;
 use crate::config::upstream::{Endpoint, Upstream};
+use crate::config::upstream_tls::UpstreamTls;
 
 /// A connection of any kind. One virtual call a read is nothing beside the read.
 ///
@@ -61,20 +60,29 @@ enum Kind {
 }
 
 impl Connector {
-    pub(super) fn new(upstream: &Upstream, timeout: Duration) -> Result<Self, String> {
+    pub(super) fn new(
+        upstream: &Upstream,
+        tls: &UpstreamTls,
+        timeout: Duration,
+    ) -> Result<Self, String> {
         let kind = match &upstream.endpoint {
             Endpoint::Tcp(uri) => match tcp::address(uri) {
                 Some(address) => Kind::Address(address),
                 None => Kind::Tcp(Tcp::new(), uri.clone()),
             },
             Endpoint::Tls(uri) => {
-                let config = tls_config()
-                    .map_err(|error| format!("no certificates to trust {upstream} by: {error}"))?;
-                let connector = HttpsConnectorBuilder::new()
+                let config = client_config(tls).map_err(|error| {
+                    format!("{upstream} could not be spoken to by TLS: {error}")
+                })?;
+                let mut builder = HttpsConnectorBuilder::new()
                     .with_tls_config(config)
-                    .https_only()
-                    .enable_http1()
-                    .wrap_connector(Tcp::new());
+                    .https_only();
+                if let Some(name) = &tls.name {
+                    let name = ServerName::try_from(name.clone());
+                    let name = name.map_err(|error| format!("--upstream-name: {error}"))?;
+                    builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+                }
+                let connector = builder.enable_http1().wrap_connector(Tcp::new());
                 Kind::Tls(connector, uri.clone())
             }
             Endpoint::Unix(path) => Kind::Unix(path.clone()),
@@ -214,15 +222,5 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-    )
-}
-
-/// Trusts what the platform trusts; on Linux also `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-fn tls_config() -> Result<ClientConfig, rustls::Error> {
-    Ok(
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_platform_verifier()?
-            .with_no_client_auth(),
     )
 }

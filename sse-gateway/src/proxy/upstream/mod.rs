@@ -7,6 +7,7 @@
 //!
 //! - `connect`: TCP, TLS and Unix sockets.
 //! - `tcp`: to one of a name's addresses.
+//! - `tls`: whom an upstream has to prove to be.
 //! - `http1`: a pool of HTTP/1.1 connections, one request on each at a time.
 //! - `exchange`, `response_head`, `raw_body`, `chunked`: a request of which a stream may come, without hyper.
 //! - `idle`: the connections of a pool that wait.
@@ -23,6 +24,7 @@ mod idle;
 mod raw_body;
 mod response_head;
 pub(crate) mod tcp;
+pub(in crate::proxy) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,8 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
 
-use crate::config::upstream::{Protocol, Upstream};
+use crate::config::upstream::{Endpoint, Protocol, Upstream};
+use crate::config::upstream_tls::UpstreamTls;
 use crate::descriptors::Expected;
 use crate::log::limiter::Limiter;
 use crate::proxy::failure::Failure;
@@ -58,6 +61,7 @@ struct Inner {
     upstream: Upstream,
     host: HeaderValue,
     transport: Transport,
+    connector: Connector,
     warnings: Limiter,
 }
 
@@ -69,23 +73,39 @@ enum Transport {
 impl UpstreamClient {
     /// # Errors
     ///
-    /// When the upstream is `https` and the platform has no usable root certificates.
-    pub(crate) fn new(upstream: Upstream, timeouts: Timeouts) -> Result<Self, String> {
+    /// When the upstream is `https`, and a file cannot be read or the platform has no usable root certificates.
+    pub(crate) fn new(
+        upstream: Upstream,
+        tls: &UpstreamTls,
+        timeouts: Timeouts,
+    ) -> Result<Self, String> {
         let host = HeaderValue::from_str(upstream.authority())
             .map_err(|_| format!("{upstream}: not a host name"))?;
-        let connector = Connector::new(&upstream, timeouts.connect)?;
+        let connector = Connector::new(&upstream, tls, timeouts.connect)?;
+        if tls.is_insecure && matches!(upstream.endpoint, Endpoint::Tls(_)) {
+            tracing::warn!(
+                %upstream,
+                "upstream_insecure is on: whoever is in between can read and change what goes to the upstream and back"
+            );
+        }
         let transport = match upstream.protocol {
-            Protocol::Http1 => Transport::Http1(http1::Pool::new(connector)),
-            Protocol::Http2 => Transport::Http2(http2::Shared::new(connector)),
+            Protocol::Http1 => Transport::Http1(http1::Pool::new(connector.clone())),
+            Protocol::Http2 => Transport::Http2(http2::Shared::new(connector.clone())),
         };
         Ok(Self {
             inner: Arc::new(Inner {
                 upstream,
                 host,
                 transport,
+                connector,
                 warnings: Limiter::default(),
             }),
         })
+    }
+
+    /// Whether it has the same connections.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// The address, for logs.
@@ -106,6 +126,15 @@ impl UpstreamClient {
     /// The `Host` of a request whose client sent none.
     pub(crate) fn host(&self) -> &HeaderValue {
         &self.inner.host
+    }
+
+    /// Opens a connection, and closes it: whether the upstream is there.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or cannot prove to be the one.
+    pub(crate) async fn reach(&self) -> Result<(), Failure> {
+        self.inner.connector.connect(None).await.map(drop)
     }
 
     /// Sends one request and waits for its response head.
