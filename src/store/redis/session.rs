@@ -17,9 +17,10 @@ use crate::store::{Answer, BEAT, Beats, Command, Message};
 
 /// Between two looks at the time.
 const TICK: Duration = Duration::from_millis(100);
-/// Between two attempts to connect, at least and at most.
+/// Between two attempts to connect, at least and at most. With half of it more, that is shorter than a session: who owns
+/// streams is back before another takes its place.
 const AGAIN: Duration = Duration::from_millis(50);
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_millis(500);
 /// How many commands may be without an answer.
 const UNDER_WAY: usize = 1_024;
 /// How many streams one heartbeat names.
