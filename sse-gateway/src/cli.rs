@@ -23,9 +23,9 @@ mod manual;
 pub(crate) enum Command {
     /// Serve, as `sse-gateway --upstream URL`.
     Run(Box<Config>, Opening, Option<Box<Reread>>),
-    /// Serve the demo, whose upstream takes the place of the one given here.
+    /// Serve the demo, whose upstream takes the place of the one given here; with gateways that share streams, if there is a store.
     #[cfg(feature = "demo")]
-    Demo(Box<Config>, Opening, FreePorts),
+    Demo(Box<Config>, Opening, FreePorts, Option<Box<Config>>),
     /// Print this: the settings and routes that the given file leads to, what a shell completes, or the manual.
     Print(Vec<u8>),
 }
@@ -47,16 +47,22 @@ fn read(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Result<
         #[cfg(feature = "demo")]
         Some(("demo", matches)) => {
             let flags = flags(matches)?;
-            let sources = Sources {
+            let mut sources = Sources {
                 flags,
                 variables,
                 file: demo::settings()?,
                 log_filter,
             };
+            let nodes = demo::settings_of_nodes::take(&mut sources)?;
             let config = Config::resolve(&sources)?;
             let opening = Opening::of(&sources, &config);
             let free_ports = FreePorts::for_defaults(&sources);
-            Ok(Command::Demo(Box::new(config), opening, free_ports))
+            Ok(Command::Demo(
+                Box::new(config),
+                opening,
+                free_ports,
+                nodes.map(Box::new),
+            ))
         }
         Some(("check", matches)) => {
             let flags = flags(matches)?;
@@ -173,7 +179,8 @@ pub(crate) fn parser() -> clap::Command {
                 .about("Shows what the gateway does: an upstream, the gateway and a page to try it")
                 .after_help(
                     "Variables count as they do for the gateway; no file is read. Where a default port is in \
-                     use,\nthe demo takes a free one and says which.",
+                     use,\nthe demo takes a free one and says which. With --store it shows two gateways more, which \
+                     share\nstreams by that Redis server, and can be killed.",
                 )
                 .args(all_but_upstream.map(flag)),
         )

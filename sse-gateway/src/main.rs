@@ -51,7 +51,9 @@ fn obey(command: Command) -> Result<ExitCode, Error> {
             gateway::run(*config, &opening, reread.map(|reread| *reread))
         }
         #[cfg(feature = "demo")]
-        Command::Demo(config, opening, free_ports) => demo::run(*config, &opening, free_ports),
+        Command::Demo(config, opening, free_ports, nodes) => {
+            demo::run(*config, &opening, free_ports, nodes.map(|nodes| *nodes))
+        }
         Command::Print(text) => {
             // A reader that has seen enough (`| head`) is no failure.
             let _ = std::io::stdout().write_all(&text);

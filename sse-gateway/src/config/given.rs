@@ -60,6 +60,12 @@ impl Values {
         self.0.get(&setting.path())
     }
 
+    /// What is given for it, which is not in here any more.
+    #[cfg(feature = "demo")]
+    pub(crate) fn take(&mut self, setting: &Setting) -> Option<Given> {
+        self.0.remove(&setting.path())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Given)> {
         self.0.iter().map(|(path, given)| (path.as_str(), given))
     }

@@ -37,7 +37,7 @@ pub(crate) mod upstream_tls;
 mod value;
 mod value_access;
 mod value_relay;
-mod value_store;
+pub(crate) mod value_store;
 pub(crate) mod variables;
 
 pub(crate) use error::Error;

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::admin::trust;
 use crate::answer::{TEXT, answer};
 
+use super::nodes::Nodes;
 use super::{Demo, page, query::parameter, seen::unix_millis};
 
 /// Whether the demo answers, and not the proxy.
@@ -27,6 +28,8 @@ pub(super) fn router(demo: Demo) -> Router {
         .route("/demo/drop", post(drop_connections))
         .route("/demo/restart", post(restart))
         .route("/demo/drain", post(drain))
+        .route("/demo/kill", post(kill))
+        .route("/demo/begin", post(begin))
         // A page of another site is not to press them.
         .route_layer(middleware::from_fn(pass));
     Router::new()
@@ -54,19 +57,45 @@ async fn pass(request: Request, next: Next) -> Response {
 async fn page(State(demo): State<Demo>) -> impl IntoResponse {
     let page = page::with_upstream(demo.addr());
     let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", page);
-    response.headers_mut().insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(page::POLICY),
-    );
+    let policy = page::policy(demo.inner.nodes.get().map(Nodes::port));
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     response
 }
 
 async fn cut(State(demo): State<Demo>, RawQuery(query): RawQuery) -> Response {
     let client = parameter(query.as_deref(), "client").unwrap_or_default();
-    match demo.inner.cuts.cut(&client) {
+    let nodes = demo.inner.nodes.get();
+    match demo.inner.cuts.cut(&client) + nodes.map_or(0, |nodes| nodes.cut(&client)) {
         0 => text(StatusCode::NOT_FOUND, "no stream of this client is open\n"),
         _ => demo.state(),
     }
+}
+
+async fn kill(State(demo): State<Demo>, RawQuery(query): RawQuery) -> Response {
+    match (demo.inner.nodes.get(), node(query.as_deref())) {
+        (Some(nodes), Some(number)) if nodes.kill(number) => demo.state(),
+        _ => text(StatusCode::NOT_FOUND, "no such gateway runs\n"),
+    }
+}
+
+async fn begin(State(demo): State<Demo>, RawQuery(query): RawQuery) -> Response {
+    let (Some(nodes), Some(number)) = (demo.inner.nodes.get(), node(query.as_deref())) else {
+        return text(StatusCode::NOT_FOUND, "there is no such gateway\n");
+    };
+    match nodes.begin(number, &demo).await {
+        Ok(()) => demo.state(),
+        Err(error) => {
+            tracing::warn!(%error, "a gateway of the demo cannot start");
+            text(StatusCode::SERVICE_UNAVAILABLE, "the store is away\n")
+        }
+    }
+}
+
+fn node(query: Option<&str>) -> Option<usize> {
+    parameter(query, "node")?.parse().ok()
 }
 
 async fn drop_connections(State(demo): State<Demo>) -> Response {
@@ -96,7 +125,7 @@ impl Demo {
         let streams = streams
             .iter()
             .map(|stream| [&stream["number"], &stream["events"]]);
-        let body = json!({
+        let mut body = json!({
             // The page's clock may be another one.
             "now": unix_millis(SystemTime::now()),
             "upstream": {
@@ -107,6 +136,9 @@ impl Demo {
             "relays": buttons.map_or_else(Vec::new, |buttons| (buttons.relays)()),
             "streams": streams.collect::<Vec<_>>(),
         });
+        if let Some(nodes) = self.inner.nodes.get() {
+            body["several"] = nodes.to_json();
+        }
         answer(StatusCode::OK, "application/json", body.to_string()).into_response()
     }
 }
@@ -170,7 +202,8 @@ mod tests {
         assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
         let (_, page) = ask(&demo, Method::GET, "/").await;
         let upstream = format!("\nupstream = \"http://{}\"\n", demo.addr());
-        assert_eq!(page.matches(&upstream).count(), 1);
+        // Those of the gateways that share streams have it too.
+        assert_eq!(page.matches(&upstream).count(), 2);
         assert!(page.contains("\nshare = \"path\"") && page.contains("\nresume = true"));
     }
 
@@ -196,7 +229,14 @@ mod tests {
     #[tokio::test]
     async fn buttons_are_pressed_by_post_alone() {
         let demo = Demo::start().await.expect("a free port");
-        for button in ["cut?client=a", "drop", "restart", "drain"] {
+        for button in [
+            "cut?client=a",
+            "drop",
+            "restart",
+            "drain",
+            "kill?node=0",
+            "begin?node=0",
+        ] {
             let path = format!("/demo/{button}");
             let response = answer_to(&demo, Request::get(&path)).await;
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");

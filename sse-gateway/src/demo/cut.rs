@@ -42,6 +42,13 @@ impl Cuts {
         cut.count()
     }
 
+    /// Those that have something open.
+    pub(super) fn clients(&self) -> Vec<String> {
+        let open = self.lock();
+        let open = open.iter().filter(|(_, cut)| !cut.is_closed());
+        open.map(|(name, _)| name.clone()).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Entered>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,11 +7,13 @@
 
 mod control;
 mod cut;
+mod nodes;
 mod page;
 mod query;
 mod run;
 mod seen;
 mod service;
+pub(crate) mod settings_of_nodes;
 mod streams;
 mod upstream;
 
@@ -23,8 +25,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::config::{Error, File};
+use crate::config::{Config, Error, File};
 use cut::Cuts;
+use nodes::Nodes;
 pub(crate) use run::run;
 use streams::Pace;
 use upstream::Upstream;
@@ -48,6 +51,7 @@ struct Inner {
     upstream: Upstream,
     cuts: Cuts,
     buttons: OnceLock<Buttons>,
+    nodes: OnceLock<Nodes>,
 }
 
 /// What the demo asks of the gateway.
@@ -72,6 +76,7 @@ impl Demo {
                 upstream: Upstream::start(Pace::default()).await?,
                 cuts: Cuts::default(),
                 buttons: OnceLock::new(),
+                nodes: OnceLock::new(),
             }),
         })
     }
@@ -79,6 +84,17 @@ impl Demo {
     /// Where the upstream listens, also across a restart.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.inner.upstream.addr()
+    }
+
+    /// Starts gateways that share streams by the store of these settings.
+    ///
+    /// # Errors
+    ///
+    /// When there is no store that can be used.
+    pub(crate) async fn start_nodes(&self, config: Config) -> Result<(), Error> {
+        let nodes = Nodes::start(config, self).await?;
+        let _ = self.inner.nodes.set(nodes);
+        Ok(())
     }
 
     /// Says whom to ask. The first call counts.

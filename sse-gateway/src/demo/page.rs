@@ -8,6 +8,8 @@ const PAGE: &str = concat!(
     include_str!("page/style.css"),
     "</style>\n<pre hidden id=\"settings-source\">\n",
     include_str!("gateway.toml"),
+    "</pre>\n<pre hidden id=\"settings-of-nodes\">\n",
+    include_str!("nodes.toml"),
     // The page shows the text of this one, so what it shows is what it runs.
     "</pre>\n<script id=\"resume-source\">\n",
     include_str!("page/resume.js"),
@@ -15,6 +17,7 @@ const PAGE: &str = concat!(
     include_str!("page/common.js"),
     include_str!("page/reader.js"),
     include_str!("page/share.js"),
+    include_str!("page/several.js"),
     include_str!("page/tokens.js"),
     include_str!("page/wire.js"),
     include_str!("page/main.js"),
@@ -24,9 +27,17 @@ const PAGE: &str = concat!(
 /// The settings of the gateway in the demo.
 pub(super) const SETTINGS: &str = include_str!("gateway.toml");
 
-/// Nothing from elsewhere can be loaded, and nothing can be sent elsewhere.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The settings of the gateways in it that share streams.
+pub(super) const SETTINGS_OF_NODES: &str = include_str!("nodes.toml");
+
+/// Nothing from elsewhere can be loaded, and nothing can be sent elsewhere, but to this port, where gateways share streams.
+pub(super) fn policy(port: Option<u16>) -> String {
+    let also = port.map_or_else(String::new, |port| format!(" http://*:{port}"));
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'{also}; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
 
 /// The page, which shows the settings with the upstream that there is.
 pub(super) fn with_upstream(addr: SocketAddr) -> String {
@@ -67,5 +78,6 @@ mod tests {
         assert!(!SETTINGS.contains(['<', '&']));
         assert_eq!(SETTINGS.matches(UPSTREAM).count(), 1);
         crate::demo::settings().expect("the settings are right");
+        assert!(!SETTINGS_OF_NODES.contains(['<', '&']));
     }
 }

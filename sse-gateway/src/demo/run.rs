@@ -22,6 +22,7 @@ pub(crate) fn run(
     mut config: Config,
     opening: &Opening,
     free_ports: FreePorts,
+    nodes: Option<Config>,
 ) -> Result<ExitCode, Error> {
     gateway::runtime()?.block_on(async {
         let demo = Demo::start()
@@ -29,9 +30,7 @@ pub(crate) fn run(
             .map_err(|error| Error::at("demo", error))?;
         let upstream = Upstream::parse(&format!("http://{}", demo.addr()))
             .map_err(|error| Error::at("demo", error))?;
-        for route in config.routes.iter_mut().chain(&mut config.fallback) {
-            route.settings.upstream.clone_from(&upstream);
-        }
+        point_at(&upstream, &mut config);
         let window = config.gateway.drain_window.min(DRAIN);
         config.gateway.drain_window = window;
         let opening = Opening {
@@ -41,11 +40,21 @@ pub(crate) fn run(
         let wanted = (config.gateway.listen, config.gateway.admin_listen);
         let gateway = Gateway::build(config, &opening, free_ports, None).await?;
         tracing::info!("upstream of the demo on {upstream}");
+        if let Some(mut nodes) = nodes {
+            point_at(&upstream, &mut nodes);
+            demo.start_nodes(nodes).await?;
+        }
         demo.stands_before(buttons(&gateway, window));
         say(&gateway, wanted);
         let service = demo.around(gateway.router.clone());
         Ok(gateway.serve(service).await)
     })
+}
+
+fn point_at(upstream: &Upstream, config: &mut Config) {
+    for route in config.routes.iter_mut().chain(&mut config.fallback) {
+        route.settings.upstream.clone_from(upstream);
+    }
 }
 
 fn buttons(gateway: &Gateway, window: Duration) -> Buttons {

@@ -31,8 +31,14 @@ pub(crate) struct DemoService<S> {
 impl Demo {
     /// Puts the demo around a service.
     pub(crate) fn around<S>(self, inner: S) -> DemoService<S> {
+        let cuts = self.inner.cuts.clone();
+        self.around_with(cuts, inner)
+    }
+
+    /// The same, with cuts of its own.
+    pub(super) fn around_with<S>(self, cuts: Cuts, inner: S) -> DemoService<S> {
         DemoService {
-            cuts: self.inner.cuts.clone(),
+            cuts,
             control: control::router(self),
             inner,
         }

@@ -249,6 +249,7 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/clock", get(clock))
         .route("/news", get(news))
+        .route("/news/all", get(news))
         .route("/notices", get(notices))
         .route("/tokens", post(tokens))
         .fallback(async || refuse(StatusCode::NOT_FOUND, paths))

@@ -1,6 +1,9 @@
 // What all parts of the page use.
 "use strict";
 
+// What is looked at.
+let tab;
+
 const $ = id => document.getElementById(id);
 const KEEP = 200;
 const seconds = ms => (ms / 1000).toFixed(ms < 9950 ? 2 : 1) + " s";

@@ -1,8 +1,8 @@
 // The tabs, the buttons for all of them, and what the demo tells of the upstream and of the gateway.
 
-const tabs = { share, tokens, wire };
+const tabs = { share, several, tokens, wire };
 const rate = new Rate();
-let tab, state;
+let state;
 
 function choose(name) {
   tab?.hide();
@@ -12,6 +12,8 @@ function choose(name) {
     $("view-" + other).hidden = other !== name;
   }
   if (name !== "wire") $("view-" + name).append($("aside"));
+  $("settings").hidden = tab === several;
+  $("settings-several").hidden = tab !== several;
   for (const block of $("settings").children) block.classList.toggle("here", block.textContent.includes(`"${tab.path}"`));
   history.replaceState(null, "", "#" + name);
   release();
@@ -76,18 +78,20 @@ function requestsOf(matches) {
 function told(now) {
   const before = state;
   state = now;
+  $("tab-several").hidden = !state.several;
   const { upstream, streams } = state;
   const path = tab.path;
   const requests = requestsOf(request => request.target.split("?")[0] === path);
   const open = requests.filter(request => request.open).length;
   const relays = state.relays.filter(relay => relay.route === path);
-  const clients = relays.reduce((all, relay) => all + relay.clients, 0);
+  const clients = tab === several ? several.clients() : relays.reduce((all, relay) => all + relay.clients, 0);
 
   hop("upstream", upstream.up ? "on" : "off", upstream.up ? counted(open, "connection") : "restarting");
-  const waiting = relays.some(relay => relay.upstream === "waiting");
+  const waiting = tab !== several && relays.some(relay => relay.upstream === "waiting");
   rate.look(state.now, streams);
   const load = `${counted(streams.length, "stream")}, ${rate.perSecond.toFixed(1)} events/s`;
-  hop("gateway", waiting ? "wait" : "on", waiting ? "will ask again" : load);
+  if (tab === several) hop("gateway", ...several.up());
+  else hop("gateway", waiting ? "wait" : "on", waiting ? "will ask again" : load);
   show("connections", open, "connection");
   show("clients", clients, "client");
   $("requests").replaceChildren(...requests.slice(-6).map(requestNode));
@@ -139,6 +143,7 @@ async function watch() {
 }
 
 for (const block of $("settings-source").textContent.trim().split("\n\n")) $("settings").append(node("span", "", block + "\n"));
+$("settings-several").append($("settings-of-nodes").textContent.trim());
 for (const name of Object.keys(tabs)) $("tab-" + name).onclick = () => choose(name);
 $("restart").onclick = () => press("/demo/restart");
 $("drain").onclick = drain;

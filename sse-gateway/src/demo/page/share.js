@@ -1,21 +1,24 @@
 // Two browsers, each with an EventSource of its own, on one stream of the upstream.
 
 class Browser {
-  constructor(letter) {
+  // In which element it is, and what it reads.
+  constructor(letter, home = "browsers", url = () => "/news") {
+    this.url = url;
     this.client = `${PAGE}-${letter.toLowerCase()}`;
     this.root = $("browser").content.firstElementChild.cloneNode(true);
     this.root.id = "browser-" + letter.toLowerCase();
-    this.part("h2").textContent = "Browser " + letter;
+    this.name = "Browser " + letter;
+    this.part("h2").textContent = this.name;
     this.list = this.part(".news");
     this.part(".cut").onclick = () => press("/demo/cut?client=" + this.client);
     this.heart = this.part(".heart");
     this.state("CLOSED");
-    $("browsers").append(this.root);
+    $(home).append(this.root);
   }
   part(selector) { return this.root.querySelector(selector); }
 
   open(again = "") {
-    this.source = new EventSource(`/news?client=${this.client}${again}`);
+    this.source = new EventSource(`${this.url()}?client=${this.client}${again}`);
     this.source.onopen = () => this.opened();
     this.source.onerror = () => this.lost();
     this.source.onmessage = event => this.news(event);
@@ -93,7 +96,7 @@ class Browser {
     this.part(".state").textContent = state;
     this.part(".state").dataset.state = tone;
     this.part(".cut").disabled = state !== "OPEN";
-    if (browsers.length) share.hop();
+    tab?.hop?.();
   }
   figures() {
     const { seen, lost, twice, replayed } = this.tally;
@@ -118,10 +121,10 @@ const share = {
   path: "/news",
   show() { for (const browser of browsers) browser.begin(); },
   hide() { for (const browser of browsers) browser.end(); },
-  hop() {
-    const states = browsers.map(browser => browser.source?.readyState ?? EventSource.CLOSED);
+  hop(all = browsers) {
+    const states = all.map(browser => browser.source?.readyState ?? EventSource.CLOSED);
     const open = states.filter(state => state === EventSource.OPEN).length;
     const gone = states.every(state => state === EventSource.CLOSED);
-    hop("client", open === browsers.length ? "on" : gone ? "off" : "wait", `${open} of ${browsers.length} connected`);
+    hop("client", open === all.length ? "on" : gone ? "off" : "wait", `${open} of ${all.length} connected`);
   },
 };
