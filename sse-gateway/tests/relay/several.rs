@@ -1,8 +1,6 @@
 //! Several gateways that share streams by a real Redis server, and clients that hop between them while gateways are killed.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,68 +13,12 @@ use crate::admin::{admin, admin_until, metric};
 use crate::chains::{Feed, Ids};
 use crate::client::get;
 use crate::gateway::{Gateway, PATIENCE, refusal_with};
+use crate::redis::Redis;
 
 const CLIENTS: usize = 20;
 const ROUNDS: usize = 10;
 /// Events that come while a client reads from one gateway, about.
 const HOP: usize = 10;
-
-/// A Redis server of the test's own.
-struct Redis {
-    process: Child,
-    directory: PathBuf,
-}
-
-impl Redis {
-    async fn start(name: &str) -> Self {
-        let name = format!("redis-{}-{name}", std::process::id());
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&directory).expect("a directory");
-        std::fs::write(directory.join("secret"), "s".repeat(32)).expect("a secret");
-        let redis = Redis {
-            process: Self::run(&directory),
-            directory,
-        };
-        redis.ready().await;
-        redis
-    }
-
-    fn run(directory: &Path) -> Child {
-        Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", "socket", "--save", ""])
-            .current_dir(directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server, which tests/setup installs")
-    }
-
-    fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-
-    async fn ready(&self) {
-        let socket = self.directory.join("socket");
-        while tokio::net::UnixStream::connect(&socket).await.is_err() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn flags(&self) -> Vec<String> {
-        let path = |name| self.directory.join(name).display().to_string();
-        let store = format!("unix://{}", path("socket"));
-        let flags = ["--share", "on", "--store", &store, "--store-secret"];
-        let flags = flags.map(str::to_owned).into_iter();
-        flags.chain([path("secret")]).collect()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.kill();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
 
 /// Where gateways are.
 type Places = Arc<Mutex<Vec<SocketAddr>>>;
@@ -180,7 +122,7 @@ async fn gateways(redis: &Redis, feed: &Feed, count: usize) -> Vec<Gateway> {
 }
 
 fn gateway(redis: &Redis, feed: &Feed) -> Gateway {
-    let flags = redis.flags();
+    let flags = redis.flags(&["--share", "on"]);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     Gateway::with_admin(&feed.url, &flags)
 }
@@ -298,7 +240,7 @@ async fn a_gateway_whose_streams_need_no_store_starts_without_it_and_uses_it_onc
     let mut redis = Redis::start("late").await;
     redis.kill();
     let feed = Feed::start(Ids::All).await;
-    let mut flags = redis.flags();
+    let mut flags = redis.flags(&["--share", "on"]);
     flags.extend(["--store-down", "local"].map(str::to_owned));
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let gateway = Gateway::with_admin(&feed.url, &flags);
@@ -315,7 +257,7 @@ async fn a_gateway_waits_a_while_for_a_store_that_starts_with_it_and_says_so_whe
     redis.kill();
     let feed = Feed::start(Ids::All).await;
     let starting = tokio::task::spawn_blocking({
-        let (url, flags) = (feed.url.clone(), redis.flags());
+        let (url, flags) = (feed.url.clone(), redis.flags(&["--share", "on"]));
         move || {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             Gateway::with_admin(&url, &flags)
@@ -328,7 +270,7 @@ async fn a_gateway_waits_a_while_for_a_store_that_starts_with_it_and_says_so_whe
     drop(gateway);
 
     redis.kill();
-    let (url, flags) = (feed.url.clone(), redis.flags());
+    let (url, flags) = (feed.url.clone(), redis.flags(&["--share", "on"]));
     let refused = tokio::task::spawn_blocking(move || refusal_with(&url, &flags)).await;
     let told = refused.expect("it ends");
     assert!(
