@@ -22,6 +22,19 @@ pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> 
     tokens(headers, name).any(|one| one.eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// Takes out what a client says in fields of these names. Servers after the manner of CGI take `_` for `-`, so it counts as that.
+pub(crate) fn remove_all<'a>(
+    headers: &mut HeaderMap,
+    names: impl Iterator<Item = &'a HeaderName> + Clone,
+) {
+    let form = |name: &HeaderName| name.as_str().replace('_', "-");
+    let is_one = |name: &&HeaderName| names.clone().any(|one| form(one) == form(name));
+    let said: Vec<_> = headers.keys().filter(is_one).cloned().collect();
+    for name in said {
+        headers.remove(name);
+    }
+}
+
 /// The comma-separated tokens of all lines of a field.
 pub(crate) fn tokens<'a>(
     headers: &'a HeaderMap,

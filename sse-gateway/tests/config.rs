@@ -64,6 +64,11 @@ fn every_setting_has_the_documented_default() {
         ["jwt.claims", "off"],
         ["jwt.fields", "off"],
         ["jwt.leeway", "30s"],
+        ["forward_auth.url", "off"],
+        ["forward_auth.fields", "off"],
+        ["forward_auth.asks", "off"],
+        ["forward_auth.cache", "off"],
+        ["forward_auth.timeout", "5s"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -791,6 +796,21 @@ fn what_a_token_has_to_be_is_a_table_of_the_file_or_of_a_route() {
         .args(["--jwt-keys", "off", "--jwt-leeway", "1s"])
         .out();
     assert_eq!(setting(&by_flag, "jwt.keys").1, "--jwt-keys");
+    let auth = TomlFile::new(
+        "auth",
+        "upstream = 'http://127.0.0.1:1'\n[forward_auth]\nurl = 'http://a:1/check'\nfields = ['x-user']\nasks = ['x-key']\n\
+         cache = '5s'\ntimeout = '1s'",
+    );
+    let in_file = check(&auth).out();
+    for (key, value, line) in [
+        ("forward_auth.url", "http://a:1/check", 3),
+        ("forward_auth.fields", "x-user", 4),
+        ("forward_auth.asks", "x-key", 5),
+        ("forward_auth.cache", "5s", 6),
+        ("forward_auth.timeout", "1s", 7),
+    ] {
+        assert_eq!(setting(&in_file, key), (value.to_owned(), auth.at(line)));
+    }
     assert_eq!(setting(&by_flag, "jwt.issuer").1, "SSE_GATEWAY_JWT_ISSUER");
     let short = format!("{}/short.secret", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(&short, "secret").expect("written");
@@ -1244,7 +1264,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
     ),
@@ -1312,7 +1332,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
-        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, heartbeat, \
+        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
     ),

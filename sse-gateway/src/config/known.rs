@@ -14,8 +14,8 @@ use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins, tls,
-    upstream_tls, value_access, value_relay, value_store,
+    AdminToken, AuthUrl, GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins,
+    tls, upstream_tls, value_access, value_relay, value_store,
 };
 
 settings! {
@@ -82,6 +82,21 @@ settings! {
             "Fields that go upstream with what it says; a client's own are taken out.";
         route jwt_leeway: Duration = "30s", "TIME", time, needs Jwt,
             "How far clocks may be apart; the stream ends so long after the token's end (exp).";
+    }
+
+    "Who may read" [forward_auth] {
+        route forward_auth_url: Option<AuthUrl> = "off", "URL|off", or("off", value_access::auth_url),
+            "Ask this service whether a request may pass: 2xx lets it in, what else it says is the answer.";
+        route forward_auth_fields: Vec<HeaderName> = "off", "FIELD,…|off", list_or_off(value_access::own_field), bare Lists,
+            needs ForwardAuth,
+            "Fields of its answer that go upstream; a client's own are taken out.";
+        route forward_auth_asks: Vec<HeaderName> = "off", "FIELD,…|off", list_or_off(value_access::own_field), bare Lists,
+            needs ForwardAuth,
+            "Fields of a request that it is sent beside Authorization, Cookie, Origin and X-Forwarded-*.";
+        route forward_auth_cache: Option<Duration> = "off", "TIME|off", or("off", time), needs ForwardAuth,
+            "How long it need not be asked again by who was let in and asks for the same.";
+        route forward_auth_timeout: Duration = "5s", "TIME", time, needs ForwardAuth,
+            "How long it may take; then nobody is let in.";
     }
 
     "Streams" top {

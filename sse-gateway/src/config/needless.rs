@@ -81,6 +81,10 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
         Needs::IdleTimeout => (settings.idle_timeout.is_some(), "idle_timeout is off"),
         Needs::Admin => (admin.is_some(), "admin_listen is off"),
         Needs::Jwt => (settings.jwt_keys.is_some(), "jwt.keys is off"),
+        Needs::ForwardAuth => (
+            settings.forward_auth_url.is_some(),
+            "forward_auth.url is off",
+        ),
         Needs::Tls => (!config.gateway.tls_cert.is_empty(), "tls.cert is off"),
         Needs::UpstreamTls => {
             let is_tls = matches!(settings.upstream.endpoint, Endpoint::Tls(_));

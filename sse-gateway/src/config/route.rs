@@ -43,6 +43,7 @@ impl Route {
         settings.token_param.is_some()
             || settings.token_cookie.is_some()
             || settings.jwt_keys.is_some()
+            || settings.forward_auth_url.is_some()
             || settings.cors_origins.is_some()
     }
 

@@ -61,6 +61,7 @@ pub(crate) enum Needs {
     /// An upstream that speaks TLS.
     UpstreamTls,
     Jwt,
+    ForwardAuth,
     /// A store that several gateways share.
     Store,
     /// One that speaks TLS.

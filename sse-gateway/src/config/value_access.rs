@@ -3,12 +3,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Uri};
 
 use ring::digest;
 
+use super::upstream::Upstream;
 use super::value::{Parsed, line, or_wrong};
 use super::{Origins, jwt_keys};
+use crate::client::claims;
 
 /// Of a parameter or a cookie.
 pub(super) fn name(text: &str) -> Parsed<String> {
@@ -105,6 +108,55 @@ pub(super) fn admin_token(path: &str) -> Parsed<AdminToken> {
         )),
     }
 }
+
+/// Another service that decides who may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuthUrl {
+    pub(crate) server: Upstream,
+    pub(crate) target: PathAndQuery,
+}
+
+pub(super) fn auth_url(text: &str) -> Parsed<AuthUrl> {
+    let right = "use one such as http://auth:9000/check";
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?']).map(|at| start + at);
+    let (server, target) = text.split_at(end.unwrap_or(text.len()));
+    if server.starts_with("unix:") || target.contains('#') {
+        return or_wrong(None, text, &format!("is not the URL of a service; {right}"));
+    }
+    let server = Upstream::parse(server).map_err(|error| format!("{error} ({right})"))?;
+    let target = match target.starts_with('/') {
+        true => target.parse().ok(),
+        false => format!("/{target}").parse().ok(),
+    };
+    let why = format!("has a path that cannot be one; {right}");
+    Ok(AuthUrl {
+        server,
+        target: or_wrong(target, text, &why)?,
+    })
+}
+
+/// A field that is not of one connection, and says nothing of the way or of the body.
+pub(super) fn own_field(text: &str) -> Parsed<HeaderName> {
+    let name = HeaderName::try_from(text).ok();
+    let name = name.filter(|name| !NOT_OWN.contains(&name.as_str()) && !claims::is_claim(name));
+    let why = "is not a field that can be given; use one such as X-User or X-Api-Key";
+    or_wrong(name, text, why)
+}
+
+const NOT_OWN: [&str; 11] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
 
 /// A file by whose keys tokens can be checked.
 pub(super) fn key_file(path: &str) -> Parsed<PathBuf> {

@@ -2,11 +2,14 @@
 
 mod admission;
 pub(crate) mod expiry;
+mod forward_auth;
 mod jwt;
 pub(crate) mod limits;
 mod origin;
 pub(crate) mod path;
 mod token;
+
+use std::sync::Arc;
 
 use http::header::ORIGIN;
 use http::{Method, StatusCode, request};
@@ -17,6 +20,7 @@ use crate::config::{Error, NoAnswer, Origins, RouteSettings};
 use crate::fields::accepts_event_stream;
 
 pub(crate) use admission::{AdmissionLayer, REFUSED};
+use forward_auth::{Decider, ForwardAuthLayer};
 use jwt::Jwt;
 use limits::Limits;
 use token::TokenPlaces;
@@ -27,6 +31,7 @@ pub(crate) struct Policy {
     token: TokenPlaces,
     jwt: Option<Jwt>,
     origins: Option<Origins>,
+    decider: Option<Arc<Decider>>,
     limits: Limits,
     /// Whether a client that comes back by itself is left without an answer.
     leaves: bool,
@@ -44,6 +49,7 @@ impl Policy {
     pub(crate) fn of(settings: &RouteSettings, limits: Limits) -> Result<Self, Error> {
         Ok(Policy {
             jwt: Jwt::of(settings)?,
+            decider: Decider::of(settings)?,
             limits,
             leaves: settings.no_answer != NoAnswer::Answer,
             token: TokenPlaces {
@@ -58,6 +64,7 @@ impl Policy {
     pub(crate) fn is_set(&self) -> bool {
         self.token != TokenPlaces::default()
             || self.jwt.is_some()
+            || self.decider.is_some()
             || self.origins.is_some()
             || self.limits.is_set()
     }
@@ -65,6 +72,14 @@ impl Policy {
     /// What tells browsers which pages may read, if that is told.
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
         self.origins.as_ref().map(origin::layer)
+    }
+
+    /// Who else decides, if anybody does.
+    pub(crate) fn forward_auth(&self) -> Option<ForwardAuthLayer> {
+        self.decider.clone().map(|decider| ForwardAuthLayer {
+            decider,
+            leaves: self.leaves,
+        })
     }
 
     /// Lets a request through, in the form that all behind this sees.

@@ -14,6 +14,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
+use tower_layer::Layer as _;
 use tower_sse::EventLayer;
 use tower_sse::relay::{self, move_last_event_id_to_header};
 use tower_sse::stage::Drain;
@@ -85,6 +86,10 @@ pub(crate) fn build(
     }
     // What is refused is for the page that asked to read, too: so CORS is around it.
     let cors = policy.cors();
+    let behind_policy = match policy.forward_auth() {
+        None => behind_policy,
+        Some(forward_auth) => Stack::new(forward_auth.layer(behind_policy)),
+    };
     let admission = ServiceBuilder::new()
         .layer(AdmissionLayer::new(policy))
         .service(behind_policy);

@@ -95,10 +95,16 @@ fn limits(route: &Route, config: &Config, state: &State) -> Limits {
 /// When there is such an upstream.
 pub(crate) fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
     for route in config.routes.iter().chain(&config.fallback) {
-        let (upstream, name) = (&route.settings.upstream, &route.name);
-        if circle::leads_to(upstream, listen) {
+        let (settings, name) = (&route.settings, &route.name);
+        let auth = settings.forward_auth_url.as_ref();
+        let auth = auth.map(|url| ("forward_auth.url", &url.server));
+        let asked = [Some(("upstream", &settings.upstream)), auth];
+        for (key, upstream) in asked.into_iter().flatten() {
+            if !circle::leads_to(upstream, listen) {
+                continue;
+            }
             return Err(Error::at(
-                "upstream",
+                key,
                 format_args!(
                     "{upstream} of route {name:?} is the gateway itself, which listens on {listen}; use the \
                      application's address"

@@ -15,6 +15,7 @@ mod descriptors;
 mod ends;
 mod failures;
 mod first_bytes;
+mod forward_auth;
 mod framing;
 mod heads;
 mod hold;

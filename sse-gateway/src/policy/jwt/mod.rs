@@ -17,6 +17,7 @@ use super::unauthorized;
 use crate::answer::Refusal;
 use crate::config::jwt_keys::Key;
 use crate::config::{Error, RouteSettings};
+use crate::fields::remove_all;
 use crate::policy::expiry::ExpiresAt;
 use keys::KeyFile;
 
@@ -71,23 +72,9 @@ impl Jwt {
     ///
     /// When there is no such token.
     pub(super) fn admit(&self, parts: &mut request::Parts) -> Result<(), Refusal> {
-        // What the client says of itself is never believed. Servers after the manner of CGI take `_` for `-`.
+        // What the client says of itself is never believed.
         let fields = &self.0.fields;
-        let is_ours = |name: &HeaderName| {
-            let name = name.as_str().replace('_', "-");
-            fields
-                .iter()
-                .any(|(field, _)| field.as_str().replace('_', "-") == name)
-        };
-        let said: Vec<_> = parts
-            .headers
-            .keys()
-            .filter(|name| is_ours(name))
-            .cloned()
-            .collect();
-        for name in said {
-            parts.headers.remove(name);
-        }
+        remove_all(&mut parts.headers, fields.iter().map(|(field, _)| field));
         let token = bearer(parts).ok_or(unauthorized("There is no bearer token.\n"))?;
         let claims = self
             .0
