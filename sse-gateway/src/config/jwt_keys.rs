@@ -33,6 +33,29 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Key>, String> {
     })
 }
 
+/// The keys of a key set that anybody can read, so without those that make tokens as well.
+///
+/// # Errors
+///
+/// When it is none, or has no key that tokens can be checked by.
+pub(crate) fn published(bytes: &[u8]) -> Result<Vec<Key>, String> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    if !text.trim_start().starts_with('{') {
+        return Err("is no JSON Web Key Set".to_owned());
+    }
+    let mut keys = keys(bytes)?;
+    keys.retain(|key| {
+        let makes = |algorithm: &Algorithm| SECRETS.contains(algorithm);
+        !key.algorithms.iter().any(makes)
+    });
+    match keys.is_empty() {
+        true => Err("has only secrets, which are not to be published".to_owned()),
+        false => Ok(keys),
+    }
+}
+
+const SECRETS: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+
 fn keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let keys = match text.trim_start() {
@@ -58,7 +81,7 @@ fn of_secret(bytes: &[u8]) -> Result<Vec<Key>, String> {
     Ok(vec![Key {
         id: None,
         key: DecodingKey::from_secret(secret),
-        algorithms: vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512],
+        algorithms: SECRETS.to_vec(),
     }])
 }
 
@@ -167,4 +190,39 @@ fn of_jwk(jwk: &Jwk) -> Option<Key> {
         key,
         algorithms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_anybody_can_read_is_no_secret() {
+        const SECRET: &str =
+            r#"{"kty":"oct","k":"YSBzZWNyZXQgb2YgbW9yZSB0aGFuIHRoaXJ0eS10d28gYnl0ZXM"}"#;
+        const PUBLIC: &str =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let why = |text: &str| published(text.as_bytes()).err();
+        let page = "<html>a page that is longer than thirty-two bytes</html>";
+        assert_eq!(why(page).as_deref(), Some("is no JSON Web Key Set"));
+        assert_eq!(why("{}").as_deref(), Some("has no \"keys\""));
+        let none = "has no key that tokens can be checked by";
+        assert_eq!(why(r#"{"keys":[]}"#).as_deref(), Some(none));
+        let secrets = "has only secrets, which are not to be published";
+        let set = format!(r#"{{"keys":[{SECRET}]}}"#);
+        assert_eq!(why(&set).as_deref(), Some(secrets));
+        let keys = published(format!(r#"{{"keys":[{SECRET},{PUBLIC}]}}"#).as_bytes());
+        let algorithms: Vec<_> = keys
+            .into_iter()
+            .flatten()
+            .map(|key| key.algorithms)
+            .collect();
+        assert_eq!(algorithms, [[Algorithm::EdDSA]]);
+        // In a file of one's own it is one.
+        assert_eq!(keys_of(&set), 1);
+    }
+
+    fn keys_of(text: &str) -> usize {
+        super::keys(text.as_bytes()).map_or(0, |keys| keys.len())
+    }
 }

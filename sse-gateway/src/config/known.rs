@@ -14,8 +14,8 @@ use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    AdminToken, AuthUrl, GapEvent, HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, Origins,
-    tls, upstream_tls, value_access, value_relay, value_store,
+    AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt, LogFormat, NoAnswer, Origins,
+    ServiceUrl, tls, upstream_tls, value_access, value_relay, value_store,
 };
 
 settings! {
@@ -68,8 +68,8 @@ settings! {
     }
 
     "Who may read" [jwt] {
-        route jwt_keys: Option<PathBuf> = "off", "FILE|off", or("off", value_access::key_file),
-            "Take only requests with a bearer token (JWT) by a key of this file: PEM, a key set, a secret.";
+        route jwt_keys: Option<KeysAt> = "off", "FILE|URL|off", or("off", value_access::keys_at),
+            "Take only requests with a bearer token (JWT) by a key found here: PEM, a key set, a secret.";
         route jwt_issuer: Option<String> = "off", "TEXT|off", or("off", value_access::text), needs Jwt,
             "Who has to have issued the token (iss).";
         route jwt_audience: Vec<String> = "off", "TEXT,…|off", list_or_off(value_access::text), bare Lists, needs Jwt,
@@ -85,7 +85,7 @@ settings! {
     }
 
     "Who may read" [forward_auth] {
-        route forward_auth_url: Option<AuthUrl> = "off", "URL|off", or("off", value_access::auth_url),
+        route forward_auth_url: Option<ServiceUrl> = "off", "URL|off", or("off", value_access::service_url),
             "Ask this service whether a request may pass: 2xx lets it in, what else it says is the answer.";
         route forward_auth_fields: Vec<HeaderName> = "off", "FIELD,…|off", list_or_off(value_access::own_field), bare Lists,
             needs ForwardAuth,

@@ -109,15 +109,15 @@ pub(super) fn admin_token(path: &str) -> Parsed<AdminToken> {
     }
 }
 
-/// Another service that decides who may read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AuthUrl {
+/// Where another service is asked for something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ServiceUrl {
     pub(crate) server: Upstream,
     pub(crate) target: PathAndQuery,
 }
 
-pub(super) fn auth_url(text: &str) -> Parsed<AuthUrl> {
-    let right = "use one such as http://auth:9000/check";
+pub(super) fn service_url(text: &str) -> Parsed<ServiceUrl> {
+    let right = "use one such as http://auth:9000/check or https://login.example/keys.json";
     let start = text.find("://").map_or(0, |at| at + 3);
     let end = text[start..].find(['/', '?']).map(|at| start + at);
     let (server, target) = text.split_at(end.unwrap_or(text.len()));
@@ -130,7 +130,7 @@ pub(super) fn auth_url(text: &str) -> Parsed<AuthUrl> {
         false => format!("/{target}").parse().ok(),
     };
     let why = format!("has a path that cannot be one; {right}");
-    Ok(AuthUrl {
+    Ok(ServiceUrl {
         server,
         target: or_wrong(target, text, &why)?,
     })
@@ -158,9 +158,19 @@ const NOT_OWN: [&str; 11] = [
     "via",
 ];
 
-/// A file by whose keys tokens can be checked.
-pub(super) fn key_file(path: &str) -> Parsed<PathBuf> {
-    jwt_keys::read(path.as_ref()).map(|_| path.into())
+/// Where the keys are by which tokens can be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeysAt {
+    File(PathBuf),
+    /// A key set, which is fetched.
+    Url(ServiceUrl),
+}
+
+pub(super) fn keys_at(text: &str) -> Parsed<KeysAt> {
+    match text.contains("://") {
+        true => service_url(text).map(KeysAt::Url),
+        false => jwt_keys::read(text.as_ref()).map(|_| KeysAt::File(text.into())),
+    }
 }
 
 pub(super) fn text(text: &str) -> Parsed<String> {

@@ -77,13 +77,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        if let Err(Refusal { status, message }) = self.policy.admit(&mut parts) {
-            let mut answer = answer(status, TEXT, message).map(boxed);
-            if status == StatusCode::UNAUTHORIZED {
-                answer.headers_mut().insert(WWW_AUTHENTICATE, BEARER);
-            }
+        if let Err(refusal) = self.policy.admit(&mut parts) {
             return Admitted::Out {
-                answer: Some(answer),
+                answer: Some(refused(refusal)),
                 late: None,
             };
         }
@@ -108,6 +104,16 @@ where
             is_left,
         }
     }
+}
+
+/// The answer to who may not read.
+pub(super) fn refused(refusal: Refusal) -> Response<StackBody> {
+    let Refusal { status, message } = refusal;
+    let mut answer = answer(status, TEXT, message).map(boxed);
+    if status == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, BEARER);
+    }
+    answer
 }
 
 fn refuse<F>(limit: Limit, is_left: bool) -> Admitted<F> {

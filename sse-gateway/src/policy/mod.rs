@@ -8,6 +8,7 @@ pub(crate) mod limits;
 mod origin;
 pub(crate) mod path;
 mod token;
+mod undecided;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::fields::accepts_event_stream;
 
 pub(crate) use admission::{AdmissionLayer, REFUSED};
 use forward_auth::{Decider, ForwardAuthLayer};
-use jwt::Jwt;
+use jwt::{Jwt, JwtLayer};
 use limits::Limits;
 use token::TokenPlaces;
 
@@ -74,6 +75,11 @@ impl Policy {
         self.origins.as_ref().map(origin::layer)
     }
 
+    /// What checks tokens by keys that have to be fetched, if any are.
+    pub(crate) fn jwt(&self) -> Option<JwtLayer> {
+        self.jwt.as_ref().and_then(|jwt| jwt.layer(self.leaves))
+    }
+
     /// Who else decides, if anybody does.
     pub(crate) fn forward_auth(&self) -> Option<ForwardAuthLayer> {
         self.decider.clone().map(|decider| ForwardAuthLayer {
@@ -97,8 +103,8 @@ impl Policy {
         }
         self.token.settle(parts)?;
         match &self.jwt {
-            Some(jwt) => jwt.admit(parts),
-            None => Ok(()),
+            Some(jwt) if !jwt.is_fetched() => jwt.admit(parts),
+            _ => Ok(()),
         }
     }
 }

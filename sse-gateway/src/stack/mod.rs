@@ -90,6 +90,10 @@ pub(crate) fn build(
         None => behind_policy,
         Some(forward_auth) => Stack::new(forward_auth.layer(behind_policy)),
     };
+    let behind_policy = match policy.jwt() {
+        None => behind_policy,
+        Some(jwt) => Stack::new(jwt.layer(behind_policy)),
+    };
     let admission = ServiceBuilder::new()
         .layer(AdmissionLayer::new(policy))
         .service(behind_policy);

@@ -12,7 +12,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyP
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::wire::{Wire, WireUpstream, field};
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
@@ -309,4 +309,124 @@ async fn a_public_key_is_no_secret() {
     let_in(&upstream, &gateway, &bearing(&right)).await;
     let got = refused(&gateway, &bearing(&by_secret(&pem, &valid()))).await;
     assert!(got.starts_with("HTTP/1.1 401 "), "{got}");
+}
+
+/// Answers who asks for keys with what there is.
+struct Published {
+    server: WireUpstream,
+}
+
+impl Published {
+    async fn bind() -> Self {
+        let server = WireUpstream::bind().await;
+        Published { server }
+    }
+
+    fn url(&self) -> String {
+        format!("{}/keys.json?v=1", self.server.url)
+    }
+
+    async fn answer(&self, status: &str, body: &str) {
+        let mut asked = timeout(PATIENCE, self.server.accept())
+            .await
+            .expect("asked");
+        let head = asked.head().await;
+        assert!(
+            head.starts_with("GET /keys.json?v=1 HTTP/1.1\r\n"),
+            "{head}"
+        );
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+        asked.send_if_open(answer).await;
+        asked.end().await;
+    }
+
+    async fn is_quiet(&self) {
+        let asked = timeout(Duration::from_millis(300), self.server.accept()).await;
+        assert!(asked.is_err(), "asked");
+    }
+}
+
+fn ed25519() -> Ed25519KeyPair {
+    let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+    Ed25519KeyPair::from_pkcs8(pair.as_ref()).expect("a key")
+}
+
+fn set_of(name: &str, pair: &Ed25519KeyPair) -> String {
+    let x = encoded(pair.public_key());
+    json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": name, "x": x }] }).to_string()
+}
+
+fn by(name: &str, pair: &Ed25519KeyPair) -> String {
+    let sign = |message: &[u8]| pair.sign(message).as_ref().to_vec();
+    bearing(&token(
+        json!({ "alg": "EdDSA", "kid": name }),
+        &valid(),
+        sign,
+    ))
+}
+
+#[tokio::test]
+async fn keys_that_are_published_are_fetched_and_again_when_a_token_names_another() {
+    let (upstream, published) = (WireUpstream::bind().await, Published::bind().await);
+    let (old, new) = (ed25519(), ed25519());
+    let flags = [
+        "--jwt-keys",
+        &*published.url(),
+        "--jwt-fields",
+        "x-user=sub",
+    ];
+    let gateway = Gateway::with(&upstream.url, &flags, &[]);
+    published.answer("200 OK", &set_of("old", &old)).await;
+    for _ in 0..2 {
+        let (.., head) = let_in(&upstream, &gateway, &by("old", &old)).await;
+        assert_eq!(field(&head, "x-user"), ["alice"]);
+    }
+    published.is_quiet().await;
+    // Whoever comes with the new key waits, and one fetches.
+    let (new_set, request) = (set_of("new", &new), by("new", &new));
+    let both = (
+        let_in(&upstream, &gateway, &request),
+        let_in(&upstream, &gateway, &request),
+        published.answer("200 OK", &new_set),
+    );
+    tokio::join!(both.0, both.1, both.2);
+    let stranger = by("stranger", &ed25519());
+    for request in [&stranger, &by("old", &old), &stranger] {
+        let got = refused(&gateway, request).await;
+        assert!(got.starts_with("HTTP/1.1 401 "), "{got}");
+        assert_eq!(field(&got, "www-authenticate"), ["Bearer"]);
+    }
+    published.is_quiet().await;
+}
+
+#[tokio::test]
+async fn without_keys_nobody_is_let_in_and_an_event_source_comes_back() {
+    let (upstream, published) = (WireUpstream::bind().await, Published::bind().await);
+    let pair = ed25519();
+    let gateway = Gateway::with(&upstream.url, &["--jwt-keys", &*published.url()], &[]);
+    let secret = json!({ "keys": [{ "kty": "oct", "k": encoded(SECRET) }] }).to_string();
+    published.answer("503 Service Unavailable", "").await;
+    let page = "<html>a page that is long enough to be a secret</html>";
+    for (status, body) in [
+        ("200 OK", page),
+        ("200 OK", "{}"),
+        ("200 OK", &secret),
+        ("404 Not Found", ""),
+    ] {
+        // They are asked for once a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+        let (got, ()) = tokio::join!(refused(&gateway, post), published.answer(status, body));
+        assert!(got.starts_with("HTTP/1.1 503 "), "{got}");
+        assert_eq!(field(&got, "retry-after"), ["5"]);
+    }
+    // So nobody asks for this one.
+    assert_eq!(refused(&gateway, &by("key", &pair)).await, "");
+    published.is_quiet().await;
+    gateway.log_with("the answer is 503 Service Unavailable");
+    let mut client = Wire::connect(gateway.address).await;
+    client.send(by("key", &pair)).await;
+    published.answer("200 OK", &set_of("key", &pair)).await;
+    upstream.accept().await;
 }

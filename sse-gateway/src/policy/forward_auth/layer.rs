@@ -5,23 +5,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
-use tokio::time::sleep;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Decider, Verdict};
-use crate::answer::{TEXT, answer};
 use crate::body::{StackBody, boxed};
-use crate::proxy::no_answer::{self, Leave};
+use crate::policy::undecided::undecided;
+use crate::proxy::no_answer;
 
-/// Who is left without an answer would come back at once.
-const LEFT_AFTER: Duration = Duration::from_secs(1);
-const COME_BACK: HeaderValue = HeaderValue::from_static("5");
+const NO_ANSWER: &str = "The service that decides who may read does not answer.\n";
 
 /// Has another service decide on each request.
 #[derive(Clone)]
@@ -87,19 +82,11 @@ where
                     *refusal.headers_mut() = fields.clone();
                     Ok(refusal.map(boxed))
                 }
-                Verdict::None => Ok(undecided(leaves && no_answer::is_retried(&parts)).await),
+                Verdict::None => {
+                    let is_left = leaves && no_answer::is_retried(&parts);
+                    Ok(undecided(NO_ANSWER, is_left).await)
+                }
             }
         })
     }
-}
-
-async fn undecided(is_left: bool) -> Response<StackBody> {
-    let text = "The service that decides who may read does not answer.\n";
-    let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, text).map(boxed);
-    answer.headers_mut().insert(RETRY_AFTER, COME_BACK);
-    if is_left {
-        answer.extensions_mut().insert(Leave);
-        sleep(LEFT_AFTER).await;
-    }
-    answer
 }

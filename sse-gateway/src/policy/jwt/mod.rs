@@ -1,7 +1,9 @@
 //! Tokens that say who asks, and until when (RFC 7519).
 
 mod crypto;
+mod fetched;
 mod keys;
+mod layer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,17 +18,19 @@ use serde_json::{Map, Value};
 use super::unauthorized;
 use crate::answer::Refusal;
 use crate::config::jwt_keys::Key;
-use crate::config::{Error, RouteSettings};
+use crate::config::{Error, KeysAt, RouteSettings};
 use crate::fields::remove_all;
 use crate::policy::expiry::ExpiresAt;
+use fetched::KeyUrl;
 use keys::KeyFile;
+pub(crate) use layer::JwtLayer;
 
 /// What a route asks of a token.
 #[derive(Clone)]
 pub(super) struct Jwt(Arc<Asked>);
 
 struct Asked {
-    keys: KeyFile,
+    keys: Keys,
     issuer: Option<String>,
     audience: Vec<String>,
     /// Claims that have to be there, with these values.
@@ -42,6 +46,28 @@ impl fmt::Debug for Jwt {
     }
 }
 
+enum Keys {
+    File(KeyFile),
+    Url(Arc<KeyUrl>),
+}
+
+impl Keys {
+    fn now(&self) -> Arc<[Key]> {
+        match self {
+            Keys::File(file) => file.keys(),
+            Keys::Url(url) => url.keys(),
+        }
+    }
+
+    /// Others, if there may be any for which nobody has to wait.
+    fn newer(&self) -> Option<Arc<[Key]>> {
+        match self {
+            Keys::File(file) => file.newer(),
+            Keys::Url(_) => None,
+        }
+    }
+}
+
 type Claims = Map<String, Value>;
 
 impl Jwt {
@@ -51,11 +77,23 @@ impl Jwt {
     ///
     /// When there are no keys to check tokens by.
     pub(super) fn of(settings: &RouteSettings) -> Result<Option<Self>, Error> {
-        let Some(path) = &settings.jwt_keys else {
+        let Some(keys) = &settings.jwt_keys else {
             return Ok(None);
         };
         crypto::install();
-        let keys = KeyFile::read(path).map_err(|why| Error::at("jwt.keys", why))?;
+        let keys = match keys {
+            KeysAt::File(path) => {
+                let file = KeyFile::read(path);
+                Keys::File(file.map_err(|why| Error::at("jwt.keys", why))?)
+            }
+            KeysAt::Url(url) => {
+                let keys = KeyUrl::new(url)?;
+                let first = keys.clone();
+                // Nobody has to wait for them then, and the log says early what is wrong.
+                tokio::spawn(async move { first.ready().await });
+                Keys::Url(keys)
+            }
+        };
         Ok(Some(Jwt(Arc::new(Asked {
             keys,
             issuer: settings.jwt_issuer.clone(),
@@ -64,6 +102,23 @@ impl Jwt {
             fields: settings.jwt_fields.clone(),
             leeway: settings.jwt_leeway,
         }))))
+    }
+
+    /// Whether its keys have to be fetched.
+    pub(super) fn is_fetched(&self) -> bool {
+        matches!(self.0.keys, Keys::Url(_))
+    }
+
+    /// None where they have not.
+    pub(super) fn layer(&self, leaves: bool) -> Option<JwtLayer> {
+        match &self.0.keys {
+            Keys::File(_) => None,
+            Keys::Url(keys) => Some(JwtLayer {
+                jwt: self.clone(),
+                keys: keys.clone(),
+                leaves,
+            }),
+        }
     }
 
     /// Lets a request through whose token is right, with the fields that are made of it, and until when.
@@ -109,7 +164,7 @@ impl Asked {
             is_it && key.algorithms.contains(&header.alg)
         };
         let mut error = ErrorKind::InvalidSignature;
-        for keys in [Some(self.keys.keys()), None] {
+        for keys in [Some(self.keys.now()), None] {
             let Some(keys) = keys.or_else(|| self.keys.newer()) else {
                 break;
             };
@@ -160,6 +215,8 @@ impl Asked {
     }
 }
 
+const UNKNOWN_KEY: &str = "The token is not signed by a key that is known here.\n";
+
 /// What a client is told. The claims that are asked for are no affair of a stranger.
 fn why_not(error: &ErrorKind) -> &'static str {
     match error {
@@ -168,9 +225,7 @@ fn why_not(error: &ErrorKind) -> &'static str {
         ErrorKind::InvalidIssuer => "The token is by another issuer.\n",
         ErrorKind::InvalidAudience => "The token is for another audience.\n",
         ErrorKind::MissingRequiredClaim(_) => "The token lacks a claim.\n",
-        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => {
-            "The token is not signed by a key that is known here.\n"
-        }
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => UNKNOWN_KEY,
         _ => "The token is none.\n",
     }
 }
