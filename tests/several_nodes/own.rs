@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tower_sse::store::RedisStore;
 
-use crate::node::Node;
+use crate::node::{Node, SECRET};
 use crate::server::Server;
 use crate::upstream::Upstream;
 use crate::{PATIENCE, until};
@@ -362,25 +363,17 @@ async fn nobody_finds_the_ids_of_an_answer_in_redis() {
         client.read(&nodes[0], HOP).await;
     }
     let mut admin = server.admin().await;
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg("*")
-        .query_async(&mut admin)
-        .await
-        .unwrap();
+    let keys = redis::cmd("KEYS").arg("*").take();
+    let keys: Vec<String> = keys.query_async(&mut admin).await.unwrap();
     let mut all = keys.join("\n").into_bytes();
     for key in &keys {
-        let (command, args): (_, &[&str]) = match key.rsplit(':').next() {
-            Some("l") => ("XRANGE", &["-", "+"]),
-            Some("m") => ("HGETALL", &[]),
+        // A dump would be compressed.
+        let command = match key.rsplit(':').next() {
+            Some("l") => redis::cmd("XRANGE").arg(key).arg("-").arg("+").take(),
+            Some("m") => redis::cmd("HGETALL").arg(key).take(),
             _ => continue,
         };
-        let value: redis::Value = redis::cmd(command)
-            .arg(key)
-            .arg(args)
-            .query_async(&mut admin)
-            .await
-            .unwrap();
-        flatten(&value, &mut all);
+        flatten(&command.query_async(&mut admin).await.unwrap(), &mut all);
     }
     let has = |text: &str| all.windows(text.len()).any(|part| part == text.as_bytes());
     assert!(has("data: 1"));
@@ -402,6 +395,22 @@ fn flatten(value: &redis::Value, into: &mut Vec<u8>) {
         }),
         _ => {}
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_sealed_goes_on_elsewhere_as_well() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers.have(200);
+    let sealed = RedisStore::options().with_seal(true);
+    let nodes = [0, 1].map(|_| Node::start_as(&server, &upstream, &SECRET, sealed.clone()));
+    let mut client = Asker::post();
+    client.read(&nodes[0], HOP).await;
+    client.read(&nodes[1], HOP).await;
+    client.read_all(&nodes[0]).await;
+    assert_eq!(client.given, numbers(200));
+    assert_eq!(upstream.answers.posts(), 1);
+    assert!(!server.has(b"data:").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

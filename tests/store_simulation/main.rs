@@ -2,6 +2,7 @@
 //!
 //! `SEED=…` runs one and prints what happened, `SCHEDULES=…` so many, from `FROM=…` on.
 
+mod answers;
 mod bench;
 mod client;
 mod faults;
