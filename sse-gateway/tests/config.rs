@@ -123,6 +123,7 @@ fn every_setting_has_the_documented_default() {
         ["max_streams_per_client", "off"],
         ["threads", "auto"],
         ["log_format", "text"],
+        ["access_log", "off"],
     ];
     assert_eq!(table[0], ["SETTING", "VALUE", "FROM"]);
     assert_eq!(table[1][..2], ["upstream", "http://127.0.0.1:5000"]);
@@ -992,6 +993,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("max_streams_per_client", "1", "2", "off"),
     ("threads", "1", "2", "auto"),
     ("log_format", "'json'", "text", "json"),
+    ("access_log", "true", "on", "off"),
 ];
 
 /// Key, value, and what is said about it.
@@ -1266,7 +1268,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, route",
+         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, access_log, route",
     ),
     (
         "heartbeat = 15",

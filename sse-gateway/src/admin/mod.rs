@@ -14,7 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Counter, Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 use serde_json::json;
@@ -30,6 +32,7 @@ use crate::log::limiter::{self, Limiter};
 use crate::policy::REFUSED;
 use crate::reload::Reload;
 use crate::shutdown::Phase;
+use crate::stack::requests::{REQUESTS, SECONDS};
 use crate::state::State;
 use crate::workers::Workers;
 
@@ -43,6 +46,7 @@ struct Admin {
     reload: Reload,
     upstreams: Upstreams,
     process: Collector,
+    connections: Gauge,
     workers: Workers,
 }
 
@@ -86,6 +90,7 @@ pub(crate) fn router(
         reload,
         upstreams: Upstreams::default(),
         process: Collector::default(),
+        connections: gauge!("sse_connections"),
         workers,
     };
     admin.process.describe();
@@ -126,6 +131,17 @@ fn describe() {
         "Times at which connections had to wait to be accepted, because no descriptors were left."
     );
     counter!(ACCEPT_PAUSES).increment(0);
+    describe_counter!(
+        REQUESTS,
+        "Requests by the status of the answer; none: left unanswered, left: the client did not wait for it."
+    );
+    describe_histogram!(
+        SECONDS,
+        "From a request to the end of the answer, unless that is an event stream."
+    );
+    describe_gauge!("sse_build_info", "1, with the version of the gateway.");
+    gauge!("sse_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    describe_gauge!("sse_connections", "Connections of clients that are open.");
     describe_counter!(
         REFUSED,
         "Requests for event streams that were refused, by the limit that was reached."
@@ -175,6 +191,9 @@ async fn render(Shared(admin): Shared<Admin>) -> impl IntoResponse {
     admin.drain_remaining.set(admin.remaining() as f64);
     admin.state.relays.update_metrics();
     admin.process.collect();
+    admin
+        .connections
+        .set(admin.state.shutdown.connections() as f64);
     admin.log_lines_dropped.absolute(log::lines_dropped());
     answer(StatusCode::OK, PROMETHEUS, admin.metrics.render())
 }

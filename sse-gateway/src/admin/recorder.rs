@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::config::Error;
+use crate::stack::requests::SECONDS;
 
 /// From a token's pause to a stream that is open all day.
 const DURATIONS: &[f64] = &[
@@ -43,6 +44,7 @@ fn builder() -> Result<PrometheusBuilder, metrics_exporter_prometheus::BuildErro
     [
         ("sse_stream_duration_seconds", DURATIONS),
         ("sse_head_seconds", WAITS),
+        (SECONDS, WAITS),
         ("sse_first_event_seconds", WAITS),
         ("sse_event_gap_seconds", GAPS),
     ]

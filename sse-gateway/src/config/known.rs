@@ -232,6 +232,8 @@ settings! {
             "How many threads serve clients; auto: one for each core.";
         gateway log_format: LogFormat = "text", "text|json", value::log_format,
             "How log lines are written: for people or for machines.";
+        gateway access_log: bool = "off", "on|off", switch, bare Booleans,
+            "Log each request that is answered by something else than an event stream, too.";
     }
 }
 

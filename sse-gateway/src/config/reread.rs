@@ -23,7 +23,8 @@ pub(crate) struct Changed {
 }
 
 /// What holds for the whole gateway and may change with it running. What holds for a route may anyway.
-const MAY_CHANGE: [&str; 6] = [
+const MAY_CHANGE: [&str; 7] = [
+    "access_log",
     "ready_upstream",
     "trusted_proxy",
     "drain_window",

@@ -7,6 +7,7 @@ pub(crate) mod limiter;
 mod queue;
 pub(crate) mod shown_path;
 mod text;
+pub(crate) mod trace;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;

@@ -3,6 +3,7 @@
 mod expiry;
 mod hold;
 pub(crate) mod plan;
+pub(crate) mod requests;
 pub(crate) mod router;
 mod stages;
 

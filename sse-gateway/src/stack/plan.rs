@@ -10,6 +10,7 @@ use crate::policy::limits::Limits;
 use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
 use crate::proxy::upstream_side::UpstreamSide;
+use crate::stack::requests::{NO_ROUTE, Requests};
 use crate::stack::{self, Stack};
 use crate::state::State;
 use crate::state::relays::Made;
@@ -17,7 +18,9 @@ use crate::state::relays::Made;
 /// All that comes of the settings and may be changed with them.
 pub(crate) struct Plan {
     /// In order; the first that matches wins.
-    pub(crate) routes: Vec<(Route, Stack)>,
+    pub(crate) routes: Vec<(Route, Stack, Requests)>,
+    /// Those that no route takes.
+    pub(crate) other_requests: Requests,
     pub(crate) trusted: TrustedProxies,
     /// What relays the streams of the routes. Once the plan is in use.
     pub(crate) relays: Vec<Made>,
@@ -31,15 +34,17 @@ impl Plan {
     /// When an upstream or a name of an event cannot be one.
     pub(crate) fn new(config: &Config, state: &State) -> Result<Self, Error> {
         let mut relays = Vec::new();
+        let is_logged = config.gateway.access_log;
         let routes = config.routes.iter().chain(&config.fallback);
         let routes = routes.map(|route| {
             let made = state.relays.layer(route);
             let stack = stack(route, made.as_ref(), config, state)?;
             relays.extend(made);
-            Ok((route.clone(), stack))
+            Ok((route.clone(), stack, Requests::of(&route.name, is_logged)))
         });
         Ok(Plan {
             routes: routes.collect::<Result<_, Error>>()?,
+            other_requests: Requests::of(NO_ROUTE, is_logged),
             trusted: config.gateway.trusted_proxy.clone(),
             relays,
         })

@@ -27,6 +27,7 @@ use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
 use crate::proxy::via;
 use crate::stack::plan::Plan;
+use crate::stack::requests::Asked;
 
 /// The service of all routes. Clones are cheap.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ impl Router {
     }
 
     /// It would come back for as long as there are descriptors.
-    fn in_a_circle(&self) -> Answer {
+    fn in_a_circle(&self, asked: Asked) -> Answer {
         if let Some(suppressed) = self.warnings.pass("circle") {
             let suppressed = limiter::told(suppressed);
             tracing::error!(
@@ -66,7 +67,7 @@ impl Router {
             );
         }
         let text = "The upstream of this gateway leads back to it.\n";
-        plain(StatusCode::LOOP_DETECTED, text)
+        plain(asked, StatusCode::LOOP_DETECTED, text)
     }
 }
 
@@ -81,46 +82,50 @@ impl Service<Request<ClientBody>> for Router {
 
     fn call(&mut self, request: Request<ClientBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        let plan = self.plan();
         if let Err(refusal) = target::settle(&mut parts) {
-            return plain(refusal.status, refusal.message);
+            let asked = plan.other_requests.asked(&parts);
+            return plain(asked, refusal.status, refusal.message);
         }
         if via::is_known(&parts.headers) {
-            return self.in_a_circle();
+            return self.in_a_circle(plan.other_requests.asked(&parts));
         }
-        let plan = self.plan();
         claims::judge(&mut parts, &plan.trusted);
         let path = parts.uri.path();
         // A browser asks for a method before it uses it.
         let method = asked_for(&parts).unwrap_or_else(|| parts.method.clone());
         let takes = |path: &str| {
             let mut routes = plan.routes.iter();
-            routes.position(|(route, _)| route.matches(&method, path))
+            routes.position(|(route, ..)| route.matches(&method, path))
         };
         let place = takes(path);
         // The upstream may read another spelling as the path of a route that asks for more.
         let normal = takes(&normal(path)).filter(|normal| Some(*normal) != place);
         if normal.is_some_and(|normal| plan.routes[normal].0.has_policy()) {
             let text = "Write the path in its normal form: no encoded letters, dots or slashes, and none twice.\n";
-            return plain(StatusCode::BAD_REQUEST, text);
+            let asked = plan.other_requests.asked(&parts);
+            return plain(asked, StatusCode::BAD_REQUEST, text);
         }
         let Some(place) = place else {
             let text = "No route takes this method and path.\n";
-            return plain(StatusCode::NOT_FOUND, text);
+            let asked = plan.other_requests.asked(&parts);
+            return plain(asked, StatusCode::NOT_FOUND, text);
         };
         let until = plan.routes[..=place].iter();
-        let shown = ShownPath::of(path, until.map(|(route, _)| &route.matcher));
+        let shown = ShownPath::of(path, until.map(|(route, ..)| &route.matcher));
         parts.extensions.insert(shown);
-        let (route, stack) = &plan.routes[place];
+        let (route, stack, requests) = &plan.routes[place];
+        let asked = requests.asked(&parts);
         let may_be_left =
             route.settings.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
         // All of a stack is ready at any time.
         let response = stack.clone().call(Request::from_parts(parts, body));
         Box::pin(async move {
             let Ok(response) = response.await;
-            match may_be_left {
+            asked.answered(match may_be_left {
                 true => no_answer::leave(response),
                 false => Ok(response),
-            }
+            })
         })
     }
 }
@@ -135,7 +140,7 @@ fn asked_for(parts: &request::Parts) -> Option<Method> {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<StackBody>, Unanswered>> + Send>>;
 
-fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let response = answer(status, TEXT, text).map(boxed);
-    Box::pin(async { Ok(response) })
+fn plain(asked: Asked, status: StatusCode, text: &'static str) -> Answer {
+    let answered = asked.answered(Ok(answer(status, TEXT, text).map(boxed)));
+    Box::pin(async { answered })
 }

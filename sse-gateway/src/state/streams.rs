@@ -11,7 +11,7 @@ use tower_sse::stage::{Bypass, End, Outbox, Stage, Times};
 
 use crate::client::address::ClientAddress;
 use crate::log::shown_path::ShownPath;
-use crate::log::time_value;
+use crate::log::{time_value, trace};
 use crate::policy::limits::{Held, Permit};
 
 /// The streams that are open now. Clones are the same list.
@@ -43,6 +43,7 @@ struct Client {
     address: Option<ClientAddress>,
     method: Method,
     path: Option<ShownPath>,
+    trace: Option<Box<str>>,
     permit: Option<Permit>,
 }
 
@@ -146,6 +147,7 @@ impl Stage for StreamLog {
             address: request.extensions.get().copied(),
             method: request.method.clone(),
             path: request.extensions.get().cloned(),
+            trace: trace::id(&request.headers).map(Into::into),
             permit: request.extensions.get().cloned(),
         }));
     }
@@ -161,6 +163,7 @@ impl Stage for StreamLog {
             client = client.address.map(tracing::field::display),
             method = %client.method,
             path = client.path(),
+            trace = client.trace.as_deref(),
             "stream opened"
         );
         let streams = &self.of.streams;
@@ -220,6 +223,7 @@ impl Stage for StreamLog {
             events = times.counts.events,
             bytes = times.counts.event_bytes,
             reason = end.as_str(),
+            trace = entry.client.trace.as_deref(),
             "stream closed"
         );
     }

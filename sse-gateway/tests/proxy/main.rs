@@ -27,6 +27,7 @@ mod log;
 mod messages;
 mod no_answer;
 mod reload;
+mod requests;
 mod secrets;
 mod shutdown;
 mod streams;

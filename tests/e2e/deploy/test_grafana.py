@@ -102,6 +102,7 @@ def loaded(starlette, gateway, started, tmp_path):
             plain.events(1)
         with RawResponse(own.url + "/pinging") as one_too_many:
             one_too_many.until(lambda r: r.ended, "the stream to be refused")
+        httpx.get(own.url + "/nothing")
         httpx.post(own.admin + "/reload").raise_for_status()
         with httpx.stream("GET", encrypted.url + "/events", headers=ACCEPT, verify=trusted) as shared:
             next(shared.iter_raw())
