@@ -288,6 +288,9 @@ impl<H: History> Sharing<H> {
             Ok(First::Opened(None)) if client.outside().is_some() => {
                 return Ok(self.join(client, By::Key, false, other).await);
             }
+            Ok(First::Opened(_)) if proven.is_some() && self.is_begun_elsewhere(&client).await => {
+                return Ok(self.join(client, By::Key, false, other).await);
+            }
             Ok(First::Opened(own)) => {
                 let vary = own.as_ref().and_then(|_| client.vary());
                 match vary {
@@ -415,6 +418,15 @@ impl<H: History> Sharing<H> {
             .with_retry(retry)
             .with_nearest_id(nearest);
         Joining::Done(head.response(body))
+    }
+
+    /// Whether another process has begun what is shared, behind another id than the one that the client came with.
+    async fn is_begun_elsewhere(&self, client: &Client) -> bool {
+        let (Some(stream), Some(last)) = (client.outside(), &self.last) else {
+            return false;
+        };
+        let (_, joined) = stream.follow_behind(&last.id).await;
+        joined.found != Found::All
     }
 
     /// Begins to read what other processes share, once it is known where that is.
