@@ -86,7 +86,7 @@ pub use owner::Draft;
 #[doc(hidden)]
 pub use part::Part;
 #[cfg(feature = "redis")]
-pub use redis::{RedisOptions, RedisStore, StoreError, StoreStats, WhenAway};
+pub use redis::{Acknowledge, RedisOptions, RedisStore, StoreError, StoreStats, WhenAway};
 #[doc(hidden)]
 pub use replica::{Place, Replica};
 #[doc(hidden)]

@@ -89,6 +89,7 @@ fn every_setting_has_the_documented_default() {
         ["store_key", "off"],
         ["store_prefix", "sse"],
         ["store_seal", "off"],
+        ["store_ack", "primary"],
         ["store_down", "wait"],
         ["max_relays", "10000"],
         ["max_idle_relays", "2000"],
@@ -959,6 +960,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("store_key", "'off'", "off", "off"),
     ("store_prefix", "'a'", "b", "team:sse"),
     ("store_seal", "true", "on", "off"),
+    ("store_ack", "'replica'", "disk", "primary"),
     ("store_down", "'wait'", "local", "wait"),
     ("max_relays", "1", "2", "30000"),
     ("max_idle_relays", "1", "2", "3"),
@@ -1190,6 +1192,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "\"{sse}\" is not a prefix; use up to 64 letters, digits, -, _, : and ., such as sse",
     ),
     (
+        "store_ack",
+        "all",
+        "\"all\" is not a choice; use primary, replica or disk",
+    ),
+    (
         "store_down",
         "fail",
         "\"fail\" is not a choice; use wait or local",
@@ -1267,7 +1274,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, access_log, route",
     ),
     (

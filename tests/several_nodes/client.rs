@@ -13,6 +13,7 @@ pub(crate) struct Client {
     pub(crate) number: usize,
     /// What it takes; nothing is said of it where this is empty.
     pub(crate) accept: &'static str,
+    pub(crate) path: String,
     last_id: Option<String>,
     /// The last number that it was given.
     last: Option<u64>,
@@ -29,6 +30,7 @@ impl Client {
         Client {
             number,
             accept: "text/event-stream",
+            path: "/events".to_owned(),
             last_id: None,
             last: None,
             gaps: 0,
@@ -71,8 +73,9 @@ impl Client {
             "" => String::new(),
             accept => format!("Accept: {accept}\r\n"),
         };
+        let path = &self.path;
         let request =
-            format!("GET /events HTTP/1.1\r\nHost: node\r\n{accept}Connection: close\r\n{id}\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: node\r\n{accept}Connection: close\r\n{id}\r\n");
         socket.write_all(request.as_bytes()).await?;
         let mut lines = BufReader::new(socket).lines();
         let status = lines.next_line().await?.unwrap_or_default();
@@ -108,7 +111,8 @@ impl Client {
 
     /// How many events it counts as.
     fn take(&mut self, event: Option<String>, data: &str) -> usize {
-        self.log.push(format!("{event:?} {data}"));
+        let id = self.last_id.as_deref().unwrap_or_default();
+        self.log.push(format!("{event:?} {data} {id}"));
         if self.log.len() > 200 {
             self.log.drain(..100);
         }

@@ -2,9 +2,11 @@
 //!
 //! Clients hop from node to node. What they are given has numbers, so that nothing can be lost or given twice without being seen.
 
+mod acknowledged;
 mod answers;
 mod any;
 mod client;
+mod cluster;
 mod may;
 mod node;
 mod own;

@@ -5,10 +5,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-
-use crate::rights::rights;
 
 /// What nodes log in as, who may do what is documented and no more.
 pub(crate) const LOGIN: &str = "?user=gateway&pass=password";
@@ -17,6 +16,7 @@ pub(crate) struct Server {
     process: Child,
     directory: PathBuf,
     options: Vec<String>,
+    rights: Vec<String>,
 }
 
 impl Server {
@@ -31,11 +31,14 @@ impl Server {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.into()).collect();
-        let process = run(&directory, &options).unwrap_or_else(|said| panic!("{said}"));
+        // On a cluster it may do this too.
+        let rights = vec!["+cluster|nodes".to_owned()];
+        let process = run(&directory, &options, &rights).unwrap_or_else(|said| panic!("{said}"));
         Server {
             process,
             directory,
             options,
+            rights,
         }
     }
 
@@ -54,7 +57,7 @@ impl Server {
     }
 
     pub(crate) fn start_again(&mut self) {
-        let process = run(&self.directory, &self.options);
+        let process = run(&self.directory, &self.options, &self.rights);
         self.process = process.unwrap_or_else(|said| panic!("{said}"));
     }
 
@@ -103,20 +106,48 @@ impl Server {
     }
 
     /// Whether it has started again.
-    fn restart(&mut self) -> bool {
+    /// One right more, from its next start on.
+    pub(crate) fn may(&mut self, command: &'static str) {
+        self.rights.push(format!("+{command}"));
+        assert!(self.restart());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it says so of its replication.
+    pub(crate) async fn wait_for(&self, text: &str) {
+        let waiting = async {
+            loop {
+                let mut admin = self.admin().await;
+                let mut cmd = redis::cmd("INFO");
+                let info = cmd.arg("replication").query_async(&mut admin).await;
+                if info.is_ok_and(|info: String| info.contains(text)) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(crate::PATIENCE, waiting).await;
+        waited.expect("it says so in time");
+    }
+
+    pub(crate) fn restart(&mut self) -> bool {
         self.kill();
-        let started = run(&self.directory, &self.options);
+        let started = run(&self.directory, &self.options, &self.rights);
         started.map(|process| self.process = process).is_ok()
     }
 }
 
 /// What it said if it has not started.
-fn run(directory: &PathBuf, options: &[String]) -> Result<Child, String> {
+fn run(directory: &PathBuf, options: &[String], rights: &[String]) -> Result<Child, String> {
     let mut process = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", "0"])
         .args(["--unixsocket", "socket"])
         .args(["--user", "gateway"])
-        .args(rights())
+        .args(crate::rights::rights())
+        .args(rights)
         .args(options)
         .current_dir(directory)
         .stdout(Stdio::piped())

@@ -150,7 +150,7 @@ async fn a_tail_that_nobody_takes_from_ends_and_keeps_no_more_than_so_much() {
         let _: u32 = admin.run(&format!("SPUBLISH {channel} ?")).await;
     }
     // Behind its answer, all of them have come.
-    tail.subscribe_beats("0").await.unwrap();
+    tail.subscribe_beats(&["0"]).await.unwrap();
     let mut count = 0;
     while next(&mut tail).await.is_some() {
         count += 1;

@@ -25,9 +25,6 @@ impl Store {
         wanted: &Wanted<'_>,
         log: &MemoryLog,
     ) -> Option<Arc<Stream>> {
-        if self.when_away == WhenAway::Local && self.hub.session().is_none() {
-            return None;
-        }
         let (name, part) = match wanted.way {
             Way::Key {
                 key, is_answered, ..
@@ -42,6 +39,9 @@ impl Store {
                 part(is_new, Part::Any, Part::Joins),
             ),
         };
+        if self.when_away == WhenAway::Local && self.hub.session(&name).is_none() {
+            return None;
+        }
         let (shown, is_asked_again) = match wanted.way {
             Way::Key { .. } => (None, true),
             Way::Own {

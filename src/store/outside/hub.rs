@@ -1,7 +1,7 @@
 //! All streams of this process that other gateways share.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{Job, Look, Opening, Session, Stream};
+use super::{Job, Look, Opening, Senders, Session, Stream, Ticket};
 use crate::store::redis::{Name, Secret};
-use crate::store::{Appended, InstanceId};
+use crate::store::{Appended, InstanceId, Reign};
 
 /// Of more streams it is not remembered that they are to be released.
 const MOST_OWED: usize = 16_384;
@@ -39,11 +39,29 @@ pub(crate) struct Hub {
     pub(crate) lifetime: Duration,
     began: Instant,
     chance: AtomicU64,
-    streams: Mutex<HashMap<Name, Arc<Stream>>>,
-    session: Mutex<Option<Arc<Session>>>,
+    partitions: Vec<Partition>,
+    sessions: AtomicU64,
     /// Streams that are not followed any more, and may still be owned by this process: it lives, so nobody takes its place.
     owed: Mutex<HashSet<Name>>,
     pub(crate) counts: Counts,
+}
+
+/// The streams whose keys are together at one primary, and the connections to it.
+#[derive(Default)]
+struct Partition {
+    streams: Mutex<HashMap<Name, Arc<Stream>>>,
+    session: Mutex<Option<Arc<Session>>>,
+    was_connected: AtomicBool,
+}
+
+impl Partition {
+    fn streams(&self) -> MutexGuard<'_, HashMap<Name, Arc<Stream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What has happened so far.
@@ -54,6 +72,7 @@ pub(crate) struct Counts {
     pub(crate) terms: AtomicU64,
     pub(crate) sessions: AtomicU64,
     pub(crate) left_alone: AtomicU64,
+    pub(crate) unacknowledged: AtomicU64,
 }
 
 impl Counts {
@@ -69,15 +88,17 @@ impl Counts {
 
 impl Hub {
     /// With random bits, of which all that has to be unique is made.
-    pub(crate) fn new(random: u128, secret: Secret, lifetime: Duration) -> Self {
+    pub(crate) fn new(random: u128, secret: Secret, lifetime: Duration, partitions: usize) -> Self {
         Hub {
             me: InstanceId((random >> 64) as u64),
             secret,
             lifetime,
             began: Instant::now(),
             chance: AtomicU64::new(random as u64),
-            streams: Mutex::default(),
-            session: Mutex::default(),
+            partitions: (0..partitions.max(1))
+                .map(|_| Partition::default())
+                .collect(),
+            sessions: AtomicU64::new(0),
             owed: Mutex::default(),
             counts: Counts::default(),
         }
@@ -89,14 +110,15 @@ impl Hub {
             // Whoever comes now need not wait until its end is settled.
             known.is_ending().then(|| known.detach())?;
         }
-        let mut streams = self.lock();
+        let mut streams = self.partition(&name).streams();
         if streams.contains_key(&name) {
             return None;
         }
         let stream = Arc::new(Stream::new(self.clone(), name, opening));
         streams.insert(name, stream.clone());
         drop(streams);
-        if let Some(session) = self.session() {
+        if let Some(session) = self.session(&name) {
+            session.begin_to_use(name);
             stream.connected(&session);
         }
         Some(stream)
@@ -104,7 +126,7 @@ impl Hub {
 
     /// The stream is not followed any more.
     pub(super) fn forget(&self, stream: &Arc<Stream>) {
-        let mut streams = self.lock();
+        let mut streams = self.partition(&stream.name).streams();
         let is_it = |known: &Arc<Stream>| Arc::ptr_eq(known, stream);
         if streams.get(&stream.name).is_some_and(is_it) {
             streams.remove(&stream.name);
@@ -112,27 +134,59 @@ impl Hub {
     }
 
     pub(crate) fn stream(&self, name: &Name) -> Option<Arc<Stream>> {
-        self.lock().get(name).cloned()
+        self.partition(name).streams().get(name).cloned()
     }
 
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
-        self.lock().values().cloned().collect()
+        let partitions = 0..self.partitions.len();
+        partitions.flat_map(|at| self.streams_in(at)).collect()
     }
 
-    pub(crate) fn session(&self) -> Option<Arc<Session>> {
-        self.current().clone()
+    pub(crate) fn streams_in(&self, partition: usize) -> Vec<Arc<Stream>> {
+        let streams = self.partitions[partition].streams();
+        streams.values().cloned().collect()
     }
 
-    /// There are connections to the store.
-    pub(crate) fn connected(&self, session: &Arc<Session>) {
-        self.counts.sessions.fetch_add(1, Ordering::Relaxed);
-        *self.current() = Some(session.clone());
+    fn partition(&self, name: &Name) -> &Partition {
+        &self.partitions[name.partition(self.partitions.len())]
+    }
+
+    /// That of the stream's partition.
+    pub(crate) fn session(&self, name: &Name) -> Option<Arc<Session>> {
+        self.partition(name).session().clone()
+    }
+
+    /// Whether all of the store is connected to.
+    pub(crate) fn is_up(&self) -> bool {
+        let mut partitions = self.partitions.iter();
+        partitions.all(|partition| partition.session().is_some())
+    }
+
+    /// There are connections to the primary of a partition.
+    pub(crate) fn connected(
+        &self,
+        partition: usize,
+        reign: Reign,
+        senders: Senders,
+    ) -> Arc<Session> {
+        let ticket = Ticket {
+            session: self.sessions.fetch_add(1, Ordering::Relaxed),
+            partition,
+        };
+        let its = &self.partitions[partition];
+        let is_first = !its.was_connected.swap(true, Ordering::Relaxed);
+        let session = Arc::new(Session::new(ticket, reign, is_first, senders));
+        *its.session() = Some(session.clone());
         for name in self.owed().iter() {
-            session.job(Job::Release(*name));
+            if name.partition(self.partitions.len()) == partition {
+                session.job(Job::Release(*name));
+            }
         }
-        for stream in self.streams() {
-            stream.connected(session);
+        for stream in self.streams_in(partition) {
+            session.begin_to_use(stream.name);
+            stream.connected(&session);
         }
+        session
     }
 
     /// The stream is to be released once there are connections.
@@ -153,25 +207,26 @@ impl Hub {
     }
 
     /// They are lost.
-    pub(crate) fn disconnected(&self) {
-        *self.current() = None;
-        for stream in self.streams() {
-            stream.disconnected();
+    pub(crate) fn disconnected(&self, ticket: Ticket) {
+        let its = &self.partitions[ticket.partition];
+        let is_it = |now: &mut Arc<Session>| now.ticket == ticket;
+        drop(its.session().take_if(is_it));
+        for stream in self.streams_in(ticket.partition) {
+            stream.disconnected(ticket.session);
         }
     }
 
     /// Whether there is a stream of this name.
     pub(crate) async fn find(&self, name: Name) -> Found {
-        let Some(session) = self.session() else {
+        let Some(session) = self.session(&name) else {
             return Found::Away;
         };
         let (sender, found) = oneshot::channel();
         session.look(Look::Find(name, sender));
         // Whoever has it may have lost the store as well.
-        let is_first = self.counts.sessions.load(Ordering::Relaxed) <= 1;
         match found.await {
             Ok(Some(note)) => Found::There(note),
-            Ok(None) if !is_first && session.began.elapsed() < RETURN => Found::NotYet,
+            Ok(None) if !session.is_first && session.began.elapsed() < RETURN => Found::NotYet,
             Ok(None) => Found::Nothing,
             Err(_) => Found::Away,
         }
@@ -179,11 +234,17 @@ impl Hub {
 
     /// Waits until what is to be done by now is done, for at most this long.
     pub(crate) async fn flush(&self, at_most: Duration) {
-        let (sender, done) = oneshot::channel();
-        if let Some(session) = self.session() {
-            session.job(Job::Flush(sender));
-            let _ = timeout(at_most, done).await;
-        }
+        let sessions: Vec<_> = self
+            .partitions
+            .iter()
+            .filter_map(|its| its.session().clone())
+            .collect();
+        let flush = async {
+            for session in sessions {
+                session.flush().await;
+            }
+        };
+        let _ = timeout(at_most, flush).await;
     }
 
     /// Milliseconds, by a clock that never goes back.
@@ -198,13 +259,5 @@ impl Hub {
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Stream>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
 //! What streams want done by the connections to the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -25,6 +26,8 @@ pub(crate) enum Job {
     Anew(Arc<Stream>),
     /// A stream is not followed here any more, and whoever has clients may own it.
     Release(Name),
+    /// A heartbeat in the partition of this stream, in front of what is to be done for it.
+    Beat(Name),
     /// To be told when all in front of it is done.
     Flush(oneshot::Sender<()>),
 }
@@ -44,56 +47,70 @@ pub(crate) enum Subscription {
     End(Name),
 }
 
-/// The connections to a store, as long as all of them are there.
+impl Job {
+    /// Of what it is; none where that is nothing.
+    fn name(&self) -> Option<&Name> {
+        match self {
+            Job::Command(stream, ..) | Job::Anew(stream) => Some(&stream.name),
+            Job::Tell(name, ..) | Job::Crowd(name, _) | Job::CrowdOf(name, _) => Some(name),
+            Job::Release(name) | Job::Beat(name) => Some(name),
+            Job::Flush(_) => None,
+        }
+    }
+}
+
+/// Which partition something is of, and in which session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) session: u64,
+    pub(crate) partition: usize,
+}
+
+/// A partition of a store, for as long as there are connections to its primary.
 pub(crate) struct Session {
-    pub(crate) number: u64,
+    pub(crate) ticket: Ticket,
     pub(crate) reign: Reign,
     pub(crate) began: Instant,
-    jobs: mpsc::Sender<Job>,
-    looks: mpsc::Sender<Look>,
-    subscriptions: mpsc::Sender<Subscription>,
-    broken: Notify,
+    /// Whether the partition was never there before.
+    pub(crate) is_first: bool,
+    /// Whether there are streams here, so that heartbeats are sent.
+    is_used: AtomicBool,
+    senders: Senders,
+}
+
+/// Where jobs for the connections to a primary go. A stream has one lane, in which its order is kept.
+#[derive(Clone)]
+pub(crate) struct Senders {
+    lanes: Vec<mpsc::Sender<(Ticket, Job)>>,
+    looks: mpsc::Sender<(Ticket, Look)>,
+    subscriptions: mpsc::Sender<(Ticket, Subscription)>,
+    broken: Arc<Notify>,
 }
 
 /// The other ends.
 pub(crate) struct Queues {
-    pub(crate) jobs: mpsc::Receiver<Job>,
-    pub(crate) looks: mpsc::Receiver<Look>,
-    pub(crate) subscriptions: mpsc::Receiver<Subscription>,
+    pub(crate) lanes: Vec<mpsc::Receiver<(Ticket, Job)>>,
+    pub(crate) looks: mpsc::Receiver<(Ticket, Look)>,
+    pub(crate) subscriptions: mpsc::Receiver<(Ticket, Subscription)>,
 }
 
-impl Session {
-    pub(crate) fn new(number: u64, reign: Reign) -> (Self, Queues) {
-        let (jobs, jobs_rest) = mpsc::channel(WAITING);
+impl Senders {
+    pub(crate) fn new(lanes: usize) -> (Self, Queues) {
+        let (lanes, lanes_rest) = (0..lanes.max(1)).map(|_| mpsc::channel(WAITING)).unzip();
         let (looks, looks_rest) = mpsc::channel(WAITING);
         let (subscriptions, subscriptions_rest) = mpsc::channel(WAITING);
-        let session = Session {
-            number,
-            reign,
-            began: Instant::now(),
-            jobs,
+        let senders = Senders {
+            lanes,
             looks,
             subscriptions,
-            broken: Notify::new(),
+            broken: Arc::default(),
         };
         let queues = Queues {
-            jobs: jobs_rest,
+            lanes: lanes_rest,
             looks: looks_rest,
             subscriptions: subscriptions_rest,
         };
-        (session, queues)
-    }
-
-    pub(crate) fn job(&self, job: Job) {
-        self.check(self.jobs.try_send(job).is_ok());
-    }
-
-    pub(crate) fn look(&self, look: Look) {
-        self.check(self.looks.try_send(look).is_ok());
-    }
-
-    pub(crate) fn subscription(&self, subscription: Subscription) {
-        self.check(self.subscriptions.try_send(subscription).is_ok());
+        (senders, queues)
     }
 
     /// Waits until something did not find room.
@@ -105,5 +122,64 @@ impl Session {
         if !was_sent {
             self.broken.notify_one();
         }
+    }
+}
+
+impl Session {
+    pub(super) fn new(ticket: Ticket, reign: Reign, is_first: bool, senders: Senders) -> Self {
+        Session {
+            ticket,
+            reign,
+            began: Instant::now(),
+            is_first,
+            is_used: AtomicBool::new(false),
+            senders,
+        }
+    }
+
+    pub(crate) fn job(&self, job: Job) {
+        let lanes = &self.senders.lanes;
+        let lane = job.name().map_or(0, |name| name.lane(lanes.len()));
+        let sent = lanes[lane].try_send((self.ticket, job));
+        self.senders.check(sent.is_ok());
+    }
+
+    pub(crate) fn look(&self, look: Look) {
+        let sent = self.senders.looks.try_send((self.ticket, look));
+        self.senders.check(sent.is_ok());
+    }
+
+    pub(crate) fn subscription(&self, subscription: Subscription) {
+        let sent = self
+            .senders
+            .subscriptions
+            .try_send((self.ticket, subscription));
+        self.senders.check(sent.is_ok());
+    }
+
+    /// Waits until all that was given by now is done.
+    pub(super) async fn flush(&self) {
+        let mut flushed = Vec::new();
+        for lane in &self.senders.lanes {
+            let (sender, done) = oneshot::channel();
+            let sent = lane.try_send((self.ticket, Job::Flush(sender)));
+            self.senders.check(sent.is_ok());
+            flushed.push(done);
+        }
+        for done in flushed {
+            let _ = done.await;
+        }
+    }
+
+    /// There is a stream. Nothing is owned without a heartbeat before.
+    pub(super) fn begin_to_use(&self, name: Name) {
+        if !self.is_used.swap(true, Ordering::Relaxed) {
+            self.job(Job::Beat(name));
+        }
+    }
+
+    /// Whether heartbeats are to be sent, by whether there are streams.
+    pub(crate) fn use_while(&self, has_streams: bool) {
+        self.is_used.store(has_streams, Ordering::Relaxed);
     }
 }

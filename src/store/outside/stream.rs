@@ -105,7 +105,7 @@ impl Stream {
 
     pub(crate) fn connected(self: &Arc<Self>, session: &Arc<Session>) {
         let mut state = self.lock();
-        let is_there = |known: &Arc<Session>| known.number == session.number;
+        let is_there = |known: &Arc<Session>| known.ticket == session.ticket;
         if state.fate != Fate::Shared || state.session.as_ref().is_some_and(is_there) {
             return;
         }
@@ -123,8 +123,12 @@ impl Stream {
         self.tell_change();
     }
 
-    pub(crate) fn disconnected(&self) {
+    /// The connections of this session are lost.
+    pub(crate) fn disconnected(&self, session: u64) {
         let mut state = self.lock();
+        if !state.is_of(session) {
+            return;
+        }
         state.session = None;
         state.answers.clear();
         state.gives_way = false;
@@ -136,8 +140,11 @@ impl Stream {
     }
 
     /// What is published from now on is heard.
-    pub(crate) fn subscribed(self: &Arc<Self>) {
+    pub(crate) fn subscribed(self: &Arc<Self>, session: u64) {
         let mut state = self.lock();
+        if !state.is_of(session) {
+            return;
+        }
         if let Some(session) = &state.session {
             session.look(Look::Told(self.clone()));
         }
@@ -146,13 +153,20 @@ impl Stream {
         self.tell_change();
     }
 
-    pub(crate) fn hear(self: &Arc<Self>, message: &Message) {
+    /// What was published at the primary of this session.
+    pub(crate) fn hear(self: &Arc<Self>, session: u64, message: &Message) {
         if let Message::Frame(bytes) = message {
             if let Err(error) = Frame::parse(bytes) {
                 return self.leave_alone(&error);
             }
         }
-        self.have(|member, cx| member.hear(message, cx));
+        let mut state = self.lock();
+        if !state.is_of(session) {
+            return;
+        }
+        self.act(&mut state, |member, cx| member.hear(message, cx));
+        drop(state);
+        self.tell_change();
     }
 
     /// The owner has told something.
@@ -166,11 +180,7 @@ impl Stream {
     /// What the store says was told last.
     pub(crate) fn told(&self, session: u64, note: Option<Bytes>) {
         let mut state = self.lock();
-        let is_current = state
-            .session
-            .as_ref()
-            .is_some_and(|now| now.number == session);
-        if !is_current || state.member.fence().is_some() {
+        if !state.is_of(session) || state.member.fence().is_some() {
             return;
         }
         if state.end == End::Asked {
@@ -184,8 +194,11 @@ impl Stream {
         self.tell_change();
     }
 
-    pub(crate) fn beat(self: &Arc<Self>, from: InstanceId, position: Option<u64>) {
+    pub(crate) fn beat(self: &Arc<Self>, session: u64, from: InstanceId, position: Option<u64>) {
         let mut state = self.lock();
+        if !state.is_of(session) {
+            return;
+        }
         self.act(&mut state, |member, cx| member.beat(from, position, cx));
     }
 
@@ -229,11 +242,7 @@ impl Stream {
             return self.leave_alone(&error);
         }
         let mut state = self.lock();
-        if state
-            .session
-            .as_ref()
-            .is_none_or(|now| now.number != session)
-        {
+        if !state.is_of(session) {
             return;
         }
         let index = number.wrapping_sub(state.answered);
@@ -257,7 +266,10 @@ impl Stream {
     /// The log that had ended is out of the way, or another was faster.
     pub(crate) fn gave_way(self: &Arc<Self>, session: u64) {
         let mut state = self.lock();
-        let current = state.session.clone().filter(|now| now.number == session);
+        let current = state
+            .session
+            .clone()
+            .filter(|now| now.ticket.session == session);
         let Some(session) = current else { return };
         state.gives_way = false;
         state.note = None;

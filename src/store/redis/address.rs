@@ -24,6 +24,8 @@ pub(super) enum Servers {
     One(Endpoint),
     /// Those who know the primary, by this name.
     Sentinels(Vec<Endpoint>, String),
+    /// Some nodes of a cluster.
+    Cluster(Vec<Endpoint>),
 }
 
 /// Where a server listens.
@@ -52,7 +54,8 @@ impl Address {
         let (info, servers) = match (family, kind) {
             ("redis" | "rediss", "") => one(format!("redis://{rest}"))?,
             ("unix", "") => one(url.to_owned())?,
-            ("redis" | "rediss", "sentinel") => several(rest)?,
+            ("redis" | "rediss", "sentinel") => sentinels(rest)?,
+            ("redis" | "rediss", "cluster") => nodes(rest)?,
             _ => return Err(StoreError::address()),
         };
         Ok(Address {
@@ -74,24 +77,45 @@ fn one(url: String) -> Result<(ConnectionInfo, Servers), StoreError> {
 }
 
 /// `user:password@host,host:port/name`. Who logs in does so at the primary.
-fn several(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
+fn sentinels(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
     let (authority, path) = rest.split_once('/').ok_or_else(StoreError::address)?;
     let (name, query) = path.split_once('?').unwrap_or((path, ""));
     if name.is_empty() || name.contains('/') {
         return Err(StoreError::address());
     }
+    let (info, endpoints) = several(authority, query, SENTINEL)?;
+    Ok((info, Servers::Sentinels(endpoints, name.to_owned())))
+}
+
+/// `user:password@host,host:port`
+fn nodes(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
+    let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    // A cluster has one database.
+    if authority.contains('/') {
+        return Err(StoreError::address());
+    }
+    let (info, endpoints) = several(authority, query, "")?;
+    Ok((info, Servers::Cluster(endpoints)))
+}
+
+fn several(
+    authority: &str,
+    query: &str,
+    default: &str,
+) -> Result<(ConnectionInfo, Vec<Endpoint>), StoreError> {
     let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (info, _) = one(format!("redis://{user}@primary/?{query}"))?;
     let mut endpoints = Vec::new();
     for host in hosts.split(',') {
         let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-        let port = if has_port { "" } else { SENTINEL };
+        let port = if has_port { "" } else { default };
         match one(format!("redis://{host}{port}"))? {
             (_, Servers::One(endpoint)) => endpoints.push(endpoint),
             _ => return Err(StoreError::address()),
         }
     }
-    Ok((info, Servers::Sentinels(endpoints, name.to_owned())))
+    Ok((info, endpoints))
 }
 
 /// The port of a sentinel that has not chosen another.
@@ -119,6 +143,10 @@ mod tests {
                     let all: Vec<_> = all.iter().map(Endpoint::to_string).collect();
                     format!("{name} at {}", all.join(" "))
                 }
+                Servers::Cluster(all) => {
+                    let all: Vec<_> = all.iter().map(Endpoint::to_string).collect();
+                    format!("cluster of {}", all.join(" "))
+                }
             };
             Some((servers, address.is_tls))
         };
@@ -135,6 +163,13 @@ mod tests {
                 Some(("main at a:26379 b:1 [::1]:26379", false)),
             ),
             ("rediss+sentinel://a/main", Some(("main at a:26379", true))),
+            (
+                "redis+cluster://u:p@a,b:1/?pass=p",
+                Some(("cluster of a:6379 b:1", false)),
+            ),
+            ("rediss+cluster://a", Some(("cluster of a:6379", true))),
+            ("redis+cluster://", None),
+            ("redis+cluster://a/1", None),
             ("redis+sentinel://a", None),
             ("redis+sentinel://a/", None),
             ("redis+sentinel:///main", None),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, Value};
 
+use super::nodes::{self, Node};
 use super::scripts::{Script, Scripts, TEXTS};
 use super::seal::What;
-use super::server::Link;
+use super::server::{Is, Link};
 use super::{Keys, Name, Server, StoreError, publish, replies, text};
 use crate::store::{Answer, Command, Fence, InstanceId, Mark, Reign};
 
@@ -34,7 +35,7 @@ pub struct Connection {
     keys: Keys,
     lifetimes: Lifetimes,
     instance: InstanceId,
-    reign: Reign,
+    is: Is,
 }
 
 impl Connection {
@@ -49,7 +50,7 @@ impl Connection {
         keys: Keys,
         lifetimes: Lifetimes,
     ) -> Result<Self, StoreError> {
-        let (mut link, reign) = server.connect(AsyncConnectionConfig::new()).await?;
+        let (mut link, is) = server.connect(AsyncConnectionConfig::new()).await?;
         let mut pipe = redis::pipe();
         for script in TEXTS {
             pipe.cmd("SCRIPT").arg("LOAD").arg(script);
@@ -62,13 +63,28 @@ impl Connection {
             keys,
             lifetimes,
             instance,
-            reign,
+            is,
         })
     }
 
     /// That of the primary as the connection began.
     pub fn reign(&self) -> Reign {
-        self.reign
+        self.is.reign
+    }
+
+    /// Whether the server is a node of a cluster.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.is.is_cluster
+    }
+
+    /// What the server is in its cluster.
+    pub(super) async fn node(&mut self) -> Result<Node, StoreError> {
+        let text: String = self.send(redis::cmd("CLUSTER").arg("NODES")).await?;
+        nodes::own(&text).ok_or_else(StoreError::no_primary)
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Carries out a command for this instance.
@@ -211,7 +227,7 @@ impl Connection {
     fn noted(&self, mark: Mark) -> String {
         match mark {
             Mark::None => String::new(),
-            Mark::First => text::bits(self.reign.0),
+            Mark::First => text::bits(self.is.reign.0),
             Mark::Repair => "-".to_owned(),
         }
     }

@@ -21,6 +21,10 @@ enum Kind {
     Behind,
     Secret,
     Address,
+    /// Whether the server is a node of one.
+    Cluster(bool),
+    NoMap,
+    NoDisk,
     /// Of this name.
     UnknownPrimary(String),
     /// A handshake that failed.
@@ -31,6 +35,10 @@ enum Kind {
 impl StoreError {
     /// No `From`, which would make the crate's version a part of the public API.
     pub(super) fn redis(error: redis::RedisError) -> Self {
+        let details = error.detail().unwrap_or_default();
+        if details.contains("cluster support disabled") {
+            return StoreError::cluster(false);
+        }
         // A server that refuses our certificate says so once it is sent something, and what it said is known as a text only.
         let is_refused = error.is_io_error() && error.to_string().contains("fatal alert");
         match is_refused {
@@ -86,6 +94,18 @@ impl StoreError {
         StoreError(Kind::Address)
     }
 
+    pub(super) fn cluster(is_node: bool) -> Self {
+        StoreError(Kind::Cluster(is_node))
+    }
+
+    pub(super) fn no_map() -> Self {
+        StoreError(Kind::NoMap)
+    }
+
+    pub(super) fn no_disk() -> Self {
+        StoreError(Kind::NoDisk)
+    }
+
     pub(super) fn unknown_primary(name: &str) -> Self {
         StoreError(Kind::UnknownPrimary(name.to_owned()))
     }
@@ -108,9 +128,9 @@ impl StoreError {
                     || error.is_timeout()
                     || error.is_connection_refusal()
                     || error.is_connection_dropped()
-                    || self.says(&["LOADING"])
+                    || self.says(&["LOADING", "CLUSTERDOWN", "MASTERDOWN"])
             }
-            Kind::NoPrimary | Kind::Changed => true,
+            Kind::NoPrimary | Kind::Changed | Kind::NoMap => true,
             _ => false,
         }
     }
@@ -120,9 +140,27 @@ impl StoreError {
         match &self.0 {
             Kind::Version | Kind::Answer(_) => true,
             // A script that finds what it does not expect fails with the second.
-            Kind::Redis(_) => self.says(&["WRONGTYPE", "ERR"]) && !self.is_forbidden(),
+            Kind::Redis(_) => {
+                let is_other = self.is_forbidden() || self.is_of_partition();
+                self.says(&["WRONGTYPE", "ERR"]) && !is_other
+            }
             _ => false,
         }
+    }
+
+    /// Whether one partition is about to move to another node.
+    pub(super) fn is_of_partition(&self) -> bool {
+        // A script that looks for the owner's session says it like this, and where a cluster is down.
+        let within = "Script attempted to ";
+        self.has(|error| {
+            let details = error.details().unwrap_or_default();
+            ["ASK", "TRYAGAIN"].contains(&error.code()) || details.starts_with(within)
+        })
+    }
+
+    /// Whether a partition has moved to another node, and another map is all that is needed.
+    pub(super) fn is_moved(&self) -> bool {
+        self.says(&["MOVED"])
     }
 
     /// Whether the server has no room for more: its `maxmemory` is reached, and nothing may be evicted.
@@ -195,6 +233,12 @@ impl fmt::Display for StoreError {
                 "a secret has at least 32 bytes, and this has fewer; `openssl rand -hex 32` makes one",
             ),
             Kind::Address => f.write_str("the address is not that of a Redis server"),
+            Kind::Cluster(true) => {
+                f.write_str("the server is a node of a cluster; use redis+cluster://")
+            }
+            Kind::Cluster(false) => f.write_str("the server is no node of a cluster; use redis://"),
+            Kind::NoDisk => f.write_str("to wait for the disk, Redis 7.2 is needed"),
+            Kind::NoMap => f.write_str("not all slots of the cluster have a primary"),
             Kind::UnknownPrimary(name) => write!(f, "no sentinel knows a primary {name:?}"),
             Kind::Tls(_) => f.write_str("the store's certificate, or ours, is not accepted"),
             Kind::Certificates(_) => f.write_str("a certificate or key cannot be used"),

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::address::{Address, Endpoint, Servers};
+use super::nodes::{self, Node};
 use super::tls::Tls;
-use super::{Server, StoreError};
+use super::{Keys, Server, StoreError};
 
 /// So long one of several is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -30,13 +32,56 @@ impl Finder {
         }
     }
 
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.servers, Servers::Cluster(_))
+    }
+
+    pub(super) fn server(&self, endpoint: Endpoint) -> Server {
+        Server::new(endpoint, self.login.clone(), self.tls.clone())
+    }
+
     /// What is said to be the primary now. Whether it is shows a connection.
     pub(super) async fn primary(&self) -> Result<Server, StoreError> {
         let endpoint = match &self.servers {
             Servers::One(endpoint) => endpoint.clone(),
             Servers::Sentinels(sentinels, name) => self.ask(sentinels, name).await?,
+            Servers::Cluster(_) => return Err(StoreError::address()),
         };
-        Ok(Server::new(endpoint, self.login.clone(), self.tls.clone()))
+        Ok(self.server(endpoint))
+    }
+
+    /// Who has which partition of a cluster, by what the nodes say that are known, and those that were named at first.
+    pub(super) async fn map(
+        &self,
+        keys: &Keys,
+        known: &[Endpoint],
+    ) -> Result<Vec<(Endpoint, Vec<usize>)>, StoreError> {
+        let Servers::Cluster(named) = &self.servers else {
+            return Err(StoreError::address());
+        };
+        let mut asking = JoinSet::new();
+        let others = named.iter().filter(|named| !known.contains(named));
+        for endpoint in known.iter().chain(others) {
+            let (server, endpoint) = (self.server(endpoint.clone()), endpoint.clone());
+            asking.spawn(async move {
+                let nodes = timeout(PATIENCE, ask_node(&server)).await;
+                let late = |_| Err(StoreError::io(std::io::ErrorKind::TimedOut.into()));
+                (endpoint, nodes.unwrap_or_else(late))
+            });
+        }
+        let (mut answers, mut why) = (Vec::new(), None);
+        while let Some(asked) = asking.join_next().await {
+            match asked {
+                Ok((endpoint, Ok(nodes))) => answers.push((endpoint, nodes)),
+                Ok((_, Err(error))) => why = Some(error),
+                Err(_) => {}
+            }
+        }
+        if answers.is_empty() {
+            return Err(why.unwrap_or_else(StoreError::no_map));
+        }
+        let map = nodes::map(keys.partitions(), &answers, self.tls.is_some());
+        map.ok_or_else(StoreError::no_map)
     }
 
     /// Asks all of them, since one that is cut off from the others may not know better; most are right.
@@ -70,4 +115,10 @@ impl Finder {
         let address: Option<(String, u16)> = link.send(&cmd).await?;
         Ok(address.map(|(host, port)| Endpoint::Tcp(host, port)))
     }
+}
+
+async fn ask_node(server: &Server) -> Result<Vec<Node>, StoreError> {
+    let mut link = server.open(AsyncConnectionConfig::new()).await?;
+    let text: String = link.send(redis::cmd("CLUSTER").arg("NODES")).await?;
+    Ok(nodes::parse(&text))
 }

@@ -18,7 +18,8 @@ pub struct Keys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
     Stream(Name),
-    Beats,
+    /// Of a partition.
+    Beats(usize),
 }
 
 impl Keys {
@@ -46,9 +47,18 @@ impl Keys {
         seal::read(self.seal.as_ref(), name, what, bytes)
     }
 
+    /// The partition of the stream.
+    pub(super) fn partition(&self, name: &Name) -> usize {
+        name.partition(self.partitions.count())
+    }
+
+    pub(super) fn partitions(&self) -> &Partitions {
+        &self.partitions
+    }
+
     /// The tag of the stream's partition.
     pub fn tag(&self, name: &Name) -> &str {
-        self.partitions.tag(name.hash())
+        self.partitions.tag(self.partition(name))
     }
 
     /// The log of a stream.
@@ -92,7 +102,11 @@ impl Keys {
         let rest = rest.strip_prefix(b":{")?;
         let end = rest.windows(2).position(|pair| pair == b"}:")?;
         match &rest[end + 2..] {
-            b"b" => Some(Channel::Beats),
+            b"b" => {
+                let tag = std::str::from_utf8(&rest[..end]).ok()?;
+                let at = self.partitions.tags().position(|known| known == tag);
+                at.map(Channel::Beats)
+            }
             rest => Name::parse(rest.strip_suffix(b":c")?).map(Channel::Stream),
         }
     }
@@ -125,7 +139,12 @@ mod tests {
         let name = Secret::new(&[7; 32]).unwrap().name(b"route", b"key");
         let parse = |channel: String| keys.parse_channel(channel.as_bytes());
         assert_eq!(parse(keys.channel(&name)), Some(Channel::Stream(name)));
-        assert_eq!(parse(keys.beats("5")), Some(Channel::Beats));
+        let tags: Vec<_> = keys.partitions.tags().map(str::to_owned).collect();
+        for (partition, tag) in tags.iter().enumerate() {
+            let beats = keys.beats(tag);
+            assert_eq!(parse(beats), Some(Channel::Beats(partition)));
+        }
+        assert_eq!(parse(keys.beats("none")), None);
         assert_eq!(parse(keys.log(&name)), None);
         assert_eq!(parse("other:{5}:b".to_owned()), None);
     }

@@ -17,16 +17,19 @@
 //! `P` is a prefix, `N` the [`Name`] of the stream, `T` the tag of its partition and `I` an instance.
 
 mod address;
+mod cluster;
 mod connection;
 mod error;
 mod find;
 mod keys;
 mod name;
+mod nodes;
 mod options;
 mod publish;
 mod replies;
 mod scripts;
 mod seal;
+mod serve;
 mod server;
 mod session;
 mod slots;
@@ -40,7 +43,7 @@ pub use connection::{Connection, Lifetimes};
 pub use error::StoreError;
 pub use keys::Keys;
 pub use name::{Name, Secret};
-pub use options::{RedisOptions, WhenAway};
+pub use options::{Acknowledge, RedisOptions, WhenAway};
 pub use publish::Beat;
 pub use seal::Seal;
 pub use server::Server;

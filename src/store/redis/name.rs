@@ -70,8 +70,17 @@ impl Name {
         &self.text
     }
 
-    /// A number that is the same wherever this name is.
-    pub(super) fn hash(&self) -> usize {
+    /// Which of so many partitions it is in, wherever that is asked.
+    pub(crate) fn partition(&self, partitions: usize) -> usize {
+        self.hash() % partitions
+    }
+
+    /// Which of so many lanes it is in, whatever its partition is.
+    pub(crate) fn lane(&self, lanes: usize) -> usize {
+        (self.hash() >> 6) % lanes
+    }
+
+    fn hash(&self) -> usize {
         let digit = |letter: &u8| ALPHABET.iter().position(|other| other == letter);
         let digits = self.text[..2].iter().filter_map(digit);
         digits.fold(0, |hash, digit| hash << 5 | digit)

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::address::Address;
 use super::find::Finder;
-use super::session::{Place, serve};
+use super::serve::First;
+use super::session::Place;
 use super::tls::Certificates;
 use super::{Keys, Lifetimes, Partitions, RedisStore, Secret, StoreError};
 use crate::relay;
@@ -28,6 +29,19 @@ pub enum WhenAway {
     Local,
 }
 
+/// Who has an event before clients are given it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Acknowledge {
+    /// The primary.
+    #[default]
+    Primary,
+    /// A replica too (`WAIT 1 100`).
+    Replica,
+    /// The primary's disk too (`WAITAOF 1 0 100`), with `appendonly yes`. Redis 7.2 is needed.
+    Disk,
+}
+
 /// How a [`RedisStore`] is used, before it is connected to.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
@@ -35,6 +49,7 @@ pub struct RedisOptions {
     lifetime: Duration,
     when_away: WhenAway,
     is_sealed: bool,
+    acknowledge: Acknowledge,
     certificates: Certificates,
 }
 
@@ -48,6 +63,7 @@ impl RedisOptions {
             lifetime: LIFETIME,
             when_away: WhenAway::Wait,
             is_sealed: false,
+            acknowledge: Acknowledge::Primary,
             certificates: Certificates::default(),
         }
     }
@@ -84,6 +100,15 @@ impl RedisOptions {
         self
     }
 
+    /// Sets who has an event before clients are given it. What is not acknowledged within 100 ms is given all the same, and counted in
+    /// [`StoreStats::unacknowledged`](super::StoreStats). It narrows what a failover or restart of the server can lose together with the
+    /// process that asks the upstream, at the price of a round trip more. Default: the primary.
+    #[must_use]
+    pub fn with_acknowledge(mut self, acknowledge: Acknowledge) -> Self {
+        self.acknowledge = acknowledge;
+        self
+    }
+
     /// Sets whose certificates are trusted where the address begins with `rediss://`, as PEM. Default: those that the system trusts.
     #[cfg(feature = "redis-tls")]
     #[must_use]
@@ -116,8 +141,8 @@ impl RedisOptions {
         secret: impl AsRef<[u8]>,
     ) -> Result<RedisStore, StoreError> {
         let (store, place, users) = self.store(url, secret.as_ref())?;
-        let links = place.connect(&store.hub).await?;
-        tokio::spawn(serve(store.hub.clone(), place, Some(links), users));
+        let first = First::connect(&place, &store.hub).await?;
+        tokio::spawn(first.serve(store.hub.clone(), place, users));
         Ok(store)
     }
 
@@ -132,7 +157,7 @@ impl RedisOptions {
     /// Outside of a runtime of tokio.
     pub fn open(self, url: &str, secret: impl AsRef<[u8]>) -> Result<RedisStore, StoreError> {
         let (store, place, users) = self.store(url, secret.as_ref())?;
-        tokio::spawn(serve(store.hub.clone(), place, None, users));
+        tokio::spawn(First::of(&place).serve(store.hub.clone(), place, users));
         Ok(store)
     }
 
@@ -142,14 +167,18 @@ impl RedisOptions {
         let address = Address::parse(url)?;
         let tls = address.is_tls.then(|| self.certificates.tls());
         let tls = tls.transpose()?;
-        let partitions = Partitions::single();
-        let tag = partitions.tags().next().unwrap_or_default().to_owned();
+        let finder = Finder::new(address, tls);
+        let partitions = match finder.is_cluster() {
+            true => Partitions::of_cluster(),
+            false => Partitions::single(),
+        };
+        let count = partitions.count();
         let mut keys = Keys::new(&self.prefix, partitions);
         if self.is_sealed {
             keys = keys.with_seal(names.seal());
         }
         let (user, users) = mpsc::channel(1);
-        let hub = Hub::new(relay::random_bits(), names, self.lifetime);
+        let hub = Hub::new(relay::random_bits(), names, self.lifetime, count);
         let store = RedisStore {
             hub: Arc::new(hub),
             secret: relays,
@@ -158,13 +187,13 @@ impl RedisOptions {
             _user: user,
         };
         let place = Place {
-            finder: Finder::new(address, tls),
+            finder,
+            acknowledge: self.acknowledge,
             keys,
             lifetimes: Lifetimes {
                 log: self.lifetime,
                 ended: self.lifetime,
             },
-            tag,
         };
         Ok((store, place, users))
     }

@@ -119,17 +119,27 @@ pub(super) fn page(value: Value) -> Result<(Vec<Bytes>, Option<String>), StoreEr
 
 /// Whether the server knows all commands that are used.
 pub(super) fn check_version(info: &str) -> Result<(), StoreError> {
+    match version(info) >= (7, 0) {
+        true => Ok(()),
+        false => Err(StoreError::old_server(version_field(info))),
+    }
+}
+
+/// The first two numbers.
+pub(super) fn version(info: &str) -> (u32, u32) {
+    let mut numbers = version_field(info).split('.').map(str::parse);
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    (next(), next())
+}
+
+fn version_field(info: &str) -> &str {
     let mut fields = info.lines().filter_map(|line| line.split_once(':'));
     let version = fields.find(|(field, _)| *field == "redis_version");
-    let version = version.map_or("", |(_, version)| version.trim());
-    let major: Option<u32> = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse().ok());
-    match major {
-        Some(7..) => Ok(()),
-        _ => Err(StoreError::old_server(version)),
-    }
+    version.map_or("", |(_, version)| version.trim())
+}
+
+pub(super) fn is_cluster(info: &str) -> bool {
+    info.lines().any(|line| line == "redis_mode:cluster")
 }
 
 /// Since when the server is the primary. The first number changes when the process restarts, the second also when a

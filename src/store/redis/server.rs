@@ -58,7 +58,7 @@ impl Server {
     pub(super) async fn connect(
         &self,
         config: AsyncConnectionConfig,
-    ) -> Result<(Link, Reign), StoreError> {
+    ) -> Result<(Link, Is), StoreError> {
         let link = timeout(PATIENCE, self.open(config)).await;
         let late = || Err(StoreError::io(io::ErrorKind::TimedOut.into()));
         let mut link = link.unwrap_or_else(|_| late())?;
@@ -68,8 +68,14 @@ impl Server {
         }
         let (server, replication): (String, String) = link.send_all(&pipe).await?;
         replies::check_version(&server)?;
-        let reign = replies::reign(&(server + &replication))?;
-        Ok((link, reign))
+        let is_cluster = replies::is_cluster(&server);
+        let has_disk = replies::version(&server) >= (7, 2);
+        let is = Is {
+            reign: replies::reign(&(server + &replication))?,
+            is_cluster,
+            has_disk,
+        };
+        Ok((link, is))
     }
 
     pub(super) async fn open(&self, config: AsyncConnectionConfig) -> Result<Link, StoreError> {
@@ -116,6 +122,15 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Server").field(&self.endpoint).finish()
     }
+}
+
+/// What a primary says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Is {
+    pub(super) reign: Reign,
+    pub(super) is_cluster: bool,
+    /// Whether its disk can be waited for.
+    pub(super) has_disk: bool,
 }
 
 /// A connection, for as long as there is a clone of it.

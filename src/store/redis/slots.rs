@@ -35,9 +35,13 @@ impl Partitions {
         }
     }
 
-    /// The tag of whatever has this hash.
-    pub(super) fn tag(&self, hash: usize) -> &str {
-        &self.tags[hash % self.tags.len()]
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.tags.len()
+    }
+
+    pub(super) fn tag(&self, partition: usize) -> &str {
+        &self.tags[partition]
     }
 
     /// All of them.

@@ -68,6 +68,8 @@ pub struct StoreStats {
     pub refused: u64,
     /// How often the store was connected to.
     pub connections: u64,
+    /// Batches of events that were given to clients before a replica or the disk had them, where that was waited for.
+    pub unacknowledged: u64,
     /// Streams that were left alone, since what the store has of them cannot be used.
     pub left_alone: u64,
 }
@@ -125,13 +127,14 @@ impl RedisStore {
         let streams = self.hub.streams();
         let counts = &self.hub.counts;
         StoreStats {
-            is_up: self.hub.session().is_some(),
+            is_up: self.hub.is_up(),
             streams: streams.len(),
             owned: streams.iter().filter(|stream| stream.is_owner()).count(),
             terms: counts.terms.load(Ordering::Relaxed),
             appended: counts.appended.load(Ordering::Relaxed),
             refused: counts.refused.load(Ordering::Relaxed),
             connections: counts.sessions.load(Ordering::Relaxed),
+            unacknowledged: counts.unacknowledged.load(Ordering::Relaxed),
             left_alone: counts.left_alone.load(Ordering::Relaxed),
         }
     }

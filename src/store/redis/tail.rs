@@ -17,8 +17,8 @@ const WAITING: usize = 4_096;
 pub enum Heard {
     /// A message of a stream.
     Message(Name, Message),
-    /// A heartbeat.
-    Beat(Beat),
+    /// A heartbeat, in this partition.
+    Beat(usize, Beat),
 }
 
 /// A connection on which is heard what is published.
@@ -28,6 +28,8 @@ pub struct Tail {
     pushed: mpsc::Receiver<PushInfo>,
     keys: Keys,
     reign: Reign,
+    /// Channels that are about to be heard no more. Any other that ends is one whose slot has moved to another node.
+    ending: Vec<String>,
 }
 
 impl Tail {
@@ -51,12 +53,13 @@ impl Tail {
             sent.then_some(()).ok_or(())
         };
         let config = AsyncConnectionConfig::new().set_push_sender(push);
-        let (link, reign) = server.connect(config).await?;
+        let (link, is) = server.connect(config).await?;
         Ok(Tail {
             link,
             pushed,
             keys,
-            reign,
+            reign: is.reign,
+            ending: Vec::new(),
         })
     }
 
@@ -82,16 +85,19 @@ impl Tail {
     /// When there is no answer.
     pub async fn unsubscribe(&mut self, names: &[Name]) -> Result<(), StoreError> {
         let channels = names.iter().map(|name| self.keys.channel(name));
-        self.each("SUNSUBSCRIBE", channels.collect()).await
+        let channels: Vec<_> = channels.collect();
+        self.ending.extend(channels.iter().cloned());
+        self.each("SUNSUBSCRIBE", channels).await
     }
 
-    /// Subscribes to the heartbeats in the partition with this tag.
+    /// Subscribes to the heartbeats in the partitions with these tags.
     ///
     /// # Errors
     ///
     /// When there is no answer.
-    pub async fn subscribe_beats(&mut self, tag: &str) -> Result<(), StoreError> {
-        self.each("SSUBSCRIBE", vec![self.keys.beats(tag)]).await
+    pub async fn subscribe_beats(&mut self, tags: &[&str]) -> Result<(), StoreError> {
+        let channels = tags.iter().map(|tag| self.keys.beats(tag));
+        self.each("SSUBSCRIBE", channels.collect()).await
     }
 
     /// What is heard next; none once the connection is lost, or something that came could not be kept.
@@ -101,12 +107,25 @@ impl Tail {
             match kind {
                 PushKind::Disconnection => return None,
                 PushKind::SMessage => {}
+                PushKind::SUnsubscribe => match self.was_ending(data.into_iter().next()) {
+                    true => continue,
+                    false => return None,
+                },
                 _ => continue,
             }
             if let Some(heard) = self.heard(data) {
                 return Some(heard);
             }
         }
+    }
+
+    fn was_ending(&mut self, channel: Option<Value>) -> bool {
+        let Some(Value::BulkString(channel)) = channel else {
+            return false;
+        };
+        let mut ending = self.ending.iter();
+        let at = ending.position(|known| known.as_bytes() == channel);
+        at.map(|at| self.ending.swap_remove(at)).is_some()
     }
 
     /// One command for each channel, since each brings an answer for each of its channels, and the connection counts one.
@@ -136,7 +155,7 @@ impl Tail {
                 };
                 Some(Heard::Message(name, message))
             }
-            Channel::Beats => Beat::parse(&bytes).map(Heard::Beat),
+            Channel::Beats(at) => Beat::parse(&bytes).map(|beat| Heard::Beat(at, beat)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
-use tower_sse::store::WhenAway;
+use tower_sse::store::{Acknowledge, WhenAway};
 
 use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
@@ -145,6 +145,8 @@ settings! {
             "What the names of all keys and channels in the store begin with.";
         gateway store_seal: bool = "off", "on|off", switch, bare Booleans, needs Store,
             "Seal what is stored of events: who has the server reads none, and makes none.";
+        gateway store_ack: Acknowledge = "primary", "primary|replica|disk", value_store::ack, needs Store,
+            "Who has an event before clients are given it; beside the primary, for at most 100 ms.";
         gateway store_down: WhenAway = "wait", "wait|local", value_store::down, needs Store,
             "A stream that begins while the store is away waits for it, or is this gateway's own.";
         route max_relays: usize = "10000", "NUMBER", number("streams", 2000), bare Numbers, needs Relay,

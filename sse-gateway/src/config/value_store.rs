@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tower_sse::store::WhenAway;
+use tower_sse::store::{Acknowledge, WhenAway};
 
 use super::tls;
 use super::value::{Parsed, choices, or_wrong};
@@ -118,6 +118,8 @@ fn is_known(url: &str) -> bool {
         "unix://",
         "redis+sentinel://",
         "rediss+sentinel://",
+        "redis+cluster://",
+        "rediss+cluster://",
     ]
     .iter()
     .find_map(|scheme| url.strip_prefix(scheme));
@@ -130,6 +132,10 @@ fn has_password(url: &str) -> bool {
     let authority = authority.split('/').next().unwrap_or_default();
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
     user.contains(':') || url.contains("pass=")
+}
+
+choices! {
+    ack: Acknowledge { "primary": Acknowledge::Primary, "replica": Acknowledge::Replica, "disk": Acknowledge::Disk }
 }
 
 choices! {

@@ -25,6 +25,7 @@ pub(crate) struct Store {
     terms: Counter,
     appends: [Counter; 2],
     connects: Counter,
+    unacknowledged: Counter,
     left_alone: Counter,
 }
 
@@ -44,6 +45,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error
     let mut options = RedisStore::options()
         .with_prefix(settings.store_prefix.clone())
         .with_seal(settings.store_seal)
+        .with_acknowledge(settings.store_ack)
         .with_when_away(settings.store_down)
         .with_lifetime(lifetime);
     if let Some(ca) = &settings.store_ca {
@@ -103,6 +105,10 @@ impl Store {
             "Times at which the store was connected to."
         );
         describe_counter!(
+            "sse_store_unacknowledged_total",
+            "Batches that clients were given before a replica or the disk had them, where that was waited for."
+        );
+        describe_counter!(
             "sse_store_left_alone_total",
             "Streams that are not shared, since what the store has of them cannot be used."
         );
@@ -116,6 +122,7 @@ impl Store {
             terms: counter!("sse_store_terms_total"),
             appends,
             connects: counter!("sse_store_connects_total"),
+            unacknowledged: counter!("sse_store_unacknowledged_total"),
             left_alone: counter!("sse_store_left_alone_total"),
         }
     }
@@ -146,6 +153,7 @@ impl Store {
         ok.absolute(stats.appended);
         refused.absolute(stats.refused);
         self.connects.absolute(stats.connections);
+        self.unacknowledged.absolute(stats.unacknowledged);
         self.left_alone.absolute(stats.left_alone);
     }
 }

@@ -181,10 +181,13 @@ impl<'a> Round<'a> {
             let moved = vec![(self.names[0], self.random.below(u64::MAX))];
             let connection = &mut self.connections[instance as usize];
             connection.beat(TAG, moved.clone()).await.unwrap();
-            self.expected.push_back(Heard::Beat(Beat {
-                instance: id,
-                moved,
-            }));
+            self.expected.push_back(Heard::Beat(
+                0,
+                Beat {
+                    instance: id,
+                    moved,
+                },
+            ));
             let command = format!("PEXPIRE {session} {}", HOUR.as_millis());
             lasts = self.admin.run(&command).await;
         }
@@ -234,7 +237,7 @@ impl<'a> Round<'a> {
 
     async fn subscribe(&mut self) {
         self.tail.subscribe(&self.names).await.unwrap();
-        self.tail.subscribe_beats(TAG).await.unwrap();
+        self.tail.subscribe_beats(&[TAG]).await.unwrap();
     }
 
     async fn hear(&mut self) {

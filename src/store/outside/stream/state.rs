@@ -67,6 +67,12 @@ pub(super) enum Fate {
 }
 
 impl State {
+    /// Whether it is connected by this session.
+    pub(super) fn is_of(&self, session: u64) -> bool {
+        let now = self.session.as_ref();
+        now.is_some_and(|now| now.ticket.session == session)
+    }
+
     /// Before anything is known.
     pub(super) fn new(member: Member) -> Self {
         State {

@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::Connection;
 use crate::store::redis::scripts::Script;
-use crate::store::redis::{Name, StoreError, replies};
+use crate::store::redis::{Acknowledge, Name, StoreError, replies};
 use crate::store::{Command, Snapshot};
 
 /// How many bytes a page is to have.
@@ -12,6 +12,8 @@ const PAGE: usize = 256 * 1024;
 /// How many entries the first one has: it is not known how large they are.
 const FIRST: usize = 4;
 const MOST: usize = 1_024;
+/// Milliseconds until who has not acknowledged an event is not waited for any more.
+const PATIENCE: u64 = 100;
 
 impl Connection {
     /// What is kept of a stream from this position on, as of one moment but for what came while it was read.
@@ -66,8 +68,41 @@ impl Connection {
 
     /// Waits until the server has answered all that was sent.
     pub(in crate::store::redis) async fn reach(&mut self) -> Result<(), StoreError> {
-        let cmd = redis::cmd("EXISTS").arg(self.keys.sessions("0")).take();
+        let cmd = redis::cmd("INFO").arg("server").take();
         self.send::<Value>(&cmd).await.map(drop)
+    }
+
+    /// Whether others have all that was sent over this connection; waits a while for that.
+    pub(in crate::store::redis) async fn acknowledged(
+        &mut self,
+        by: Acknowledge,
+    ) -> Result<bool, StoreError> {
+        let mut cmd;
+        match by {
+            Acknowledge::Primary => Ok(true),
+            Acknowledge::Replica => {
+                cmd = redis::cmd("WAIT");
+                let replicas: u64 = self.send(cmd.arg(1).arg(PATIENCE)).await?;
+                Ok(replicas > 0)
+            }
+            Acknowledge::Disk => {
+                cmd = redis::cmd("WAITAOF");
+                let cmd = cmd.arg(1).arg(0).arg(PATIENCE);
+                let (disks, _): (u64, u64) = self.send(cmd).await?;
+                Ok(disks > 0)
+            }
+        }
+    }
+
+    /// Makes sure that it can be waited for.
+    pub(in crate::store::redis) async fn check_acknowledge(
+        &mut self,
+        by: Acknowledge,
+    ) -> Result<(), StoreError> {
+        if by == Acknowledge::Disk && !self.is.has_disk {
+            return Err(StoreError::no_disk());
+        }
+        self.acknowledged(by).await.map(drop)
     }
 
     /// Makes sure that the server lets all be done that is to be done.
