@@ -19,6 +19,7 @@ use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
 use crate::state::{State, store};
 use crate::stop::{self, Signals};
+use crate::supervisor;
 use crate::workers::{self, Threads, Workers};
 
 /// Serves until told to stop.
@@ -170,7 +171,9 @@ impl Gateway {
         if let Some(address) = self.admin_address {
             tracing::info!("admin on http://{address}");
         }
-        tracing::info!("listening on {scheme}://{}", self.address);
+        let listening = format!("listening on {scheme}://{}", self.address);
+        tracing::info!("{listening}");
+        supervisor::ready(&listening);
         let code = stop::when_told(self.signals, shutdown, drain, &self.reload, server).await;
         relays.leave().await;
         code

@@ -22,6 +22,7 @@ mod shutdown;
 mod stack;
 mod state;
 mod stop;
+mod supervisor;
 mod workers;
 
 use std::io::Write as _;

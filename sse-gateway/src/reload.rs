@@ -11,6 +11,7 @@ use crate::proxy::upstream::UpstreamClient;
 use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
 use crate::state::State;
+use crate::supervisor;
 
 const RELOADS: &str = "sse_reloads_total";
 
@@ -77,8 +78,15 @@ impl Reload {
         counter!(RELOADS, "result" => result).increment(1);
         now.failed = reloaded.as_ref().err().cloned();
         match &reloaded {
-            Ok(told) => tracing::info!("{told}"),
-            Err(error) => tracing::error!(%error, "settings stay as they are"),
+            Ok(told) => {
+                tracing::info!("{told}");
+                supervisor::reloaded(told);
+            }
+            Err(error) => {
+                tracing::error!(%error, "settings stay as they are");
+                let told = format!("settings stay as they are: {}", error.replace('\n', " "));
+                supervisor::reloaded(&told);
+            }
         }
         reloaded
     }

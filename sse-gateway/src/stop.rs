@@ -16,6 +16,7 @@ use crate::config::Error;
 use crate::log::time_value;
 use crate::reload::Reload;
 use crate::shutdown::{Phase, Shutdown};
+use crate::supervisor;
 
 /// Last words written at the deadline get this long to reach their clients.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -65,6 +66,7 @@ pub(crate) async fn when_told(
         deadline = time_value(deadline),
         "draining"
     );
+    supervisor::stopping(drain.open_streams(), deadline + LAST_WORDS * 4);
     drain.start();
     tokio::select! {
         _ = &mut server => {

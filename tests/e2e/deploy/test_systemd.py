@@ -3,6 +3,7 @@
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 
@@ -91,3 +92,28 @@ def test_more_than_it_may_is_more_than_it_can():
     for code in ["import os; os.nice(1)", "import socket; socket.socket(socket.AF_PACKET)"]:
         ended, said = run(sys.executable, confined.__file__, UNIT, sys.executable, "-c", code)
         assert ended == -signal.SIGSYS, said
+
+
+def test_whoever_has_started_it_is_told_of_start_reload_and_stop(starlette, gateway, tmp_path, monkeypatch):
+    supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    supervisor.bind(str(tmp_path / "notify"))
+    supervisor.settimeout(20)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    file = tmp_path / "gateway.toml"
+    file.write_text("")
+
+    def told():
+        return supervisor.recv(4096).decode().splitlines()
+
+    own = gateway(starlette, "--config", file, "--drain-deadline", "40s")
+    assert told() == ["READY=1", f"STATUS=listening on {own.url}"]
+    for text, status in [("", "settings were read again; 0 routes"), ("colour = 1", "settings stay as they are: ")]:
+        file.write_text(text)
+        own.signal(signal.SIGHUP)
+        (line,) = told()
+        assert line.startswith(f"STATUS={status}"), line
+    with RawResponse(own.url + "/quiet") as stream:
+        stream.events(1)
+        own.terminate()
+        assert told() == ["STOPPING=1", "STATUS=draining 1 streams", "EXTEND_TIMEOUT_USEC=42000000"]
+    assert own.wait() == 0
