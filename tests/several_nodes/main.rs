@@ -7,6 +7,7 @@ mod answers;
 mod any;
 mod client;
 mod cluster;
+mod faults;
 mod may;
 mod node;
 mod own;
