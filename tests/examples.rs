@@ -23,11 +23,16 @@ struct Example {
 impl Example {
     /// Starts one, on a port of its own if it is a server.
     fn start(name: &str, args: &[&str]) -> Self {
+        Self::start_with(name, args, &[])
+    }
+
+    fn start_with(name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         static FOLDER: LazyLock<PathBuf> = LazyLock::new(build);
         let program = FOLDER.join(name);
         let mut process = Command::new(&program)
             .args(args)
             .env("PORT", "0")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
@@ -67,20 +72,25 @@ fn build() -> PathBuf {
         Some("debug") => "dev",
         other => other.expect("it has the name of a profile"),
     };
-    // As the tests were built, or all dependencies would be built anew.
+    // As the tests were built, or all dependencies would be built anew: all features are those of the workspace.
     let features = [
         ("metrics", cfg!(feature = "metrics")),
         ("relay", cfg!(feature = "relay")),
         ("axum", cfg!(feature = "axum")),
+        ("redis", cfg!(feature = "redis")),
+        ("simulation", cfg!(feature = "simulation")),
     ];
-    let features: Vec<_> = features
-        .into_iter()
-        .filter_map(|(name, is_on)| is_on.then_some(name))
-        .collect();
+    let on = features.into_iter().filter(|(_, is_on)| *is_on);
+    let on: Vec<_> = on.map(|(name, _)| name).collect();
+    let choice: [&str; 4] = match on.len() == features.len() {
+        true => ["--workspace", "--all-features", "--examples", "--quiet"],
+        false => ["-p", "tower-sse", "--examples", "--quiet"],
+    };
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "tower-sse", "--examples"])
+        .arg("build")
+        .args(choice)
         .args(["--profile", profile])
-        .args(["--features", &features.join(",")])
+        .args(["--features", &on.join(",")])
         .arg("--target-dir")
         .arg(folder.parent().expect("it is in target"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -192,4 +202,62 @@ async fn tokens() {
         ]
     );
     assert!(example.process.wait().unwrap().success());
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn several_nodes() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("examples-redis");
+    std::fs::create_dir_all(&folder).unwrap();
+    let socket = folder.join("socket");
+    let mut redis = Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--unixsocket"])
+        .arg(&socket)
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("redis-server, which tests/setup installs");
+    let mut lines = BufReader::new(redis.stdout.take().unwrap()).lines();
+    let ready = lines.find(|line| {
+        line.as_ref()
+            .is_ok_and(|line| line.contains("eady to accept"))
+    });
+    assert!(ready.is_some(), "it starts");
+    let url = format!("unix://{}", socket.display());
+    let environment = [("REDIS", &*url)];
+    let mut nodes = [0, 1].map(|_| Example::start_with("several_nodes", &["0"], &environment));
+    let mut first = listen(&nodes[0].url()).await;
+    let text = read_until(&mut first, "notice 1\n\n").await;
+    assert_eq!(
+        nodes[0].line(),
+        "the upstream is asked for what is behind 0"
+    );
+    // The other gives the same, with the same ids, and asks nobody.
+    let mut second = listen(&nodes[1].url()).await;
+    let [ours, theirs] = [
+        read_until(&mut first, "notice 3\n\n").await,
+        read_until(&mut second, "notice 3\n\n").await,
+    ];
+    assert!(
+        ours.ends_with(&theirs) || theirs.ends_with(&ours),
+        "{ours} {theirs}"
+    );
+    assert_eq!(data(text), ["*notice 1"]);
+    // The one that counts stops, and the other goes on.
+    let [counting, other] = nodes;
+    drop(counting);
+    let rest = read_until(&mut second, "notice 5\n\n").await;
+    assert_eq!(data(rest).last().map(String::as_str), Some("*notice 5"));
+    drop(other);
+    redis.kill().unwrap();
+    redis.wait().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(feature = "redis")]
+async fn listen(url: &str) -> Incoming {
+    let request = Request::get(url).header("accept", "text/event-stream");
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    client.request(request).await.unwrap().into_body()
 }
