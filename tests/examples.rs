@@ -86,7 +86,15 @@ fn build() -> PathBuf {
         true => ["--workspace", "--all-features", "--examples", "--quiet"],
         false => ["-p", "tower-sse", "--examples", "--quiet"],
     };
-    let built = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What is said of this package: build scripts look at it, and would be run again with all that rests on them.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    let built = cargo
         .arg("build")
         .args(choice)
         .args(["--profile", profile])
