@@ -172,6 +172,8 @@ impl Response {
             }
         } else if line[0] == b':' {
             found(Item::Comment);
+        } else if line == b"data: null" {
+            // The gateway tells of a gap, which the numbers of events show as well.
         } else if let Some(data) = line.strip_prefix(b"data: ") {
             let stamp = Stamp::parse(data).ok_or("an event that the upstream did not write")?;
             self.data = Some(Event {

@@ -63,7 +63,7 @@ impl Server {
         Self::announced(Process::start("sse-gateway", &mut command)?)
     }
 
-    fn announced(process: Process) -> Result<Self, Error> {
+    pub(crate) fn announced(process: Process) -> Result<Self, Error> {
         Ok(Self {
             address: process.address()?,
             process,
