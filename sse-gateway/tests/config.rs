@@ -122,6 +122,7 @@ fn every_setting_has_the_documented_default() {
         ["max_streams", "off"],
         ["max_streams_per_route", "off"],
         ["max_streams_per_client", "off"],
+        ["max_rate_per_client", "off"],
         ["threads", "auto"],
         ["log_format", "text"],
         ["access_log", "off"],
@@ -993,6 +994,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("max_streams", "1", "2", "off"),
     ("max_streams_per_route", "1", "2", "off"),
     ("max_streams_per_client", "1", "2", "off"),
+    ("max_rate_per_client", "'20/s'", "300/m", "5000/h"),
     ("threads", "1", "2", "auto"),
     ("log_format", "'json'", "text", "json"),
     ("access_log", "true", "on", "off"),
@@ -1019,6 +1021,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "max_streams",
         "0",
         "\"0\" is not a number of streams; use one from 1 to 10000000, such as 20000, or off",
+    ),
+    (
+        "max_rate_per_client",
+        "20/d",
+        "\"20/d\" is not a rate; use a number up to 1000000 and its time, such as 20/s, 300/m or 5000/h, or off",
     ),
     (
         "token_param",
@@ -1275,7 +1282,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, threads, log_format, access_log, route",
+         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
     ),
     (
         "heartbeat = 15",

@@ -144,7 +144,7 @@ fn describe() {
     describe_gauge!("sse_connections", "Connections of clients that are open.");
     describe_counter!(
         REFUSED,
-        "Requests for event streams that were refused, by the limit that was reached."
+        "Requests that were refused, by the limit that was reached."
     );
     describe_counter!(
         HANDSHAKES,
@@ -154,7 +154,7 @@ fn describe() {
     for result in ["ok", "failed", "no_tls"] {
         counter!(HANDSHAKES, "result" => result).increment(0);
     }
-    for limit in ["all", "route", "client"] {
+    for limit in ["all", "route", "client", "rate"] {
         counter!(REFUSED, "limit" => limit).increment(0);
     }
 }

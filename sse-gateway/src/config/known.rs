@@ -15,7 +15,7 @@ use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
     AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt, LogFormat, NoAnswer, Origins,
-    ServiceUrl, tls, upstream_tls, value_access, value_relay, value_store,
+    Rate, ServiceUrl, tls, upstream_tls, value_access, value_relay, value_store,
 };
 
 settings! {
@@ -227,6 +227,8 @@ settings! {
             "How many of these one route may have.";
         gateway max_streams_per_client: Option<usize> = "off", "NUMBER|off", or("off", number("streams", 100)), bare Numbers,
             "How many of these one client address (IPv6: one /64) may have.";
+        gateway max_rate_per_client: Option<Rate> = "off", "NUMBER/s|m|h|off", or("off", value::rate),
+            "How many requests of any kind one may make in a second, minute or hour; all of them at once.";
     }
 
     "Configuration" top {

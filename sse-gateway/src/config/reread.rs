@@ -23,7 +23,8 @@ pub(crate) struct Changed {
 }
 
 /// What holds for the whole gateway and may change with it running. What holds for a route may anyway.
-const MAY_CHANGE: [&str; 7] = [
+const MAY_CHANGE: [&str; 8] = [
+    "max_rate_per_client",
     "access_log",
     "ready_upstream",
     "trusted_proxy",

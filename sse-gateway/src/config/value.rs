@@ -1,6 +1,7 @@
 //! From the text of a value to the value. An error says what is wrong and what would be right.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -57,6 +58,30 @@ pub(crate) fn jitter(text: &str) -> Parsed<f64> {
     let share = share.filter(|share| (0.0..=1.0).contains(share));
     let why = "is not a share; use a number from 0 to 1, such as 0.5";
     or_wrong(share.map(f64::abs), text, why)
+}
+
+/// How often something may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) requests: NonZeroU32,
+    pub(crate) per: Duration,
+}
+
+pub(crate) fn rate(text: &str) -> Parsed<Rate> {
+    let rate = text.split_once('/').and_then(|(requests, unit)| {
+        let per = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        let requests: NonZeroU32 = requests.trim().parse().ok()?;
+        let per = Duration::from_secs(per);
+        (requests.get() <= 1_000_000).then_some(Rate { requests, per })
+    });
+    let why =
+        "is not a rate; use a number up to 1000000 and its time, such as 20/s, 300/m or 5000/h";
+    or_wrong(rate, text, why)
 }
 
 pub(crate) fn switch(text: &str) -> Parsed<bool> {

@@ -77,19 +77,25 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        let limits = &self.policy.limits;
+        let client = parts
+            .extensions
+            .get()
+            .map(|address: &ClientAddress| address.client);
+        // First, since what follows takes time.
+        if !limits.is_in_time(client) {
+            let is_left = self.policy.leaves && no_answer::is_retried(&parts);
+            return refuse(Limit::Rate, is_left);
+        }
         if let Err(refusal) = self.policy.admit(&mut parts) {
             return Admitted::Out {
                 answer: Some(refused(refusal)),
                 late: None,
             };
         }
-        let limits = &self.policy.limits;
         let mut counted = Ok(None);
-        if limits.is_set() {
-            let address = parts.extensions.get::<ClientAddress>();
-            counted = limits
-                .admit(address.map(|address| address.client))
-                .map(|held| Some(Permit::new(held)));
+        if limits.counts_streams() {
+            counted = limits.admit(client).map(|held| Some(Permit::new(held)));
         }
         let is_left = self.policy.leaves && no_answer::is_retried(&parts);
         match &counted {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 
+use super::rate::{Rates, Requests};
 use crate::answer::Refusal;
+use crate::config::Rate;
 
 /// How many there are. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +20,15 @@ struct Counted {
     all: AtomicUsize,
     clients: Mutex<HashMap<IpAddr, usize>>,
     routes: Mutex<HashMap<String, Arc<AtomicUsize>>>,
+    rates: Rates,
 }
 
 impl Counts {
+    /// What clients have asked lately, at this rate.
+    pub(crate) fn requests(&self, rate: Rate) -> Requests {
+        self.0.rates.at(rate)
+    }
+
     /// Those of the route of this name, whatever its settings become.
     pub(crate) fn of_route(&self, name: &str) -> Arc<AtomicUsize> {
         let mut routes = self.0.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,6 +50,8 @@ pub(crate) struct Limits {
     pub(crate) client: Option<usize>,
     pub(crate) counts: Counts,
     pub(crate) of_route: Arc<AtomicUsize>,
+    /// Of a client in a time, streams or not.
+    pub(crate) requests: Option<Requests>,
 }
 
 /// Which one is reached.
@@ -50,6 +60,7 @@ pub(super) enum Limit {
     All,
     Route,
     Client,
+    Rate,
 }
 
 impl Limit {
@@ -58,6 +69,7 @@ impl Limit {
             Limit::All => "all",
             Limit::Route => "route",
             Limit::Client => "client",
+            Limit::Rate => "rate",
         }
     }
 
@@ -76,6 +88,10 @@ impl Limit {
                 StatusCode::TOO_MANY_REQUESTS,
                 "You have as many event streams open as you may. Close some, or try again later.\n",
             ),
+            Limit::Rate => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "You ask more often than you may. Try again later.\n",
+            ),
         };
         Refusal { status, message }
     }
@@ -86,6 +102,20 @@ impl Limits {
         [self.all, self.route, self.client]
             .iter()
             .any(Option::is_some)
+            || self.requests.is_some()
+    }
+
+    /// Whether streams are counted.
+    pub(super) fn counts_streams(&self) -> bool {
+        [self.all, self.route, self.client]
+            .iter()
+            .any(Option::is_some)
+    }
+
+    /// Counts a request of any kind; whether it is within the rate.
+    pub(super) fn is_in_time(&self, client: Option<IpAddr>) -> bool {
+        let requests = self.requests.as_ref().zip(client);
+        requests.is_none_or(|(requests, client)| requests.admit(client))
     }
 
     /// Counts one more.
@@ -128,7 +158,7 @@ fn count_up(count: &AtomicUsize, most: usize) -> Option<usize> {
 }
 
 /// An IPv6 client has a whole /64 at its hands.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

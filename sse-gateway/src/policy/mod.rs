@@ -7,6 +7,7 @@ mod jwt;
 pub(crate) mod limits;
 mod origin;
 pub(crate) mod path;
+pub(crate) mod rate;
 mod token;
 mod undecided;
 

@@ -89,6 +89,10 @@ fn limits(route: &Route, config: &Config, state: &State) -> Limits {
         route: route.settings.max_streams_per_route,
         client: config.gateway.max_streams_per_client,
         counts: state.counts.clone(),
+        requests: config
+            .gateway
+            .max_rate_per_client
+            .map(|rate| state.counts.requests(rate)),
         of_route: state.counts.of_route(&route.name),
     }
 }

@@ -121,7 +121,9 @@ async fn clients_of_a_shared_stream_and_encoded_streams_count() {
     second.head().await;
     let got = refused(&upstream, &gateway, EVENT_SOURCE).await;
     assert!(got.starts_with("HTTP/1.1 503 "), "{got}");
-    drop(first);
+    // It would ask the upstream again for the one that is left.
+    drop(gateway);
+    drop((first, second));
 
     let gateway = Gateway::with(
         &upstream.url,
@@ -132,4 +134,27 @@ async fn clients_of_a_shared_stream_and_encoded_streams_count() {
     let _encoded = open(&upstream, &gateway, EVENT_SOURCE, &encoded).await;
     let got = refused(&upstream, &gateway, EVENT_SOURCE).await;
     assert!(got.starts_with("HTTP/1.1 503 "), "{got}");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_so_and_an_event_source_is_left_to_come_again() {
+    let upstream = WireUpstream::bind().await;
+    let flags = ["--max-rate-per-client", "3/h"];
+    let gateway = Gateway::with_admin(&upstream.url, &flags);
+    let page = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    for _ in 0..2 {
+        let (mut client, mut server) = upstream.asked(gateway.address, page).await;
+        server
+            .send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\npage")
+            .await;
+        client.until("page").await;
+    }
+    let _stream = open(&upstream, &gateway, EVENT_SOURCE, STREAM).await;
+    assert_eq!(refused(&upstream, &gateway, EVENT_SOURCE).await, "");
+    let got = refused(&upstream, &gateway, page).await;
+    assert!(got.starts_with("HTTP/1.1 429 "), "{got}");
+    assert_eq!(field(&got, "retry-after"), ["5"]);
+    assert!(got.contains("You ask more often than you may."), "{got}");
+    let refusals = "sse_streams_refused_total{limit=\"rate\"}";
+    assert_eq!(metric(&gateway, refusals).await, 2);
 }
