@@ -36,7 +36,8 @@ pub(crate) enum Job {
 pub(crate) enum Look {
     /// A member's, from this position on.
     Read(Arc<Stream>, u64, u64),
-    Told(Arc<Stream>),
+    /// What was told of a stream last, which is on its so many-th log here.
+    Told(Arc<Stream>, u64),
     /// Whether there is a stream, and what was told of it last.
     Find(Name, oneshot::Sender<Option<Bytes>>),
 }

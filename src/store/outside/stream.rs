@@ -114,7 +114,7 @@ impl Stream {
         // The store may have gone back to what was there before it.
         state.noted = None;
         // In front of any read: who owns a stream has to know whether others have opened it.
-        session.look(Look::Told(self.clone()));
+        session.look(Look::Told(self.clone(), state.lives));
         self.act(&mut state, |member, cx| {
             member.connected(session.reign, cx);
             member.tail_connected(session.reign, cx);
@@ -146,7 +146,7 @@ impl Stream {
             return;
         }
         if let Some(session) = &state.session {
-            session.look(Look::Told(self.clone()));
+            session.look(Look::Told(self.clone(), state.lives));
         }
         self.act(&mut state, Member::subscribed);
         drop(state);
@@ -173,14 +173,16 @@ impl Stream {
     pub(crate) fn hear_of_note(self: &Arc<Self>) {
         let state = self.lock();
         if let (Some(session), None) = (&state.session, state.member.fence()) {
-            session.look(Look::Told(self.clone()));
+            session.look(Look::Told(self.clone(), state.lives));
         }
     }
 
     /// What the store says was told last.
-    pub(crate) fn told(&self, session: u64, note: Option<Bytes>) {
+    pub(crate) fn told(&self, session: u64, life: u64, note: Option<Bytes>) {
         let mut state = self.lock();
-        if !state.is_of(session) || state.member.fence().is_some() {
+        // What was told of a log that has given way says nothing of the next.
+        let is_current = state.is_of(session) && life == state.lives;
+        if !is_current || state.member.fence().is_some() {
             return;
         }
         if state.end == End::Asked {
@@ -272,6 +274,7 @@ impl Stream {
             .filter(|now| now.ticket.session == session);
         let Some(session) = current else { return };
         state.gives_way = false;
+        state.lives += 1;
         state.note = None;
         state.end = End::Unknown;
         state.is_in_crowd = false;
@@ -281,7 +284,7 @@ impl Stream {
         // What is under way was asked for by the one before.
         state.answered += state.answers.len() as u64;
         state.answers.clear();
-        session.look(Look::Told(self.clone()));
+        session.look(Look::Told(self.clone(), state.lives));
         self.act(&mut state, |member, cx| {
             member.connected(session.reign, cx);
             member.tail_connected(session.reign, cx);

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) fate: Fate,
     /// What all were told last.
     pub(super) note: Option<Bytes>,
+    /// How many logs have given way.
+    pub(super) lives: u64,
     /// Whether that was asked for since the log has ended, and then whether it was answered.
     pub(super) end: End,
     /// The fence under which that is known to be there.
@@ -88,6 +90,7 @@ impl State {
             open: None,
             fate: Fate::Shared,
             note: None,
+            lives: 0,
             end: End::Unknown,
             noted: None,
             gives_way: false,

@@ -83,7 +83,7 @@ impl Stream {
     fn knows_end(self: &Arc<Self>, state: &mut State) -> bool {
         if let (End::Unknown, Some(session)) = (state.end, &state.session) {
             state.end = End::Asked;
-            session.look(Look::Told(self.clone()));
+            session.look(Look::Told(self.clone(), state.lives));
         }
         state.end == End::Known
     }

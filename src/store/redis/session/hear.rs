@@ -50,9 +50,9 @@ impl Parts<'_> {
                     }
                     Err(error) => Err(error),
                 },
-                Look::Told(stream) => match connection.told(&stream.name).await {
+                Look::Told(stream, life) => match connection.told(&stream.name).await {
                     Ok(note) => {
-                        stream.told(session, note);
+                        stream.told(session, life, note);
                         Ok(())
                     }
                     Err(error) => blame(&stream, error),
