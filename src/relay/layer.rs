@@ -328,10 +328,12 @@ impl<H, X> RelayLayer<H, X> {
     /// Shares streams with other processes: all that are given the same [`RedisStore`](crate::store::RedisStore), by one
     /// upstream request for all of them, and one history. A client may come back to any of them.
     ///
-    /// Where streams are shared, that holds for requests by GET, of which the upstream's answer is for all with the same key. Others
-    /// are relayed as without a store, by each process for itself. Where each request has its own, it is asked for by the process
-    /// that it came to, and never again by another if it cannot be repeated: where that process dies, the others give what there
-    /// is of the answer, tell of a gap, and end.
+    /// Where streams are shared, that holds for requests of which the upstream's answer is for all with the same key. Others are
+    /// relayed as without a store, by each process for itself. Where each request has its own, it is asked for by the process that
+    /// it came to.
+    ///
+    /// A request that cannot be repeated, such as a POST, is never made again by another process: where the one that has made it
+    /// dies, the others give what there is of the answer, tell of a gap, and end.
     ///
     /// The secret of the store takes the place of [`with_secret`](Self::with_secret). Key, gap event, bound cookies and upstream
     /// should be the same in all processes.

@@ -37,6 +37,7 @@ pub(super) enum Way<'a> {
         wants_rest: bool,
         /// Whether there is an answer of the upstream already. Then it is shared only where nobody else has one.
         is_answered: bool,
+        is_asked_again: bool,
     },
     /// By its ids, and what it is bound to.
     Own {

@@ -170,7 +170,7 @@ impl<H: History> Registry<H> {
             Some(Known::Differs(_)) | None => false,
         };
         let is_private = matches!(known, Some(Known::Private));
-        let is_for_all = ask.request.method == Method::GET && names.is_empty() && !is_private;
+        let is_for_all = names.is_empty() && !is_private;
         let wants_rest = last.is_some() && !ask.anew;
         let opening = Opening {
             config: ask.config,

@@ -360,6 +360,10 @@ impl<H: History> Sharing<H> {
             Some(stream) => self.follow(&client, stream, &start).await,
             None => client.log.follow(&start, Instant::now()),
         };
+        let is_cut = |stream: &Arc<Stream>| stream.has_dropped();
+        if last.is_none() && !client.is_asked_again && client.outside().is_some_and(is_cut) {
+            return Joining::Own;
+        }
         if let (Found::Some(gap), Some(last)) = (&mut joined.found, last) {
             // Some of what is gone, and of what is kept, it may have had: from another, that counts for itself.
             let may_be_had = !client.knows_epoch(last.epoch()) && last.is_nearest_of(&gap.id);

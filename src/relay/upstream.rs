@@ -101,6 +101,8 @@ pub(super) struct Upstream<S, R, E, H> {
     leader: Option<Leader>,
     /// Whether clients were given a head.
     pub(super) is_open: bool,
+    /// Whether a request was made that is not made again.
+    was_made: bool,
     /// Whether there was a stream already.
     had_stream: bool,
     pub(super) backoff: Backoff,
@@ -139,6 +141,7 @@ where
             can_be_repeated: template.is_some() && relay.is_asked_again,
             // Who asked for itself has a head by now.
             is_open: pending.is_some() || body.is_some(),
+            was_made: false,
             had_stream: false,
             relay,
             registry,
@@ -168,6 +171,7 @@ where
             (None, Some(template)) => {
                 let (mut parts, body) = template.request(last_id).into_parts();
                 self.asked = Some(Asked::of(&self.config, &mut parts));
+                self.was_made = true;
                 let request = Request::from_parts(parts, body);
                 let mut service = self.service.clone();
                 std::mem::swap(&mut service, &mut self.service);
@@ -371,9 +375,7 @@ where
         self.registry.hold(&self.relay, head.bytes());
         self.is_open = true;
         self.relay.set_phase(Phase::Open(Arc::new(head)));
-        if let Some(first) = self.first.take() {
-            let _ = first.send(First::There);
-        }
+        self.say_there();
     }
 
     /// It has ended in this way, and other processes have opened it with this head.
@@ -383,7 +385,13 @@ where
         self.is_open = true;
         let ended = Phase::Ended(Some(Arc::new(head)), how);
         self.relay.set_phase(ended);
-        if let Some(first) = self.first.take() {
+        self.say_there();
+    }
+
+    /// The client that leads joins what others have. If its request is not made again, and was made, its answer is lost.
+    fn say_there(&mut self) {
+        let is_lost = self.was_made && !self.can_be_repeated;
+        if let Some(first) = self.first.take().filter(|_| !is_lost) {
             let _ = first.send(First::There);
         }
     }
@@ -395,7 +403,7 @@ where
 
     /// Whether the upstream can be asked, or has been, and what it says is to be read.
     pub(super) fn can_ask(&self) -> bool {
-        self.is_answered() || self.can_be_repeated || self.first.is_some()
+        self.is_answered() || self.can_be_repeated || self.first.is_some() && !self.was_made
     }
 
     /// There is no stream here, and who waits asks for itself.

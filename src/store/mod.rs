@@ -25,7 +25,7 @@
 //!
 //! # What is shared
 //!
-//! - Of [`RelayLayer::shared`](crate::relay::RelayLayer::shared): GET requests whose answer is for all with the same key, which
+//! - Of [`RelayLayer::shared`](crate::relay::RelayLayer::shared): requests whose answer is for all with the same key, which
 //!   says no `Cache-Control: private`, and no `Vary` by what the key leaves out. Who does not name `text/event-stream` in
 //!   `Accept` joins a stream that is open at any process, and otherwise asks for itself, as without a store.
 //! - Of [`RelayLayer::resumable`](crate::relay::RelayLayer::resumable): each request. The process that it came to asks the

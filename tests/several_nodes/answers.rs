@@ -25,7 +25,7 @@ struct Counts {
 }
 
 impl Answers {
-    /// How long they are.
+    /// How long they are. Until then there are none.
     pub(crate) fn have(&self, events: u64) {
         self.0.events.store(events, Ordering::Relaxed);
     }
@@ -51,6 +51,10 @@ impl Answers {
             .and_then(|id| id.to_str().ok()?.parse().ok())
             .unwrap_or(0);
         let until = self.0.events.load(Ordering::Relaxed);
+        if until == 0 {
+            let response = Response::builder().status(404);
+            return response.body(Body::empty()).unwrap();
+        }
         let events = stream::unfold(from, move |from| async move {
             if from >= until {
                 return None;

@@ -82,8 +82,14 @@ impl Node {
             let answer = move |request: Request| async move {
                 answers.answer(request.method(), request.headers())
             };
-            let own = Router::new().route("/answer", any(answer)).layer(relays);
-            let app = shared.merge(own);
+            let own = Router::new()
+                .route("/answer", any(answer.clone()))
+                .layer(relays);
+            let relays = RelayLayer::shared("default, body".parse().unwrap())
+                .with_on_leave(OnLeave::Linger(LINGER))
+                .with_store(store.for_route("questions"));
+            let asked = Router::new().route("/question", any(answer)).layer(relays);
+            let app = shared.merge(own).merge(asked);
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             sender
                 .send((listener.local_addr().unwrap(), store))

@@ -64,6 +64,10 @@ impl Stream {
         match **self {}
     }
 
+    pub(in crate::relay) fn has_dropped(&self) -> bool {
+        match *self {}
+    }
+
     pub(in crate::relay) fn ends_with_gap(&self) -> bool {
         match *self {}
     }

@@ -43,7 +43,7 @@ impl Store {
             return None;
         }
         let (shown, is_asked_again) = match wanted.way {
-            Way::Key { .. } => (None, true),
+            Way::Key { is_asked_again, .. } => (None, is_asked_again),
             Way::Own {
                 epoch,
                 is_asked_again,

@@ -31,11 +31,13 @@ impl Reach {
                 key,
                 wants_rest: *wants_rest,
                 is_answered: false,
+                is_asked_again,
             }),
             (Reach::ByKeyIfFree, Of::Key { key, .. }) => Some(Way::Key {
                 key,
                 wants_rest: false,
                 is_answered: true,
+                is_asked_again,
             }),
             (Reach::ByIds | Reach::Found { .. }, Of::Client(binding)) => Some(Way::Own {
                 epoch,

@@ -139,10 +139,10 @@ impl Relay {
         };
         match (self.config.on_leave, &self.of) {
             (OnLeave::Finish, _) => !stream.is_found() || stream.is_owner(),
-            // Whoever takes its place would have to ask for it again, and may not.
-            (_, Of::Client(_)) => stream.is_owner() && stream.has_others().await,
             // Somebody else takes its place.
-            (_, Of::Key { .. }) => false,
+            (_, Of::Key { .. }) if self.is_asked_again => false,
+            // Whoever did would have to ask for it again, and may not.
+            _ => stream.is_owner() && stream.has_others().await,
         }
     }
 

@@ -104,6 +104,10 @@ where
         if self.upstream.can_ask() {
             return self.drive().await;
         }
+        if !self.upstream.is_open {
+            self.upstream.refuse_all();
+            return Ended::Refused;
+        }
         if !stream.ends_with_gap() {
             self.tell_gap().await;
         }

@@ -93,6 +93,11 @@ impl Stream {
         self.part == Part::Joins
     }
 
+    /// Whether the beginning of the log is not kept.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.lock().member.replica().keep() > 1
+    }
+
     /// Whether the last event says that something may be missing.
     pub(crate) fn ends_with_gap(&self) -> bool {
         self.lock().member.replica().ends_with_gap()
