@@ -27,11 +27,12 @@ use super::outside::Stream;
 use super::registry::{Ask, By, Entry, Opened};
 use super::service::{Relaying, Services};
 use super::shared::{Client, Ended, Phase, Refusal};
-use super::task::terms;
 use super::upstream::{First, Source, Template};
 use super::vary::Vary;
 use super::{ClientAddress, Hangup, Key, RelayBody, gap, task};
-use crate::history::{Follower, Found, Gap, History, Joined, Reserved, Start};
+use crate::history::{Found, Gap, History, Reserved, Start};
+
+mod outside;
 
 /// A relay may go between the moment it is found and the moment it is joined, or turn out to be for others. So often it is
 /// looked for anew.
@@ -200,14 +201,6 @@ impl<H: History> Sharing<H> {
             address: self.address,
             is_named: self.is_named,
             anew,
-        }
-    }
-
-    /// Whether another process has an open stream for all with the same key.
-    async fn is_open_elsewhere(&self) -> bool {
-        match &self.with.config.store {
-            Some(store) => store.has_open(&self.keyed.hash).await,
-            None => false,
         }
     }
 
@@ -422,30 +415,6 @@ impl<H: History> Sharing<H> {
             .with_retry(retry)
             .with_nearest_id(nearest);
         Joining::Done(head.response(body))
-    }
-
-    /// Whether another process has begun what is shared, behind another id than the one that the client came with.
-    async fn is_begun_elsewhere(&self, client: &Client) -> bool {
-        let (Some(stream), Some(last)) = (client.outside(), &self.last) else {
-            return false;
-        };
-        let (_, joined) = stream.follow_behind(&last.id).await;
-        joined.found != Found::All
-    }
-
-    /// Begins to read what other processes share, once it is known where that is.
-    async fn follow(
-        &self,
-        client: &Client,
-        stream: &Arc<Stream>,
-        start: &Start,
-    ) -> (Follower, Joined) {
-        client.settled().await;
-        stream.known(terms::PATIENCE).await;
-        match start {
-            Start::After(id) => stream.follow_behind(id).await,
-            start => client.log.follow(start, Instant::now()),
-        }
     }
 
     /// Whether the upstream has set the id that the client came with once more since: then it says of no position.

@@ -11,6 +11,7 @@ mod faults;
 mod may;
 mod node;
 mod own;
+mod questions;
 #[path = "../support/rights.rs"]
 mod rights;
 mod sealed;

@@ -17,7 +17,7 @@ const HOP: usize = 20;
 
 /// What a client was given that dispatches events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Given {
+pub(crate) enum Given {
     Number(u64),
     Gap(String),
 }
@@ -31,9 +31,9 @@ pub(crate) struct Asker {
     method: &'static str,
     credentials: &'static str,
     last_id: Option<String>,
-    given: Vec<Given>,
+    pub(crate) given: Vec<Given>,
     has_ended: bool,
-    status: String,
+    pub(crate) status: String,
 }
 
 impl Asker {
@@ -58,7 +58,7 @@ impl Asker {
     }
 
     /// Reads up to so many more events from a node, or to the end.
-    async fn read(&mut self, node: &Node, events: usize) {
+    pub(crate) async fn read(&mut self, node: &Node, events: usize) {
         let reading = self.connect(node.address(), events);
         match timeout(PATIENCE, reading).await {
             Ok(read) => read.unwrap(),
@@ -66,7 +66,7 @@ impl Asker {
         }
     }
 
-    async fn read_all(&mut self, node: &Node) {
+    pub(crate) async fn read_all(&mut self, node: &Node) {
         self.read(node, usize::MAX).await;
         assert!(self.has_ended, "{:?}", self.given);
     }
@@ -122,14 +122,14 @@ impl Asker {
     }
 
     /// Shares the answer with all who ask the same.
-    fn shared() -> Self {
+    pub(crate) fn shared() -> Self {
         Asker {
             path: "/question",
             ..Self::post()
         }
     }
 
-    fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         let numbers = self.given.iter().rev().find_map(|given| match given {
             Number(number) => Some(*number),
             Gap(_) => None,
@@ -139,22 +139,22 @@ impl Asker {
 }
 
 /// All from the first up to this one.
-fn numbers(last: u64) -> Vec<Given> {
+pub(crate) fn numbers(last: u64) -> Vec<Given> {
     (1..=last).map(Number).collect()
 }
 
 /// The same, and then something may be missing.
-fn broken_behind(last: u64) -> Vec<Given> {
+pub(crate) fn broken_behind(last: u64) -> Vec<Given> {
     let gap = Gap("null".to_owned());
     (1..=last).map(Number).chain([gap]).collect()
 }
 
-fn nodes(count: usize, server: &Server, upstream: &Upstream) -> Vec<Node> {
+pub(crate) fn nodes(count: usize, server: &Server, upstream: &Upstream) -> Vec<Node> {
     (0..count).map(|_| Node::start(server, upstream)).collect()
 }
 
 /// The one that reads an answer.
-async fn owner(nodes: &[Node]) -> usize {
+pub(crate) async fn owner(nodes: &[Node]) -> usize {
     until(|| nodes.iter().any(Node::is_owner)).await;
     nodes.iter().position(Node::is_owner).unwrap()
 }
@@ -437,71 +437,4 @@ async fn a_node_that_hands_over_has_given_all_that_it_had() {
     assert_eq!(client.given, broken_behind(client.last()));
     nodes.remove(0).kill();
     assert_eq!(upstream.answers.posts(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_the_same_by_post_shares_one_answer_from_its_beginning_at_any_node() {
-    const EVENTS: u64 = 300;
-    let server = Server::start();
-    let upstream = Upstream::begin();
-    upstream.answers.have(EVENTS);
-    let nodes = nodes(2, &server, &upstream);
-    let mut clients = [Asker::shared(), Asker::shared(), Asker::shared()];
-    let [first, second, third] = &mut clients;
-    first.read(&nodes[0], HOP).await;
-    tokio::join!(second.read(&nodes[1], HOP), third.read(&nodes[0], HOP));
-    // They change places, and their first node has no client for longer than it keeps what nobody reads.
-    tokio::join!(
-        first.read_all(&nodes[1]),
-        second.read_all(&nodes[1]),
-        third.read_all(&nodes[1]),
-    );
-    for client in &clients {
-        assert_eq!(client.given, numbers(EVENTS));
-    }
-    assert_eq!(upstream.answers.posts(), 1);
-    // What has ended is asked for anew.
-    let mut next = Asker::shared();
-    next.read_all(&nodes[0]).await;
-    assert_eq!(next.given, numbers(EVENTS));
-    assert_eq!(upstream.answers.posts(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_shared_ends_behind_a_gap_where_its_node_dies() {
-    let server = Server::start();
-    let upstream = Upstream::begin();
-    upstream.answers.have(100_000);
-    let mut nodes = nodes(3, &server, &upstream);
-    let mut clients = [Asker::shared(), Asker::shared(), Asker::shared()];
-    for (client, node) in clients.iter_mut().zip(&nodes) {
-        client.read(node, HOP).await;
-    }
-    assert_eq!(owner(&nodes).await, 0);
-    nodes.remove(0).kill();
-    let [first, second, third] = &mut clients;
-    tokio::join!(
-        first.read_all(&nodes[0]),
-        second.read_all(&nodes[0]),
-        third.read_all(&nodes[1]),
-    );
-    for client in &clients {
-        assert_eq!(client.given, broken_behind(client.last()));
-    }
-    assert_eq!(upstream.answers.posts(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_is_given_to_who_asked_and_each_post_is_sent_once() {
-    let server = Server::start();
-    let upstream = Upstream::begin();
-    let nodes = nodes(2, &server, &upstream);
-    for round in 1..=3 {
-        let [mut first, mut second] = [Asker::shared(), Asker::shared()];
-        tokio::join!(first.read_all(&nodes[0]), second.read_all(&nodes[1]));
-        for client in [&first, &second] {
-            assert!(client.status.contains("404"), "{}", client.status);
-        }
-        assert_eq!(upstream.answers.posts(), 2 * round);
-    }
 }

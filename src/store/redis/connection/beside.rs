@@ -70,7 +70,11 @@ impl Connection {
     pub async fn find(&mut self, name: &Name) -> Result<Option<Bytes>, StoreError> {
         let mut cmd = redis::cmd("HMGET");
         cmd.arg(self.keys.meta(name)).arg("v").arg("h");
-        let (version, note): (Option<Vec<u8>>, Option<Vec<u8>>) = self.send(&cmd).await?;
+        let found: [Option<Vec<u8>>; 2] = match self.send(&cmd).await {
+            Err(error) if error.is_of_stream() => return Ok(None),
+            found => found?,
+        };
+        let [version, note] = found;
         let is_known = version.is_some_and(|version| version == replies::VERSION.as_bytes());
         let note = note.filter(|_| is_known).map(Bytes::from);
         let note = note.map(|note| self.keys.read(name, What::Note, note));

@@ -39,17 +39,10 @@ impl Parts<'_> {
                     let read = connection.read_pages(&stream.name, from).await;
                     answered(session, &stream, number, read.map(Answer::Read))
                 }
-                Look::Find(name, sender) => match connection.find(&name).await {
-                    Ok(found) => {
-                        let _ = sender.send(found);
-                        Ok(())
-                    }
-                    Err(error) if error.is_of_stream() => {
-                        let _ = sender.send(None);
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                },
+                Look::Find(name, sender) => {
+                    let found = connection.find(&name).await;
+                    found.map(|found| drop(sender.send(found)))
+                }
                 Look::Told(stream, life) => match connection.told(&stream.name).await {
                     Ok(note) => {
                         stream.told(session, life, note);
