@@ -14,7 +14,7 @@ use super::idle::Idle;
 use super::keyed::Keyed;
 use super::last_event_id::LastEventId;
 use super::metrics::Refused;
-use super::outside::Wanted;
+use super::outside::{Wanted, Way};
 use super::passed::{Known, Passed};
 use super::secret::Hash;
 use super::shared::{Client, Ended, Of, Parts, Phase, Relay};
@@ -304,13 +304,23 @@ impl<H: History> Registry<H> {
             relays.said.say(name);
         }
         let behind = behind.map(Bytes::copy_from_slice);
-        let log = self.history.open(epoch, seal.clone(), behind.clone());
         let is_asked_again = match reach {
             Reach::Found { is_asked_again, .. } => is_asked_again,
             _ => request.method == Method::GET,
         };
         let store = config.store.as_ref();
         let wanted = reach.wanted(&of, epoch, is_asked_again);
+        // Another process may have begun what is shared, behind another id: this log says so itself.
+        let is_others = store.is_some()
+            && matches!(
+                wanted,
+                Some(Way::Key {
+                    is_answered: false,
+                    ..
+                })
+            );
+        let begins = behind.clone().filter(|_| !is_others);
+        let log = self.history.open(epoch, seal.clone(), begins);
         let outside = store.zip(wanted).and_then(|(store, way)| {
             let seal = &seal;
             store.stream(config, &Wanted { way, seal, behind }, log.replica())

@@ -456,3 +456,23 @@ async fn a_store_that_cannot_be_used_says_why() {
     let full = connect(&server.url(), secret).await.unwrap_err();
     assert!(full.contains("maxmemory"), "{full}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_with_an_older_id_while_a_stream_is_left_is_given_what_it_missed() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let nodes = [
+        Node::start(&server, &upstream),
+        Node::start(&server, &upstream),
+    ];
+    let (mut one, mut other) = (Client::new(0), Client::new(1));
+    for round in 0..12 {
+        let (here, there) = (&nodes[round % 2], &nodes[1 - round % 2]);
+        tokio::join!(
+            one.read(here.address(), 20),
+            other.read(there.address(), 22)
+        );
+        tokio::time::sleep(Duration::from_millis(500 + 10 * round as u64)).await;
+    }
+    assert_eq!((one.gaps, other.gaps), (0, 0));
+}
