@@ -113,7 +113,7 @@ async fn each_request_is_a_line_where_that_is_wanted() {
             [format!("00-{TRACE}-00f067aa0ba902b7-01")]
         );
         server
-            .send("HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nyes")
+            .send("HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 3\r\n\r\nyes")
             .await;
         client.rest().await;
         gateway.log_with(expected[0]);
