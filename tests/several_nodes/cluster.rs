@@ -153,8 +153,7 @@ async fn until(holds: impl AsyncFn() -> bool) {
 }
 
 fn nodes(cluster: &Cluster, upstream: &Upstream) -> [Node; 2] {
-    let (options, linger) = (RedisStore::options(), Duration::from_secs(60));
-    let start = |()| Node::lingering(cluster.url(), options.clone(), upstream, &SECRET, linger);
+    let start = |()| Node::start_at(cluster.url(), RedisStore::options(), upstream, &SECRET);
     [(); 2].map(start)
 }
 

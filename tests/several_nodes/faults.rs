@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use tower_sse::store::RedisStore;
 
 use crate::client::Client;
-use crate::node::{Node, SECRET};
+use crate::node::Node;
 use crate::server::Server;
 use crate::upstream::Upstream;
 use crate::{assert_one_upstream, until};
@@ -19,9 +18,7 @@ async fn run(admin: &mut MultiplexedConnection, words: &[&str]) {
 /// Something is done to the server while two clients read, and then they go on at the other node. All is well at the end.
 async fn endure(server: &mut Server, harm: impl AsyncFn(&mut Server, &[Node; 2])) {
     let upstream = Upstream::begin();
-    let (options, linger) = (RedisStore::options(), Duration::from_secs(60));
-    let start = |()| Node::lingering(server.url(), options.clone(), &upstream, &SECRET, linger);
-    let nodes = [(); 2].map(start);
+    let nodes = [(); 2].map(|()| Node::start(server, &upstream));
     let mut clients = [Client::new(0), Client::new(1)];
     for round in 0..2 {
         let [one, other] = &mut clients;

@@ -49,17 +49,6 @@ impl Node {
         upstream: &Upstream,
         secret: &[u8],
     ) -> Self {
-        Self::lingering(url, options, upstream, secret, LINGER)
-    }
-
-    /// One that follows a stream without clients for so long.
-    pub(crate) fn lingering(
-        url: String,
-        options: RedisOptions,
-        upstream: &Upstream,
-        secret: &[u8],
-        linger: Duration,
-    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -70,7 +59,7 @@ impl Node {
         runtime.spawn(async move {
             let store = options.connect(&url, secret).await.unwrap();
             let relays = RelayLayer::shared(Key::default())
-                .with_on_leave(OnLeave::Linger(linger))
+                .with_on_leave(OnLeave::Linger(LINGER))
                 .with_clean_end(CleanEnd::Finished)
                 .with_store(store.clone());
             let answers = upstream.answers.clone();
