@@ -124,7 +124,11 @@ pub(super) fn service_url(text: &str) -> Parsed<ServiceUrl> {
     if server.starts_with("unix:") || target.contains('#') {
         return or_wrong(None, text, &format!("is not the URL of a service; {right}"));
     }
-    let server = Upstream::parse(server).map_err(|error| format!("{error} ({right})"))?;
+    // What would be right for an upstream is not all of it here.
+    let server = Upstream::parse(server).map_err(|error| {
+        let what = error.split("; use one such as").next().unwrap_or_default();
+        format!("{what}; {right}")
+    })?;
     let target = match target.starts_with('/') {
         true => target.parse().ok(),
         false => format!("/{target}").parse().ok(),
