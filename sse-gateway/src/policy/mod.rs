@@ -22,8 +22,8 @@ use crate::config::{Error, NoAnswer, Origins, RouteSettings};
 use crate::fields::accepts_event_stream;
 
 pub(crate) use admission::{AdmissionLayer, REFUSED};
-use forward_auth::{Decider, ForwardAuthLayer};
-use jwt::{Jwt, JwtLayer};
+use forward_auth::{Decider, ForwardAuth};
+use jwt::{FetchedJwt, Jwt};
 use limits::Limits;
 use token::TokenPlaces;
 
@@ -77,13 +77,13 @@ impl Policy {
     }
 
     /// What checks tokens by keys that have to be fetched, if any are.
-    pub(crate) fn jwt(&self) -> Option<JwtLayer> {
+    pub(crate) fn jwt(&self) -> Option<FetchedJwt> {
         self.jwt.as_ref().and_then(|jwt| jwt.layer(self.leaves))
     }
 
     /// Who else decides, if anybody does.
-    pub(crate) fn forward_auth(&self) -> Option<ForwardAuthLayer> {
-        self.decider.clone().map(|decider| ForwardAuthLayer {
+    pub(crate) fn forward_auth(&self) -> Option<ForwardAuth> {
+        self.decider.clone().map(|decider| ForwardAuth {
             decider,
             leaves: self.leaves,
         })

@@ -15,7 +15,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
-use tower_layer::Layer as _;
+use tower_http::auth::AsyncRequireAuthorization;
 use tower_sse::EventLayer;
 use tower_sse::relay::{self, move_last_event_id_to_header};
 use tower_sse::stage::Drain;
@@ -89,11 +89,13 @@ pub(crate) fn build(
     let cors = policy.cors();
     let behind_policy = match policy.forward_auth() {
         None => behind_policy,
-        Some(forward_auth) => Stack::new(forward_auth.layer(behind_policy)),
+        Some(forward_auth) => {
+            Stack::new(AsyncRequireAuthorization::new(behind_policy, forward_auth))
+        }
     };
     let behind_policy = match policy.jwt() {
         None => behind_policy,
-        Some(jwt) => Stack::new(jwt.layer(behind_policy)),
+        Some(jwt) => Stack::new(AsyncRequireAuthorization::new(behind_policy, jwt)),
     };
     let admission = ServiceBuilder::new()
         .layer(AdmissionLayer::new(policy))

@@ -32,7 +32,7 @@ use crate::proxy::upstream::{Timeouts, UpstreamBody, UpstreamClient};
 use crate::proxy::via;
 
 use answers::{Answers, Key};
-pub(crate) use layer::ForwardAuthLayer;
+pub(crate) use layer::ForwardAuth;
 
 const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

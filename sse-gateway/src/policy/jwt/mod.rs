@@ -23,7 +23,7 @@ use crate::fields::remove_all;
 use crate::policy::expiry::ExpiresAt;
 use fetched::KeyUrl;
 use keys::KeyFile;
-pub(crate) use layer::JwtLayer;
+pub(crate) use layer::FetchedJwt;
 
 /// What a route asks of a token.
 #[derive(Clone)]
@@ -110,10 +110,10 @@ impl Jwt {
     }
 
     /// None where they have not.
-    pub(super) fn layer(&self, leaves: bool) -> Option<JwtLayer> {
+    pub(super) fn layer(&self, leaves: bool) -> Option<FetchedJwt> {
         match &self.0.keys {
             Keys::File(_) => None,
-            Keys::Url(keys) => Some(JwtLayer {
+            Keys::Url(keys) => Some(FetchedJwt {
                 jwt: self.clone(),
                 keys: keys.clone(),
                 leaves,
