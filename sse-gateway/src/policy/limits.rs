@@ -99,10 +99,7 @@ impl Limit {
 
 impl Limits {
     pub(super) fn is_set(&self) -> bool {
-        [self.all, self.route, self.client]
-            .iter()
-            .any(Option::is_some)
-            || self.requests.is_some()
+        self.counts_streams() || self.requests.is_some()
     }
 
     /// Whether streams are counted.
