@@ -234,11 +234,17 @@ async fn of_those_who_come_at_once_with_the_same_one_asks() {
     let mut asked = both.service.accept().await;
     asked.head().await;
     // All of them are there by then.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     asked.send(YES).await;
     let mut server = both.upstream.accept().await;
     server.head().await;
-    server.send(STREAM).await;
+    let (head, event) = STREAM.split_at(STREAM.len() - "data: 1\n\n".len());
+    server.send(head).await;
+    // Who joins later is not given what was before.
+    for client in &mut clients {
+        client.head().await;
+    }
+    server.send(event).await;
     for client in &mut clients {
         client.until("data: 1").await;
     }

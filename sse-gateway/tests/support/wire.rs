@@ -61,8 +61,16 @@ impl Wire {
         (reader, writer)
     }
 
-    /// Reads up to and with `needle`, and returns that.
+    /// Reads up to and with `needle`, and returns that. Heartbeats in the meantime buy no time.
     pub(crate) async fn until(&mut self, needle: &str) -> String {
+        let found = timeout(PATIENCE, self.find(needle)).await;
+        found.unwrap_or_else(|_| {
+            let seen = String::from_utf8_lossy(&self.seen);
+            panic!("no {needle:?} in time, but {seen:?}")
+        })
+    }
+
+    async fn find(&mut self, needle: &str) -> String {
         loop {
             let found = self
                 .seen
