@@ -25,7 +25,7 @@ pub struct Reign(pub u64);
 /// store has forgotten an acquire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence {
-    /// How many owners there were.
+    /// Above that of each earlier owner its holder knew of, whatever the store has forgotten.
     pub counter: u64,
     /// Random bits.
     pub random: u64,
@@ -53,7 +53,8 @@ pub struct Meta {
 impl Meta {
     /// Whether there is room behind its numbers.
     pub(super) fn is_bounded(&self) -> bool {
-        self.position <= MAX_NUMBER && self.sequence <= MAX_NUMBER
+        let numbers = [self.position, self.sequence, self.fence.counter];
+        numbers.iter().all(|number| *number <= MAX_NUMBER)
     }
 }
 
@@ -69,8 +70,8 @@ pub enum Command {
     Acquire {
         /// The fence as it was read; none where there was no log.
         seen: Option<Fence>,
-        /// For the new fence.
-        random: u64,
+        /// The new fence.
+        fence: Fence,
         /// For a log that is not there.
         epoch: u64,
         /// Also if the owner's session lives.

@@ -8,8 +8,8 @@ use super::owner::Owner;
 use super::replica::Merged;
 use super::tail::Watch;
 use super::{
-    Answer, Appended, Context, Draft, Fence, Frame, InstanceId, Message, Meta, Output, Part, Reign,
-    Replica, Rule, Rules, Writing,
+    Answer, Appended, Context, Draft, Fence, Frame, InstanceId, MAX_NUMBER, Message, Meta, Output,
+    Part, Reign, Replica, Rule, Rules, Writing,
 };
 
 mod note;
@@ -62,6 +62,8 @@ pub struct Member {
     is_acquiring: bool,
     owner: Option<Owner>,
     has_owned: bool,
+    /// The highest counter of a fence that is known here.
+    counter: u64,
     is_wanted: bool,
     /// The upstream's id that the first client came with.
     behind: Option<Bytes>,
@@ -89,7 +91,10 @@ pub(super) enum Sent {
         from: u64,
     },
     Acquire {
+        /// The epoch that it begins with, where nobody here knows another.
         fresh: Option<u64>,
+        /// There was no log, so it is this that makes one.
+        makes: bool,
     },
     Append,
     Finish,
@@ -127,6 +132,7 @@ impl Member {
             is_acquiring: false,
             owner: None,
             has_owned: false,
+            counter: 0,
             is_wanted: true,
             behind: None,
             moved: false,
@@ -321,6 +327,7 @@ impl Member {
                     }
                 } else if let Some(meta) = &mut self.meta {
                     (meta.fence, meta.owner) = (*fence, Some(*owner));
+                    self.counter = self.counter.max(fence.counter.min(MAX_NUMBER));
                     self.watch.changed(cx.now, true);
                 } else {
                     self.read(cx);
@@ -381,9 +388,9 @@ impl Member {
         };
         match (sent, answer) {
             (Sent::Read { from }, Answer::Read(snapshot)) => self.was_read(from, snapshot, cx),
-            (Sent::Acquire { fresh }, Answer::Acquired(acquired)) => {
+            (Sent::Acquire { fresh, makes }, Answer::Acquired(acquired)) => {
                 self.is_acquiring = false;
-                self.acquired(fresh, acquired, cx);
+                self.acquired((fresh, makes), acquired, cx);
             }
             (Sent::Append, Answer::Appended(appended)) => self.appended(appended, cx),
             (Sent::Renew, Answer::Appended(Appended::Fenced)) => self.look_again(cx),

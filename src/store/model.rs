@@ -140,15 +140,13 @@ impl Model {
             Command::Read { from } => (Answer::Read(self.read(stream, from)), None),
             Command::Acquire {
                 seen,
-                random,
+                mut fence,
                 epoch,
                 force,
             } => {
-                let random = if self.rules.hold(Rule::FenceRandom) {
-                    random
-                } else {
-                    0
-                };
+                if !self.rules.hold(Rule::FenceRandom) {
+                    fence.random = 0;
+                }
                 let may = |owner: Option<InstanceId>, sessions: &BTreeMap<InstanceId, u64>| {
                     let alive = |id: &InstanceId| sessions.get(id).is_some_and(|end| *end > now);
                     owner.filter(|owner| *owner != instance && !force && alive(owner))
@@ -167,7 +165,7 @@ impl Model {
                         .get(&stream)
                         .and_then(|log| log.meta.owner);
                     let busy = may(busy, &self.state.sessions);
-                    let done = self.acquire(stream, instance, (seen, random, epoch), busy);
+                    let done = self.acquire(stream, instance, (seen, fence, epoch), busy);
                     if let (Answer::Acquired(Acquired::Own(_)), _) = done {
                         self.renew(stream, now);
                     }

@@ -47,7 +47,10 @@ pub(crate) fn append(frame: &Frame) -> Command {
 pub(crate) fn acquire(seen: Option<Fence>) -> Command {
     Command::Acquire {
         seen,
-        random: 5,
+        fence: Fence {
+            counter: seen.map_or(0, |fence| fence.counter) + 1,
+            random: 5,
+        },
         epoch: 9,
         force: false,
     }

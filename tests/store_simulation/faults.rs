@@ -196,6 +196,26 @@ impl World {
         self.hang_up(primary);
     }
 
+    fn empty(&mut self) {
+        let (primary, reign) = (self.current(), self.reign());
+        self.primaries[primary].restart_empty(reign);
+        self.lost(primary);
+        self.hang_up(primary);
+    }
+
+    /// It restarts with a state from before it was empty, unless another has taken its place.
+    pub(crate) fn come_back_older(&mut self, primary: usize, state: usize) {
+        let is_alone = self.is_dead.iter().filter(|dead| !**dead).count() == 1;
+        if is_alone && !self.is_dead[primary] {
+            let reign = self.reign();
+            self.note(|| format!("an older state, {reign:?}"));
+            self.primaries[primary] = self.put_by[state].clone();
+            self.primaries[primary].forget(0, reign);
+            self.lost(primary);
+            self.hang_up(primary);
+        }
+    }
+
     pub(crate) fn fault(&mut self, number: usize) {
         let fault = self.plan.faults[number].1;
         self.note(|| format!("{fault:?}"));
@@ -222,11 +242,16 @@ impl World {
             }
             Fault::Restart => self.forget(0),
             Fault::Forget { operations } => self.forget(operations),
-            Fault::Empty => {
+            Fault::Empty => self.empty(),
+            Fault::EmptyThenOlder { operations, millis } => {
                 let (primary, reign) = (self.current(), self.reign());
-                self.primaries[primary].restart_empty(reign);
-                self.lost(primary);
-                self.hang_up(primary);
+                let mut older = self.primaries[primary].clone();
+                older.forget(operations, reign);
+                let state = self.put_by.len();
+                self.put_by.push(older);
+                let later = Event::Older { primary, state };
+                self.queue.push(self.now + millis, later);
+                self.empty();
             }
             Fault::Split {
                 operations,

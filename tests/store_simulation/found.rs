@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use tower_sse::store::{Reign, Rules, SESSION};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Host};
+use crate::plan::Kind;
 use crate::run;
 
 #[test]
@@ -157,6 +158,59 @@ fn a_store_that_has_forgotten_a_change_of_owner_is_told_again_by_who_owns_the_st
     bench.hear(&mut first);
     for host in [&first, &second] {
         assert_eq!(bench.seen(host, 0), ["1", "2", "3"]);
+    }
+}
+
+/// From an owner without clients to a follower that has some.
+fn hand_over(bench: &mut Bench, from: &mut Host, to: &mut Host) {
+    bench.with(from, |member, cx| member.leave(cx));
+    bench.settle(from);
+    bench.with(from, |member, _| member.want(true));
+    for host in [to, from] {
+        bench.hear(host);
+        bench.settle(host);
+    }
+    bench.heard.clear();
+}
+
+/// It may have more owners behind it than the log that was made anew. Who reads the upstream is who has made that.
+#[test]
+fn a_store_that_was_empty_and_comes_back_with_an_older_log_leaves_the_stream_to_its_owner() {
+    for is_owner_back_first in [true, false] {
+        let mut bench = Bench::new();
+        let mut first = bench.host(1);
+        bench.settle(&mut first);
+        let mut second = bench.host(2);
+        bench.settle(&mut second);
+        bench.give_of(Kind::NoIds, &mut first, 1);
+        bench.settle(&mut first);
+        hand_over(&mut bench, &mut first, &mut second);
+        hand_over(&mut bench, &mut second, &mut first);
+        assert!(first.member.is_owner() && !second.member.is_owner());
+        let older = bench.store.clone();
+        let asked = first.opened.len();
+        bench.store.restart_empty(Reign(2));
+        bench.store.beat(first.id, bench.now);
+        bench.connect(&mut first);
+        bench.settle(&mut first);
+        bench.pass(&mut first, 1_000);
+        bench.give_of(Kind::NoIds, &mut first, 2);
+        bench.settle(&mut first);
+        assert!(bench.store.read(crate::world::STREAM, 0).meta.is_some());
+        bench.store = older;
+        bench.store.forget(0, Reign(3));
+        let mut back = [&mut first, &mut second];
+        if !is_owner_back_first {
+            back.reverse();
+        }
+        for host in back {
+            bench.store.beat(host.id, bench.now);
+            bench.connect(host);
+            bench.settle(host);
+        }
+        bench.pass(&mut first, 1_000);
+        assert!(first.member.is_owner() && !second.member.is_owner());
+        assert_eq!(first.opened.len(), asked);
     }
 }
 

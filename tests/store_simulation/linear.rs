@@ -12,7 +12,7 @@ const FORGOTTEN: u64 = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    Acquire { seen: Option<Fence>, random: u64 },
+    Acquire { seen: Option<Fence>, fence: Fence },
     Append { fence: Fence, base: u64, last: u64 },
     Finish { fence: Fence, base: u64 },
 }
@@ -44,9 +44,9 @@ struct Register {
 impl Operation {
     pub(crate) fn of(command: &Command) -> Option<Self> {
         match command {
-            Command::Acquire { seen, random, .. } => Some(Operation::Acquire {
+            Command::Acquire { seen, fence, .. } => Some(Operation::Acquire {
                 seen: *seen,
-                random: *random,
+                fence: *fence,
             }),
             Command::Append {
                 fence, base, last, ..
@@ -92,13 +92,9 @@ impl Operation {
 
     /// All that the log may be behind it, if this was answered.
     fn after(&self, register: Register, answer: Option<&Answer>) -> Vec<Register> {
-        if let Operation::Acquire { seen, random } = self {
-            let counter = seen.map_or(0, |fence| fence.counter) + 1;
+        if let Operation::Acquire { seen, fence } = self {
             let owned = Register {
-                fence: Some(Fence {
-                    counter,
-                    random: *random,
-                }),
+                fence: Some(*fence),
                 ..register
             };
             let may = register.fence == *seen && !register.ended;
@@ -240,7 +236,7 @@ fn at_once(operations: &[(Operation, Appended)]) -> Result<(), String> {
     let mut history = History::default();
     let acquire = history.call(Operation::Acquire {
         seen: None,
-        random: FENCE.random,
+        fence: FENCE,
     });
     history.lost(|number| number == acquire, 0);
     history.forget(FORGOTTEN);

@@ -54,6 +54,11 @@ pub(crate) enum Fault {
         operations: usize,
     },
     Empty,
+    /// It restarts with nothing, and later once more, with an older state of before that.
+    EmptyThenOlder {
+        operations: usize,
+        millis: u64,
+    },
     /// Another primary takes over for some of the gateways, while the old one still serves the others; in the end one is left.
     Split {
         operations: usize,
@@ -138,6 +143,15 @@ impl Plan {
                     .push((soon.min(ROUGH - 1), fault(&mut random, gateways)));
             }
         }
+        // Drawn by itself, so that all other schedules stay what they are.
+        let mut random = Random::new(seed ^ 0x01de5);
+        if random.below(8) == 0 {
+            let millis = 50 + random.below(4_000);
+            let at = 300 + random.below(ROUGH - 300 - millis);
+            let operations = 1 + random.below(30) as usize;
+            let fault = Fault::EmptyThenOlder { operations, millis };
+            plan.faults.push((at, fault));
+        }
         plan
     }
 
@@ -147,7 +161,11 @@ impl Plan {
         let is_torn = |(_, fault): &(u64, Fault)| {
             matches!(
                 fault,
-                Fault::Empty | Fault::Flush | Fault::Split { .. } | Fault::Evict { .. }
+                Fault::Empty
+                    | Fault::EmptyThenOlder { .. }
+                    | Fault::Flush
+                    | Fault::Split { .. }
+                    | Fault::Evict { .. }
             )
         };
         resumes && self.limit > 100 && !self.faults.iter().any(is_torn)
@@ -160,6 +178,7 @@ impl Plan {
                 fault,
                 Fault::Forget { .. }
                     | Fault::Empty
+                    | Fault::EmptyThenOlder { .. }
                     | Fault::Flush
                     | Fault::Evict { .. }
                     | Fault::Split { .. }

@@ -94,6 +94,11 @@ pub(crate) enum Event {
     Heal {
         primary: usize,
     },
+    /// A primary restarts with the state that was put by under this number.
+    Older {
+        primary: usize,
+        state: usize,
+    },
 }
 
 #[derive(Default)]

@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(crate) primaries: Vec<Model>,
     /// Those that nobody reaches any more.
     pub(crate) is_dead: Vec<bool>,
+    /// States that a primary may come back with.
+    pub(crate) put_by: Vec<Model>,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) clients: Vec<Client>,
     pub(crate) produced: u64,
@@ -50,6 +52,7 @@ impl World {
             queue: Queue::default(),
             primaries: vec![Model::new(Reign(1), rules).keep_for(plan.lifetime)],
             is_dead: vec![false],
+            put_by: Vec::new(),
             gateways: Vec::new(),
             clients: (0..plan.clients).map(|_| Client::new()).collect(),
             produced: 0,
@@ -263,6 +266,7 @@ impl World {
             }
             Event::Restart { gateway } => self.restart(gateway),
             Event::Heal { primary } => self.heal(primary),
+            Event::Older { primary, state } => self.come_back_older(primary, state),
         }
         Ok(())
     }

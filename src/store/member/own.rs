@@ -8,7 +8,12 @@ use crate::store::{Appended, Command, Context, Draft, Meta, Output, Rule};
 
 impl Member {
     /// The stream is this member's.
-    pub(super) fn own(&mut self, fresh: Option<u64>, meta: Meta, cx: &mut Context<'_>) {
+    pub(super) fn own(
+        &mut self,
+        (fresh, is_made): (Option<u64>, bool),
+        meta: Meta,
+        cx: &mut Context<'_>,
+    ) {
         let Some(reign) = self.reign else {
             return;
         };
@@ -17,11 +22,12 @@ impl Member {
             Some(owner) => owner.hold(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),
         }
-        if let (1, Some(owner)) = (meta.fence.counter, &mut self.owner) {
+        if let (true, Some(owner)) = (is_made, &mut self.owner) {
             owner.notes.inherit(&self.note);
             self.stored_note = Bytes::new();
         }
         self.renewed = cx.now;
+        self.counter = self.counter.max(meta.fence.counter);
         self.meta = Some(meta);
         let fresh = fresh.filter(|epoch| *epoch == meta.epoch && meta.position == 0);
         if let (Some(epoch), None) = (fresh, self.replica.epoch()) {

@@ -56,6 +56,8 @@ impl Member {
             self.watch.changed(cx.now, false);
         }
         self.meta = snapshot.meta;
+        let counter = self.meta.map_or(0, |meta| meta.fence.counter);
+        self.counter = self.counter.max(counter);
         self.is_known = true;
         let heard = std::mem::take(&mut self.heard);
         for (since, frame) in heard {

@@ -2,7 +2,7 @@
 
 use super::{Member, Sent};
 use crate::store::tail::Step;
-use crate::store::{Acquired, Command, Context, Meta, Rule};
+use crate::store::{Acquired, Command, Context, Fence, Meta, Rule};
 
 /// An owner names each stream whenever it renews it. So many times that it has not, and it is asked.
 const UNNAMED: u64 = 2;
@@ -64,23 +64,29 @@ impl Member {
         let random = (cx.chance)();
         cx.send(Command::Acquire {
             seen: seen.map(|meta| meta.fence),
-            random,
+            fence: Fence {
+                // Also in a log that is made anew: a store may yet come back with an older one, whose owner is not to seem a later one.
+                counter: self.counter + 1,
+                random,
+            },
             epoch,
             force,
         });
+        let makes = seen.is_none();
         self.sent.push_back(Sent::Acquire {
-            fresh: fresh.filter(|_| seen.is_none()),
+            fresh: fresh.filter(|_| makes),
+            makes,
         });
     }
 
     pub(super) fn acquired(
         &mut self,
-        fresh: Option<u64>,
+        made: (Option<u64>, bool),
         acquired: Acquired,
         cx: &mut Context<'_>,
     ) {
         match acquired {
-            Acquired::Own(meta) if meta.is_bounded() => self.own(fresh, meta, cx),
+            Acquired::Own(meta) if meta.is_bounded() => self.own(made, meta, cx),
             Acquired::Changed(..) | Acquired::Ended => {
                 self.lost_again(cx);
                 self.read(cx);

@@ -13,13 +13,13 @@ impl Model {
         &mut self,
         stream: u64,
         instance: InstanceId,
-        (seen, random, epoch): (Option<Fence>, u64, u64),
+        (seen, fence, epoch): (Option<Fence>, Fence, u64),
         busy: Option<InstanceId>,
     ) -> (Answer, Option<Message>) {
         let log = self.state.streams.get(&stream);
-        let fence = log.map(|log| log.meta.fence);
-        let refused = if fence != seen {
-            Some(Acquired::Changed(fence, log.and_then(|log| log.meta.owner)))
+        let last = log.map(|log| log.meta.fence);
+        let refused = if last != seen {
+            Some(Acquired::Changed(last, log.and_then(|log| log.meta.owner)))
         } else if log.is_some_and(|log| log.meta.ended) {
             Some(Acquired::Ended)
         } else {
@@ -28,8 +28,6 @@ impl Model {
         if let Some(refused) = refused {
             return (Answer::Acquired(refused), None);
         }
-        let counter = fence.map_or(0, |fence| fence.counter) + 1;
-        let fence = Fence { counter, random };
         let log = self.state.streams.entry(stream).or_insert_with(|| Log {
             meta: Meta {
                 epoch,

@@ -97,10 +97,10 @@ impl Connection {
             Command::Read { from } => self.read(name, from).await,
             Command::Acquire {
                 seen,
-                random,
+                fence,
                 epoch,
                 force,
-            } => self.acquire(name, seen, (random, epoch), force).await,
+            } => self.acquire(name, (seen, fence), epoch, force).await,
             Command::Append {
                 fence,
                 base,
@@ -184,11 +184,10 @@ impl Connection {
     async fn acquire(
         &mut self,
         name: &Name,
-        seen: Option<Fence>,
-        (random, epoch): (u64, u64),
+        (seen, fence): (Option<Fence>, Fence),
+        epoch: u64,
         force: bool,
     ) -> Result<Answer, StoreError> {
-        let counter = seen.map_or(0, |fence| fence.counter) + 1;
         let tag = self.keys.tag(name);
         let keys = [
             self.keys.log(name),
@@ -197,7 +196,7 @@ impl Connection {
         ];
         let mut call = self.scripts.call(Script::Acquire, &keys);
         call.arg(seen.map(text::fence).unwrap_or_default())
-            .arg(text::fence(Fence { counter, random }))
+            .arg(text::fence(fence))
             .arg(text::bits(self.instance.0))
             .arg(text::bits(epoch))
             .arg(if force { "force" } else { "" })

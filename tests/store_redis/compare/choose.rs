@@ -97,7 +97,10 @@ fn acquire(random: &mut Random, meta: Option<&Meta>) -> Command {
     };
     Command::Acquire {
         seen,
-        random: random.below(u64::MAX),
+        fence: Fence {
+            counter: near(random, meta.map_or(0, |meta| meta.fence.counter)),
+            random: random.below(u64::MAX),
+        },
         epoch: random.below(u64::MAX),
         force: random.below(5) == 0,
     }
