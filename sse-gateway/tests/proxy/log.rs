@@ -27,11 +27,13 @@ async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
     let mut gateway = Gateway::with_admin_in(&url, &[("RUST_LOG", "trace")]);
     assert_eq!(lines_dropped(&gateway).await, 0);
     gateway.stop_reading();
-    let began = Instant::now();
+    let mut requests = 0;
     while lines_dropped(&gateway).await == 0 {
+        assert!(requests < 20_000, "the log is never full");
         // A line for each end of a stream.
         let mut client = http2::connect(gateway.address).await;
         for _ in 0..50 {
+            requests += 1;
             let request = Request::get("http://h/")
                 .body(Empty::<bytes::Bytes>::new())
                 .expect("a request");
@@ -40,7 +42,6 @@ async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
             let body = response.into_body().collect().await.expect("a body");
             assert!(body.to_bytes().ends_with(b"data: ok\n\n"));
         }
-        assert!(began.elapsed() < 2 * PATIENCE, "the log is never full");
     }
     let health = get(gateway.admin.expect("an admin listener"), "/healthz").await;
     assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
