@@ -2,15 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use crate::admin::{self, recorder};
-use crate::config::{Config, Error, FreePorts, GatewaySettings, Opening, Reread};
+use crate::config::{Config, Error, FreePorts, Opening, Reread};
 use crate::descriptors::{self, For};
-use crate::listener::tls::{Certificates, Tls};
 use crate::listener::{self, Answers, Tcp};
+use crate::listening::Listening;
 use crate::log::{self, Log};
 use crate::reload::Reload;
 use crate::renewal::Renewal;
@@ -54,12 +53,11 @@ fn count_cores() -> usize {
 
 /// A gateway that listens, and is yet to accept clients.
 pub(crate) struct Gateway {
-    pub(crate) address: SocketAddr,
+    pub(crate) listening: Vec<Listening>,
     /// That of the admin listener, if there is one.
     pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) router: Router,
     pub(crate) state: State,
-    listener: Listening,
     workers: Workers,
     _threads: Threads,
     signals: Signals,
@@ -92,26 +90,24 @@ impl Gateway {
         let state = State::new(&config, store);
         let plan = Plan::new(&config, &state)?;
 
-        let (listener, address) = bind(config.gateway.listen, "--listen", free_ports.listen)?;
-        plan::refuse_circles(&config, address)?;
-        let certificates = certificates(&config.gateway)?;
-        let listener = match &certificates {
-            None => Listening::Plain(listener),
-            Some(certificates) => {
-                let client_ca = config.gateway.tls_client_ca.as_deref();
-                Listening::Tls(Tls::new(listener, certificates.clone(), client_ca)?)
-            }
-        };
+        let listening = config
+            .listeners
+            .iter()
+            .map(|listener| Listening::bind(listener, free_ports.listen))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses: Vec<_> = listening.iter().map(|one| one.address.clone()).collect();
+        plan::refuse_circles(&config, &addresses)?;
         state.relays.use_these(plan.relays.clone());
         let router = Router::new(plan);
         let reload = Reload::new(
             reread,
             router.clone(),
             state.clone(),
-            address,
+            addresses,
             config.clone(),
         );
-        tokio::spawn(renewal.run(certificates, reload.clone()));
+        let certificates = listening.iter().filter_map(|one| one.certificates.clone());
+        tokio::spawn(renewal.run(certificates.collect(), reload.clone()));
         descriptors::divide(open_files)?;
         let mut admin_address = None;
         if let Some(admin_listen) = config.gateway.admin_listen {
@@ -136,11 +132,10 @@ impl Gateway {
             tokio::spawn(server.await);
         }
         Ok(Gateway {
-            address,
+            listening,
             admin_address,
             router,
             state,
-            listener,
             workers,
             _threads: threads,
             signals,
@@ -157,53 +152,28 @@ impl Gateway {
             relays,
             ..
         } = self.state;
-        let make = move || service.clone();
-        let (workers, its_shutdown) = (self.workers, shutdown.clone());
-        let (whose, scheme) = (For::Clients, self.listener.scheme());
-        let server = match self.listener {
-            Listening::Plain(tcp) => {
-                tokio::spawn(listener::start(whose, tcp, make, workers, its_shutdown).await)
+        let urls: Vec<_> = self.listening.iter().map(Listening::url).collect();
+        let mut servers = Vec::new();
+        for listening in self.listening {
+            let (workers, shutdown) = (self.workers.clone(), shutdown.clone());
+            servers.push(listening.start(service.clone(), workers, shutdown).await);
+        }
+        let server = tokio::spawn(async {
+            for server in servers {
+                server.await;
             }
-            Listening::Tls(tls) => {
-                tokio::spawn(listener::start(whose, tls, make, workers, its_shutdown).await)
-            }
-        };
+        });
         if let Some(address) = self.admin_address {
             tracing::info!("admin on http://{address}");
         }
-        let listening = format!("listening on {scheme}://{}", self.address);
-        tracing::info!("{listening}");
-        supervisor::ready(&listening);
+        for url in &urls {
+            tracing::info!("listening on {url}");
+        }
+        supervisor::ready(&format!("listening on {}", urls.join(", ")));
         let code = stop::when_told(self.signals, shutdown, drain, &self.reload, server).await;
         relays.leave().await;
         code
     }
-}
-
-/// What clients connect to.
-enum Listening {
-    Plain(Tcp),
-    Tls(Tls),
-}
-
-impl Listening {
-    fn scheme(&self) -> &'static str {
-        match self {
-            Listening::Plain(_) => "http",
-            Listening::Tls(_) => "https",
-        }
-    }
-}
-
-/// None where nothing is encrypted.
-fn certificates(settings: &GatewaySettings) -> Result<Option<Arc<Certificates>>, Error> {
-    let pairs = settings.key_pairs();
-    if pairs.is_empty() {
-        return Ok(None);
-    }
-    let certificates = Certificates::read(pairs);
-    let certificates = certificates.map_err(|error| Error::at("--tls-cert", error))?;
-    Ok(Some(Arc::new(certificates)))
 }
 
 fn bind(address: SocketAddr, flag: &str, may_move: bool) -> Result<(Tcp, SocketAddr), Error> {

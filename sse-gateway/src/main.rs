@@ -13,6 +13,7 @@ mod fields;
 mod gateway;
 mod lean;
 mod listener;
+mod listening;
 mod log;
 mod policy;
 mod proxy;

@@ -1,12 +1,11 @@
 //! New settings while the gateway runs: read as a whole, then put in the place of what held before.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, describe_counter};
 
-use crate::config::{Changed, Config, Reread};
+use crate::config::{Changed, Config, ListenAddress, Reread};
 use crate::proxy::upstream::UpstreamClient;
 use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
@@ -25,7 +24,7 @@ struct Shared {
     router: Router,
     state: State,
     /// Where the gateway listens.
-    address: SocketAddr,
+    addresses: Vec<ListenAddress>,
     now: Mutex<Now>,
 }
 
@@ -41,7 +40,7 @@ impl Reload {
         reread: Option<Reread>,
         router: Router,
         state: State,
-        address: SocketAddr,
+        addresses: Vec<ListenAddress>,
         config: Config,
     ) -> Self {
         describe_counter!(
@@ -56,7 +55,7 @@ impl Reload {
             reread,
             router,
             state,
-            address,
+            addresses,
             now: Mutex::new(Now { config, failed }),
         }))
     }
@@ -99,7 +98,7 @@ impl Reload {
             stay,
         } = reread.read().map_err(|error| error.to_string())?;
         let plan = Plan::new(&config, state).map_err(|error| error.to_string())?;
-        plan::refuse_circles(&config, self.0.address).map_err(|error| error.to_string())?;
+        plan::refuse_circles(&config, &self.0.addresses).map_err(|error| error.to_string())?;
         state.relays.use_these(plan.relays.clone());
         router.replace(plan);
         let mut told = format!("settings were read again; {} routes", config.routes.len());

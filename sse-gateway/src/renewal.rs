@@ -27,8 +27,8 @@ impl Renewal {
     }
 
     /// Has these certificates follow their files, as long as the process runs; and settings at SIGHUP.
-    pub(crate) async fn run(mut self, certificates: Option<Arc<Certificates>>, reload: Reload) {
-        let mut checks = certificates.map(Checks::new);
+    pub(crate) async fn run(mut self, certificates: Vec<Arc<Certificates>>, reload: Reload) {
+        let mut checks = (!certificates.is_empty()).then(|| Checks::new(certificates));
         loop {
             let is_asked = match &mut checks {
                 None => self.0.recv().await.is_some(),
@@ -55,14 +55,14 @@ impl Renewal {
 }
 
 struct Checks {
-    certificates: Arc<Certificates>,
+    certificates: Vec<Arc<Certificates>>,
     /// Why the last one failed.
     failed: Option<String>,
     is_told: bool,
 }
 
 impl Checks {
-    fn new(certificates: Arc<Certificates>) -> Self {
+    fn new(certificates: Vec<Arc<Certificates>>) -> Self {
         Checks {
             certificates,
             failed: None,
@@ -90,10 +90,19 @@ impl Checks {
     }
 
     fn renew(&self) -> Result<(), String> {
-        if self.certificates.renew()? {
+        let mut failed = Ok(());
+        let mut has_changed = false;
+        // One that stays as it is keeps none of the others.
+        for certificates in &self.certificates {
+            match certificates.renew() {
+                Ok(changed) => has_changed |= changed,
+                Err(error) => failed = failed.and(Err(error)),
+            }
+        }
+        if has_changed {
             tracing::info!("certificates have changed; new connections have the new ones");
         }
-        Ok(())
+        failed
     }
 
     fn tell(&self) {

@@ -42,6 +42,7 @@ fn every_setting_has_the_documented_default() {
         .collect();
     let expected = [
         ["listen", "127.0.0.1:8080"],
+        ["listen_mode", "0660"],
         ["admin_listen", "127.0.0.1:9078"],
         ["admin_hosts", "off"],
         ["ready_upstream", "off"],
@@ -920,7 +921,13 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
         "https://example.com",
         "unix:/run/app.sock",
     ),
-    ("listen", "'127.0.0.1:1'", "localhost:2", "[::1]:3"),
+    (
+        "listen",
+        "'127.0.0.1:1'",
+        "localhost:2,unix:/run/a.sock",
+        "[::1]:3",
+    ),
+    ("listen_mode", "'0600'", "0666", "660"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
     ("admin_hosts", "'a.example'", "b,c.example", "off"),
     ("ready_upstream", "true", "on", "off"),
@@ -1080,6 +1087,16 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "\"8080\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080",
     ),
     (
+        "listen",
+        "unix:gateway.sock",
+        "\"unix:gateway.sock\" has no absolute path of a socket, of 107 bytes at most; use one such as unix:/run/sse-gateway.sock",
+    ),
+    (
+        "listen_mode",
+        "0888",
+        "\"0888\" is not the mode of a socket; use octal digits, such as 0660 or 0600",
+    ),
+    (
         "admin_listen",
         "on",
         "\"on\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, or off",
@@ -1093,13 +1110,13 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "trusted_proxy",
         "proxy.local",
         "\"proxy.local\" is neither a network nor an address; use networks and addresses such as \
-         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+         10.0.0.0/8,127.0.0.1,fd00::/8, unix for Unix sockets, or off",
     ),
     (
         "trusted_proxy",
         "127.0.0.1,10.0.0.0/33",
         "\"10.0.0.0/33\" is neither a network nor an address; use networks and addresses such as \
-         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+         10.0.0.0/8,127.0.0.1,fd00::/8, unix for Unix sockets, or off",
     ),
     (
         "trusted_proxy",
@@ -1109,7 +1126,7 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
     (
         "trusted_proxy",
         "127.0.0.1,",
-        "an item of the list is empty; use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+        "an item of the list is empty; use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8, unix for Unix sockets, or off",
     ),
     (
         "heartbeat",
@@ -1280,7 +1297,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
     ),
@@ -1341,6 +1358,36 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "listen holds for the whole gateway; move it above the first [[route]]",
     ),
     (
+        "[[listen]]\nadress = '127.0.0.1:1'",
+        2,
+        "unknown key \"adress\"; did you mean address?",
+    ),
+    (
+        "[[listen]]\ncolour = 'red'",
+        2,
+        "unknown key \"colour\"; the keys of a listener are address, mode, tls_cert, tls_key, tls_client_ca",
+    ),
+    (
+        "[[listen]]\naddress = '127.0.0.1:1,127.0.0.1:2'",
+        2,
+        "address: \"127.0.0.1:1,127.0.0.1:2\" is not an address and port; use one such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080",
+    ),
+    (
+        "\n[[listen]]\nmode = '0660'",
+        2,
+        "the listener has no address; add address = \"127.0.0.1:8080\" or address = \"unix:/run/sse-gateway.sock\"",
+    ),
+    (
+        "[listen]\naddress = '127.0.0.1:1'",
+        1,
+        "listen is not a list of tables; begin each listener with a line [[listen]]",
+    ),
+    (
+        "upstream = 'http://app'\n[[listen]]\naddress = '127.0.0.1:1'\n[[listen]]\naddress = '127.0.0.1:1'",
+        2,
+        "127.0.0.1:1 is there twice; keep one of them",
+    ),
+    (
         "[[route]]\npath = '/x'\nmetods = ['GET']",
         3,
         "unknown key \"metods\"; did you mean methods?",
@@ -1387,7 +1434,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "\ntrusted_proxy = []",
         2,
         "trusted_proxy: an item of the list is empty; use networks and addresses such as \
-         10.0.0.0/8,127.0.0.1,fd00::/8, or off",
+         10.0.0.0/8,127.0.0.1,fd00::/8, unix for Unix sockets, or off",
     ),
     (
         "[[route]]\npath = '/x'\ntrusted_proxy = '::1'",

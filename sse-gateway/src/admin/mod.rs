@@ -180,7 +180,8 @@ impl Door {
     fn check(&self, request: &Request) -> Result<(), Refusal> {
         trust::check(request, &self.hosts)?;
         let connection = request.extensions().get::<Connection>();
-        let peer = connection.map(|connection| connection.peer.ip());
+        let peer = connection.and_then(|connection| connection.peer);
+        let peer = peer.map(|peer| peer.ip());
         let asked = (request.method(), request.uri().path());
         token::check(self.token.as_ref(), asked, peer, request.headers())
     }

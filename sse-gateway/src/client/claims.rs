@@ -3,7 +3,7 @@
 //! Anybody can write these fields. They are believed from listed proxies alone; what a stranger says is taken out
 //! before anything looks at it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
@@ -21,9 +21,11 @@ pub(crate) fn judge(parts: &mut request::Parts, trusted: &TrustedProxies) {
         remove(&mut parts.headers);
         return;
     };
-    let mut address = ClientAddress::direct(peer);
-    if trusted.contain(address.client) {
-        address.client = real_client(&parts.headers, address.client, trusted);
+    let peer = peer.map(canonical);
+    let hop = peer.map(|peer| peer.ip());
+    let mut client = hop;
+    if trusted.contain_peer(hop) {
+        client = real_client(&parts.headers, hop, trusted);
     } else {
         remove(&mut parts.headers);
     }
@@ -32,7 +34,14 @@ pub(crate) fn judge(parts: &mut request::Parts, trusted: &TrustedProxies) {
         let https = HeaderValue::from_static("https");
         parts.headers.insert(X_FORWARDED_PROTO, https);
     }
-    parts.extensions.insert(address);
+    if let Some(client) = client {
+        parts.extensions.insert(ClientAddress { peer, client });
+    }
+}
+
+/// Not an IPv4 address in IPv6 clothes.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 /// Whether a field is one of these. `_` counts as `-`: servers after the manner of CGI give both the same name.
@@ -129,11 +138,15 @@ pub(crate) fn append(headers: &mut HeaderMap, name: &HeaderName, item: &[u8]) {
 
 /// From right to left: each trusted address has written what stands to the left of its own. What cannot be read as
 /// an address ends the walk at the proxy that wrote it.
-fn real_client(headers: &HeaderMap, peer: IpAddr, trusted: &TrustedProxies) -> IpAddr {
+fn real_client(
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    trusted: &TrustedProxies,
+) -> Option<IpAddr> {
     let mut client = peer;
     let mut walk = |entry: Option<IpAddr>| match entry {
-        Some(address) if trusted.contain(client) => {
-            client = address;
+        Some(address) if trusted.contain_peer(client) => {
+            client = Some(address);
             true
         }
         _ => false,
@@ -224,7 +237,8 @@ mod tests {
     fn client(lines: &[(&str, &str)]) -> String {
         let trusted = TrustedProxies::parse("10.0.0.0/8,2001:db8::/32").expect("a list");
         let peer = "10.0.0.1".parse().expect("an address");
-        real_client(&map(lines), peer, &trusted).to_string()
+        let client = real_client(&map(lines), Some(peer), &trusted);
+        client.expect("a client").to_string()
     }
 
     #[test]
@@ -283,7 +297,7 @@ mod tests {
         let bytes = HeaderValue::from_bytes(b"203.0.113.9, \xff\xfe").expect("a value");
         headers.insert(X_FORWARDED_FOR, bytes);
         let trusted = TrustedProxies::parse("10.0.0.1").expect("a list");
-        let peer = "10.0.0.1".parse().expect("an address");
+        let peer = Some("10.0.0.1".parse().expect("an address"));
         assert_eq!(real_client(&headers, peer, &trusted), peer);
     }
 

@@ -1,4 +1,4 @@
-//! The TOML file: settings at its top, and `[[route]]` entries.
+//! The TOML file: settings at its top, and `[[listen]]` and `[[route]]` entries.
 //!
 //! Read as a tree with positions and not through serde: a value is wanted as text with its line, as a flag or a variable is
 //! text, and a struct of `Spanned` fields would name each setting again. serde stops at an unknown key of a struct, but does
@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::level::Level;
+use super::listen_entry::{self, ListenEntry};
 use super::route_entry::RouteEntry;
 use super::setting::{Bare, Scope, Settings};
 use super::{Error, Place, Values, known};
@@ -21,6 +22,7 @@ use super::{Error, Place, Values, known};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct File {
     pub(crate) values: Values,
+    pub(crate) listeners: Vec<ListenEntry>,
     pub(crate) routes: Vec<RouteEntry>,
 }
 
@@ -77,6 +79,9 @@ impl File {
         let mut file = Self::default();
         for entry in top.entries(table.get_ref()) {
             match entry.key {
+                "listen" => {
+                    file.listeners = listen_entry::read_all(&top, &entry, &mut file.values)?;
+                }
                 "route" => file.routes = routes(&top, &entry)?,
                 _ => top.take(&entry, &mut file.values)?,
             }

@@ -8,6 +8,7 @@ use http::{HeaderName, StatusCode};
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 use tower_sse::store::{Acknowledge, WhenAway};
 
+use super::listen::{self, ListenAddress};
 use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
@@ -22,8 +23,10 @@ settings! {
     "Addresses" top {
         route upstream: Upstream = none, "URL", Upstream::parse,
             "Where requests go: http://host:port, https://host, h2c://host:port or unix:/path.";
-        gateway listen: SocketAddr = "127.0.0.1:8080", "ADDRESS", value::address,
-            "The address and port that clients connect to.";
+        gateway listen: Vec<ListenAddress> = "127.0.0.1:8080", "ADDRESS|unix:PATH,…", listen::addresses, bare Lists,
+            "Where clients connect to: addresses with ports, Unix sockets.";
+        gateway listen_mode: u32 = "0660", "MODE", listen::mode, needs UnixListener,
+            "The permissions of these Unix sockets: who may write to one may connect.";
         gateway admin_listen: Option<SocketAddr> = "127.0.0.1:9078", "ADDRESS|off", or("off", value::address),
             "The address and port of metrics, health and drain; not for the public.";
         gateway admin_hosts: Vec<String> = "off", "NAMES|off", list_or_off(value::host_name), needs Admin,
@@ -31,7 +34,7 @@ settings! {
         gateway ready_upstream: bool = "off", "on|off", switch, bare Booleans, needs Admin,
             "Let /readyz answer 503 also while an upstream of a route cannot be connected to.";
         gateway trusted_proxy: TrustedProxies = "off", "CIDR,…|off", value::trusted_proxy, bare Lists,
-            "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses.";
+            "Whom to believe in X-Forwarded-For, -Proto, -Host and the like: networks, addresses, unix.";
     }
 
     "Encryption" [tls] {

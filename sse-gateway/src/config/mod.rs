@@ -17,6 +17,8 @@ pub(crate) mod host;
 pub(crate) mod jwt_keys;
 pub(crate) mod known;
 mod level;
+mod listen;
+mod listen_entry;
 mod log_filter;
 pub(crate) mod needless;
 mod opening;
@@ -45,6 +47,7 @@ pub(crate) use file::File;
 pub(crate) use free_ports::FreePorts;
 pub(crate) use given::{Place, Values};
 pub(crate) use known::{GatewaySettings, RouteSettings};
+pub(crate) use listen::{ListenAddress, ListenerSettings};
 pub(crate) use log_filter::LogFilter;
 pub(crate) use opening::Opening;
 pub(crate) use relay::{GapEvent, Kept, Relayed};
@@ -59,6 +62,8 @@ pub(crate) use value_access::{AdminToken, KeysAt, ServiceUrl};
 pub(crate) struct Config {
     /// The drain's deadline is never shorter than its window.
     pub(crate) gateway: GatewaySettings,
+    /// Where clients connect to; never empty.
+    pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) log_filter: LogFilter,
     /// In the order of the file; the first that matches wins.
     pub(crate) routes: Vec<Route>,

@@ -3,7 +3,7 @@
 use super::given::{Place, Values};
 use super::setting::{Needs, Scope, Setting};
 use super::upstream::Endpoint;
-use super::{Config, Ids, Relayed, Route, Sources, known};
+use super::{Config, Ids, ListenAddress, ListenerSettings, Relayed, Route, Sources, known};
 
 /// A line for each.
 pub(crate) fn warnings(sources: &Sources, config: &Config) -> Vec<String> {
@@ -35,6 +35,7 @@ pub(crate) fn warnings(sources: &Sources, config: &Config) -> Vec<String> {
         let why = why.reduce(|one, other| one.and(other)).flatten();
         warnings.extend(why.map(|why| told(place, setting, why)));
     }
+    warnings.extend(of_listeners(sources, config));
     for (at, entry) in entries.iter().enumerate() {
         let route = &config.routes[at];
         if let Some(before) = config.routes[..at].iter().find(|one| one.covers(route)) {
@@ -47,6 +48,26 @@ pub(crate) fn warnings(sources: &Sources, config: &Config) -> Vec<String> {
                 "{}: two routes have the name {:?}, and are one in metrics",
                 entry.place, route.name
             ));
+        }
+    }
+    warnings
+}
+
+fn of_listeners(sources: &Sources, config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !sources.has_listen_entries() {
+        return warnings;
+    }
+    for (listener, entry) in config.listeners.iter().zip(&sources.file.listeners) {
+        let is_unix = matches!(listener.address, ListenAddress::Unix(_));
+        let is_tls = !listener.key_pairs.is_empty();
+        for (setting, has_effect, why) in [
+            (Setting::listen_mode(), is_unix, "it is for Unix sockets"),
+            (Setting::tls_client_ca(), is_tls, "tls_cert is off"),
+        ] {
+            if let Some((key, place)) = entry.key_of(&setting).filter(|_| !has_effect) {
+                warnings.push(format!("{place}: {key} has no effect: {why}"));
+            }
         }
     }
     warnings
@@ -85,7 +106,17 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
             settings.forward_auth_url.is_some(),
             "forward_auth.url is off",
         ),
-        Needs::Tls => (!config.gateway.tls_cert.is_empty(), "tls.cert is off"),
+        Needs::Tls => {
+            let is_tls = |one: &ListenerSettings| !one.key_pairs.is_empty();
+            (config.listeners.iter().any(is_tls), "tls.cert is off")
+        }
+        Needs::UnixListener => {
+            let is_unix = |one: &ListenerSettings| matches!(one.address, ListenAddress::Unix(_));
+            (
+                config.listeners.iter().any(is_unix),
+                "no Unix socket is listened on",
+            )
+        }
         Needs::UpstreamTls => {
             let is_tls = matches!(settings.upstream.endpoint, Endpoint::Tls(_));
             (is_tls, "upstream is no https:// URL")

@@ -5,6 +5,7 @@ use std::path::Path;
 use http::Method;
 
 use super::given::{Layers, Place};
+use super::listen_entry::ListenEntry;
 use super::setting::Setting;
 use super::{Config, Route, Sources, known, needless};
 
@@ -19,6 +20,18 @@ pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
         };
         settings.push(vec![setting.path(), text, place.to_string()]);
     }
+    let mut listeners = vec![cells(["LISTENER", "PROTOCOL", "OF ITS OWN"])];
+    for (at, listener) in config.listeners.iter().enumerate() {
+        let entry = sources.file.listeners.get(at);
+        let entry = entry.filter(|_| sources.has_listen_entries());
+        let protocol = match listener.key_pairs.is_empty() {
+            true => "http",
+            false => "https",
+        };
+        let own = entry.map_or_else(String::new, ListenEntry::own);
+        let address = listener.address.to_string();
+        listeners.push(vec![address, protocol.to_owned(), own]);
+    }
     let mut routes = vec![cells(["ROUTE", "MATCHES", "UPSTREAM", "OF ITS OWN"])];
     for (route, entry) in config.routes.iter().zip(&sources.file.routes) {
         let own = entry.values.iter();
@@ -30,7 +43,9 @@ pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
         Some(route) => row(route, String::new()),
         None => cells(["-", "all else", "none: answered with 404", ""]),
     });
-    let mut report = format!("{}\n{}\n", table(&settings), table(&routes));
+    let mut report = [settings, listeners, routes]
+        .map(|rows| table(&rows) + "\n")
+        .concat();
     let warnings = needless::warnings(sources, config);
     for warning in &warnings {
         report += &format!("warning: {warning}\n");

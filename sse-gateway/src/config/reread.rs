@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::given::Layers;
+use super::listen_entry::ListenEntry;
 use super::setting::{Scope, Setting};
 use super::{Config, Error, File, Sources, known};
 
@@ -59,9 +60,23 @@ impl Reread {
                 && !MAY_CHANGE.contains(&setting.name)
                 && text(&before, setting) != text(&now, setting)
         });
+        let mut stay: Vec<_> = stay.map(Setting::path).collect();
+        let own = |sources: &Sources| -> Vec<_> {
+            sources
+                .file
+                .listeners
+                .iter()
+                .map(ListenEntry::own)
+                .collect()
+        };
+        let listen = Setting::listen().path();
+        let has_listen_entries = sources.has_listen_entries() || self.sources.has_listen_entries();
+        if has_listen_entries && own(&self.sources) != own(&sources) && !stay.contains(&listen) {
+            stay.push(listen);
+        }
         Ok(Changed {
             warnings: super::needless::warnings(&sources, &config),
-            stay: stay.map(Setting::path).collect(),
+            stay,
             config,
         })
     }

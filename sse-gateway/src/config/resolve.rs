@@ -4,6 +4,7 @@ use http::Method;
 
 use super::file::File;
 use super::given::{Layers, Place, Values};
+use super::listen::{self, ListenAddress, ListenerSettings};
 use super::setting::Setting;
 use super::{
     Config, Error, GatewaySettings, Ids, LogFilter, Matcher, Relayed, Route, RouteSettings,
@@ -22,6 +23,12 @@ impl Sources {
     /// What holds outside of routes, the strongest first.
     pub(super) fn top(&self) -> [&Values; 3] {
         [&self.flags, &self.variables, &self.file.values]
+    }
+
+    /// Whether the `[[listen]]` entries of the file count: a flag and a variable win over them.
+    pub(super) fn has_listen_entries(&self) -> bool {
+        let is_given = |values: &Values| values.get(&Setting::listen()).is_some();
+        !self.file.listeners.is_empty() && !is_given(&self.flags) && !is_given(&self.variables)
     }
 }
 
@@ -57,8 +64,15 @@ impl Config {
             route(name, entry.matcher.clone(), methods, Layers(&layers))
         });
         let routes = routes.collect::<Result<_, _>>()?;
+        let gateway = gateway(Layers(&top))?;
+        let listeners = listeners(sources, &gateway)?;
+        if let Some(address) = listen::twice(&listeners) {
+            let why = format_args!("{address} is there twice; keep one of them");
+            return Err(Error::at(place(Layers(&top), &Setting::listen()), why));
+        }
         Ok(Config {
-            gateway: gateway(Layers(&top))?,
+            gateway,
+            listeners,
             log_filter: sources.log_filter.clone(),
             routes,
             fallback,
@@ -73,20 +87,13 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         let right = "use a shorter window";
         return Err(contradiction(top, both, "is longer than", right));
     }
-    if settings.listen.port() != 0 && settings.admin_listen == Some(settings.listen) {
+    let admin = settings.admin_listen.filter(|admin| admin.port() != 0);
+    if admin.is_some_and(|admin| settings.listen.contains(&ListenAddress::Tcp(admin))) {
         let both = [Setting::admin_listen(), Setting::listen()];
         let right = "use another port, or off";
         return Err(contradiction(top, both, "is the same as", right));
     }
-    if settings.tls_cert.len() != settings.tls_key.len() {
-        let both = [Setting::tls_cert(), Setting::tls_key()];
-        let right = "give each certificate its key, in the same order";
-        return Err(contradiction(top, both, "has not as many files as", right));
-    }
-    for pair in settings.key_pairs() {
-        let read = pair.read();
-        read.map_err(|error| Error::at(place(top, &Setting::tls_key()), error))?;
-    }
+    check_key_pairs(&settings, top)?;
     if settings.store.is_some() && settings.store_secret.is_none() {
         let both = [Setting::store(), Setting::store_secret()];
         let right = "name a file that all gateways have";
@@ -101,6 +108,40 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         return Err(contradiction(top, both, "needs", right));
     }
     Ok(settings)
+}
+
+/// Those of the file, unless a flag or a variable says where to listen.
+fn listeners(sources: &Sources, gateway: &GatewaySettings) -> Result<Vec<ListenerSettings>, Error> {
+    if !sources.has_listen_entries() {
+        return Ok(ListenerSettings::of(gateway).collect());
+    }
+    let [flags, variables, file] = sources.top();
+    let mut listeners = Vec::new();
+    for entry in &sources.file.listeners {
+        let layers = [&entry.values, flags, variables, file];
+        let settings = GatewaySettings::resolve(Layers(&layers))?;
+        check_key_pairs(&settings, Layers(&layers))?;
+        listeners.extend(ListenerSettings::of(&settings));
+    }
+    Ok(listeners)
+}
+
+fn check_key_pairs(settings: &GatewaySettings, layers: Layers<'_>) -> Result<(), Error> {
+    if settings.tls_cert.len() != settings.tls_key.len() {
+        let both = [Setting::tls_cert(), Setting::tls_key()];
+        let right = "give each certificate its key, in the same order";
+        return Err(contradiction(
+            layers,
+            both,
+            "has not as many files as",
+            right,
+        ));
+    }
+    for pair in settings.key_pairs() {
+        let read = pair.read();
+        read.map_err(|error| Error::at(place(layers, &Setting::tls_key()), error))?;
+    }
+    Ok(())
 }
 
 fn place(layers: Layers<'_>, setting: &Setting) -> Place {

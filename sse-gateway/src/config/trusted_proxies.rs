@@ -4,28 +4,44 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Networks of proxies; none by default. An IPv4 address counts alike when it is written as one of IPv6.
+/// Networks of proxies, and perhaps whoever connects to a Unix socket; none by default. An IPv4 address counts alike when it is
+/// written as one of IPv6.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TrustedProxies(Vec<IpNet>);
+pub(crate) struct TrustedProxies {
+    networks: Vec<IpNet>,
+    unix: bool,
+}
 
 impl TrustedProxies {
-    /// Reads a comma list of networks and addresses.
+    /// Reads a comma list of networks and addresses, and `unix`.
     ///
     /// # Errors
     ///
-    /// When an item of the list is neither.
+    /// When an item of the list is none of them.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let items = text.split(',').map(|item| network(item.trim()));
-        items.collect::<Result<_, _>>().map(Self)
+        let mut trusted = Self::default();
+        for item in text.split(',').map(str::trim) {
+            match item {
+                "unix" => trusted.unix = true,
+                _ => trusted.networks.push(network(item)?),
+            }
+        }
+        Ok(trusted)
     }
 
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|one| one.contains(&address))
+    }
+
+    /// The same of the other end of a connection: one without an address has connected to a Unix socket.
+    pub(crate) fn contain_peer(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix, |address| self.contain(address))
     }
 }
 
-const RIGHT: &str = "use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8";
+const RIGHT: &str =
+    "use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8, unix for Unix sockets";
 
 fn network(text: &str) -> Result<IpNet, String> {
     if text.is_empty() {

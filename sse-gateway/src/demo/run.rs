@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Buttons, Demo};
 use crate::config::upstream::Upstream;
-use crate::config::{Config, Error, FreePorts, Opening};
+use crate::config::{Config, Error, FreePorts, ListenAddress, Opening};
 use crate::gateway::{self, Gateway};
 
 /// The demo is for looking at: its drain takes this long at most, and is called off afterwards.
@@ -37,7 +37,7 @@ pub(crate) fn run(
             upstream: upstream.to_string(),
             ..opening.clone()
         };
-        let wanted = (config.gateway.listen, config.gateway.admin_listen);
+        let wanted = (config.gateway.listen.clone(), config.gateway.admin_listen);
         let gateway = Gateway::build(config, &opening, free_ports, None).await?;
         tracing::info!("upstream of the demo on {upstream}");
         if let Some(mut nodes) = nodes {
@@ -45,7 +45,7 @@ pub(crate) fn run(
             demo.start_nodes(nodes).await?;
         }
         demo.stands_before(buttons(&gateway, window));
-        say(&gateway, wanted);
+        say(&gateway, &wanted);
         let service = demo.around(gateway.router.clone());
         Ok(gateway.serve(service).await)
     })
@@ -76,9 +76,11 @@ fn buttons(gateway: &Gateway, window: Duration) -> Buttons {
 }
 
 /// Not waited for: it goes to whoever reads it, and there may be nobody.
-fn say(gateway: &Gateway, (listen, admin_listen): (SocketAddr, Option<SocketAddr>)) {
+fn say(gateway: &Gateway, (listen, admin_listen): &(Vec<ListenAddress>, Option<SocketAddr>)) {
+    let pages = listen.iter().zip(&gateway.listening);
+    let pages = pages.filter_map(|(wanted, is)| wanted.tcp().zip(is.address.tcp()));
     let text = start_line(
-        (listen, gateway.address),
+        &pages.collect::<Vec<_>>(),
         admin_listen.zip(gateway.admin_address),
     );
     std::thread::spawn(move || {
@@ -87,7 +89,10 @@ fn say(gateway: &Gateway, (listen, admin_listen): (SocketAddr, Option<SocketAddr
 }
 
 /// Each address as it was wanted, and as it is.
-fn start_line(page: (SocketAddr, SocketAddr), admin: Option<(SocketAddr, SocketAddr)>) -> String {
+fn start_line(
+    pages: &[(SocketAddr, SocketAddr)],
+    admin: Option<(SocketAddr, SocketAddr)>,
+) -> String {
     let line = |what: &str, (wanted, address): (SocketAddr, SocketAddr)| {
         let why = match has_moved((wanted, address)) {
             true => format!("  ({wanted} is in use)"),
@@ -95,10 +100,11 @@ fn start_line(page: (SocketAddr, SocketAddr), admin: Option<(SocketAddr, SocketA
         };
         format!("  {what}  http://{address}/{why}\n")
     };
-    let page = line("The demo is at", page);
+    let pages = pages.iter().map(|page| line("The demo is at", *page));
+    let pages: String = pages.collect();
     let admin = admin.filter(|admin| has_moved(*admin));
     let admin = admin.map_or_else(String::new, |admin| line("Its admin is at", admin));
-    format!("\n{page}{admin}\n")
+    format!("\n{pages}{admin}\n")
 }
 
 fn has_moved((wanted, address): (SocketAddr, SocketAddr)) -> bool {
@@ -113,15 +119,15 @@ mod tests {
     fn the_start_line_names_a_port_that_was_in_use() {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         assert_eq!(
-            start_line((at(8080), at(8080)), Some((at(9078), at(9078)))),
+            start_line(&[(at(8080), at(8080))], Some((at(9078), at(9078)))),
             "\n  The demo is at  http://127.0.0.1:8080/\n\n"
         );
         assert_eq!(
-            start_line((at(0), at(40000)), None),
+            start_line(&[(at(0), at(40000))], None),
             "\n  The demo is at  http://127.0.0.1:40000/\n\n"
         );
         assert_eq!(
-            start_line((at(8080), at(40000)), Some((at(9078), at(40001)))),
+            start_line(&[(at(8080), at(40000))], Some((at(9078), at(40001)))),
             "\n  The demo is at  http://127.0.0.1:40000/  (127.0.0.1:8080 is in use)\n  \
              Its admin is at  http://127.0.0.1:40001/  (127.0.0.1:9078 is in use)\n\n"
         );

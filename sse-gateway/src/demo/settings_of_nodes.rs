@@ -1,7 +1,5 @@
 //! What the gateways of the demo run by that share streams, if there is a store.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use tower_sse::store::RedisStore;
 
 use super::page::SETTINGS_OF_NODES;
@@ -31,7 +29,6 @@ pub(crate) fn take(sources: &mut Sources) -> Result<Option<Config>, Error> {
     let settings = &mut config.gateway;
     settings.store = Some(url);
     settings.store_secret.get_or_insert_with(random_secret);
-    settings.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(Some(config))
 }
 

@@ -7,12 +7,16 @@ mod accept;
 mod client_io;
 mod connected;
 mod connection;
+mod early;
+mod edge;
 mod first_bytes;
 mod http1;
 mod lean;
 mod socket;
+mod source;
 mod tcp;
 pub(crate) mod tls;
+mod unix;
 mod unless;
 
 use std::future::Future;
@@ -29,10 +33,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 pub(crate) use accept::{ACCEPT_PAUSES, start};
+pub(crate) use edge::Edge;
 pub(crate) use lean::WholeBody;
 pub(crate) use lean::settle;
 pub(crate) use socket::Lends;
+pub(crate) use source::Source;
 pub(crate) use tcp::Tcp;
+pub(crate) use unix::Unix;
 
 /// Where connections come from.
 pub(crate) trait Listener: Send + Sync + 'static {
@@ -103,8 +110,8 @@ where
 /// What is known of a connection before anything was read. Requests carry it as an extension.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
-    /// Who has connected.
-    pub(crate) peer: SocketAddr,
+    /// Who has connected; unknown of a Unix socket.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) is_tls: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::config::Error;
 
 /// After a restart all clients come back within moments, and whoever finds the queue full tries again only after a
 /// second or more. The kernel has a limit of its own, `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;
+pub(super) const BACKLOG: u32 = 4096;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
@@ -94,7 +94,7 @@ impl Listener for Tcp {
     fn accept(watch: &TcpStream) -> io::Result<(std::net::TcpStream, Connection)> {
         let accept = || SockRef::from(watch).accept();
         let (stream, peer) = watch.try_io(Interest::READABLE, accept)?;
-        let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+        let peer = Some(peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?);
         let is_tls = false;
         Ok((stream.into(), Connection { peer, is_tls }))
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::connection::FIRST_BYTES;
-use super::tls::{Certificates, Tls};
+use super::tls::{Certificates, config};
 use super::*;
 use crate::config::tls::KeyPair;
 use crate::descriptors::For;
@@ -64,7 +64,8 @@ async fn listen_over_tls() -> SocketAddr {
     let certificates = Certificates::read(vec![KeyPair { cert, key }]).expect("a pair");
     std::fs::remove_dir_all(folder).expect("removed");
     let (listener, address) = bind();
-    serve(Tls::new(listener, certificates.into(), None).expect("it is right")).await;
+    let tls = config(certificates.into(), None).expect("it is right");
+    serve(Edge::new(Source::Tcp(listener), Some(tls))).await;
     address
 }
 

@@ -1,11 +1,16 @@
 //! Whether an upstream is the gateway itself, as far as its address tells.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 
-use crate::config::upstream::Upstream;
+use crate::config::ListenAddress;
+use crate::config::upstream::{Endpoint, Upstream};
 
 /// Whether requests to this upstream come back to a listener on `listen`. A name other than `localhost` is not looked up.
-pub(crate) fn leads_to(upstream: &Upstream, listen: SocketAddr) -> bool {
+pub(crate) fn leads_to(upstream: &Upstream, listen: &ListenAddress) -> bool {
+    let listen = match listen {
+        ListenAddress::Tcp(address) => address,
+        ListenAddress::Unix(path) => return upstream.endpoint == Endpoint::Unix(path.clone()),
+    };
     let Some((host, port)) = upstream.host_and_port() else {
         return false;
     };
@@ -48,10 +53,16 @@ mod tests {
             ("http://192.0.2.1:8080", "0.0.0.0:8080", false),
             ("http://app:8080", "0.0.0.0:8080", false),
             ("unix:/run/app.sock", "0.0.0.0:8080", false),
+            ("unix:/run/app.sock", "unix:/run/app.sock", true),
+            ("unix:/run/app.sock", "unix:/run/gateway.sock", false),
+            ("http://127.0.0.1:8080", "unix:/run/gateway.sock", false),
         ] {
-            let address = listen.parse().expect("an address");
+            let address = match listen.strip_prefix("unix:") {
+                Some(path) => ListenAddress::Unix(path.into()),
+                None => ListenAddress::Tcp(listen.parse().expect("an address")),
+            };
             let parsed = Upstream::parse(upstream).expect("an upstream");
-            assert_eq!(leads_to(&parsed, address), expected, "{upstream} {listen}");
+            assert_eq!(leads_to(&parsed, &address), expected, "{upstream} {listen}");
         }
     }
 }

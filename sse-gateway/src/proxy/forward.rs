@@ -202,7 +202,9 @@ impl Forward {
         }
         let address = parts.extensions.get::<ClientAddress>();
         let hop = Hop {
-            peer: address.map(|address| address.peer.ip()),
+            peer: address
+                .and_then(|address| address.peer)
+                .map(|peer| peer.ip()),
             from: parts.version,
             to_http2: client.is_http2(),
         };

@@ -1,11 +1,9 @@
 //! What the settings make of requests: which route takes one, and what is on it.
 
-use std::net::SocketAddr;
-
 use tower_sse::stage::Drain;
 
 use crate::config::trusted_proxies::TrustedProxies;
-use crate::config::{Config, Error, NoAnswer, Route};
+use crate::config::{Config, Error, ListenAddress, NoAnswer, Route};
 use crate::policy::limits::Limits;
 use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
@@ -102,16 +100,17 @@ fn limits(route: &Route, config: &Config, state: &State) -> Limits {
 /// # Errors
 ///
 /// When there is such an upstream.
-pub(crate) fn refuse_circles(config: &Config, listen: SocketAddr) -> Result<(), Error> {
+pub(crate) fn refuse_circles(config: &Config, listen: &[ListenAddress]) -> Result<(), Error> {
     for route in config.routes.iter().chain(&config.fallback) {
         let (settings, name) = (&route.settings, &route.name);
         let auth = settings.forward_auth_url.as_ref();
         let auth = auth.map(|url| ("forward_auth.url", &url.server));
         let asked = [Some(("upstream", &settings.upstream)), auth];
         for (key, upstream) in asked.into_iter().flatten() {
-            if !circle::leads_to(upstream, listen) {
+            let mut listen = listen.iter();
+            let Some(listen) = listen.find(|listen| circle::leads_to(upstream, listen)) else {
                 continue;
-            }
+            };
             return Err(Error::at(
                 key,
                 format_args!(

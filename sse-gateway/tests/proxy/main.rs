@@ -23,6 +23,7 @@ mod hops;
 mod jwt;
 mod limits;
 mod lines;
+mod listeners;
 mod log;
 mod messages;
 mod no_answer;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -28,13 +28,13 @@ use crate::wire::{Wire, WireUpstream, field};
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
 
 /// An authority, and a folder for the certificates that it gives.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: PathBuf,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder =
             std::env::temp_dir().join(format!("gateway-tls-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
@@ -47,7 +47,7 @@ impl Authority {
         authority
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
     }
 
@@ -60,7 +60,7 @@ impl Authority {
     }
 
     /// The same in files, and the flags that name them.
-    fn issue(&self, file: &str, host: &str) -> [String; 4] {
+    pub(crate) fn issue(&self, file: &str, host: &str) -> [String; 4] {
         let (certificate, key) = self.certify(host);
         let files = [format!("{file}.pem"), format!("{file}.key")].map(|file| self.path(&file));
         fs::write(&files[0], certificate).expect("written");
@@ -74,7 +74,7 @@ impl Authority {
         ]
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let mut roots = RootCertStore::empty();
         let root = self.issuer.der().clone();
         roots.add(root).expect("an authority");
@@ -93,7 +93,7 @@ impl Drop for Authority {
     }
 }
 
-struct Client {
+pub(crate) struct Client {
     roots: RootCertStore,
     version: &'static SupportedProtocolVersion,
     alpn: Vec<Vec<u8>>,
@@ -102,6 +102,14 @@ struct Client {
 
 impl Client {
     async fn connect(self, gateway: &Gateway, host: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(gateway.address).await?;
+        self.over(stream, host).await
+    }
+
+    pub(crate) async fn over<S>(self, stream: S, host: &str) -> std::io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[self.version])
             .expect("versions")
@@ -118,7 +126,6 @@ impl Client {
             }
         };
         config.alpn_protocols = self.alpn;
-        let stream = TcpStream::connect(gateway.address).await?;
         let name = host.to_owned().try_into().expect("a name");
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)

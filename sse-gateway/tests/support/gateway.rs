@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -63,6 +64,13 @@ impl Gateway {
         Self::listening_on(&listen, "exec", upstream, "off", flags, &[])
     }
 
+    /// By a file that says where it listens, and has an upstream.
+    pub(crate) fn by_file(file: &Path) -> Self {
+        let mut command = program("exec");
+        command.arg("--config").arg(file);
+        Self::run(command)
+    }
+
     fn listening(
         start: &str,
         upstream: &str,
@@ -81,11 +89,13 @@ impl Gateway {
         flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = command(listen, start, upstream, admin)
-            .args(flags)
-            .envs(environment.iter().copied())
-            .spawn()
-            .expect("the gateway starts");
+        let mut command = command(listen, start, upstream, admin);
+        command.args(flags).envs(environment.iter().copied());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the gateway starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -210,14 +220,20 @@ fn refused(mut command: Command) -> String {
     told
 }
 
-/// The gateway after this beginning of a command for the shell.
 fn command(listen: &str, start: &str, upstream: &str, admin: &str) -> Command {
+    let mut command = program(start);
+    command
+        .args(["--upstream", upstream])
+        .args(["--listen", listen, "--admin-listen", admin]);
+    command
+}
+
+/// The gateway after this beginning of a command for the shell.
+fn program(start: &str) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("{start} \"$0\" \"$@\"")])
         .arg(env!("CARGO_BIN_EXE_sse-gateway"))
-        .args(["--upstream", upstream])
-        .args(["--listen", listen, "--admin-listen", admin])
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

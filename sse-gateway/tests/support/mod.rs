@@ -3,10 +3,10 @@
 
 #![allow(dead_code, reason = "each test uses its part of it")]
 
+pub(crate) mod address;
 pub(crate) mod admin;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod wire;
 
-mod address;
 mod process;

@@ -7,25 +7,24 @@ use std::task::{Context, Poll, ready};
 
 use metrics::counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
-use crate::listener::Lends;
+use crate::listener::edge::Raw;
 
 pub(crate) const HANDSHAKES: &str = "sse_tls_handshakes_total";
 
-/// A connection over TLS. Its socket is never lent: what is written to it is not what the client reads.
+/// A connection over TLS.
 pub(crate) struct TlsIo(State);
 
 enum State {
     /// Until the first byte has come.
-    New(TcpStream, TlsAcceptor),
+    New(Raw, TlsAcceptor),
     /// Boxed, as all connections that are open have room for it.
-    Handshake(Box<Accept<TcpStream>>),
-    Open(Box<TlsStream<TcpStream>>),
+    Handshake(Box<Accept<Raw>>),
+    Open(Box<TlsStream<Raw>>),
     /// Who does not speak TLS is told so.
-    Plain(TcpStream, usize),
+    Plain(Raw, usize),
     Failed,
 }
 
@@ -37,15 +36,12 @@ const NO_TLS: &[u8] =
 This port speaks HTTPS: ask https:// instead of http://.\n";
 
 impl TlsIo {
-    pub(super) fn new(stream: TcpStream, acceptor: TlsAcceptor) -> Self {
+    pub(in crate::listener) fn new(stream: Raw, acceptor: TlsAcceptor) -> Self {
         TlsIo(State::New(stream, acceptor))
     }
 
     /// Makes the handshake, if it is not made.
-    fn poll_open(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Pin<&mut TlsStream<TcpStream>>>> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut TlsStream<Raw>>>> {
         loop {
             let next = match &mut self.0 {
                 State::New(stream, _) => {
@@ -93,19 +89,15 @@ impl TlsIo {
     }
 }
 
-fn poll_is_plain(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-    let mut first = [0];
-    let mut first = ReadBuf::new(&mut first);
-    ready!(stream.poll_peek(cx, &mut first))?;
-    let first = first.filled().first().ok_or(ErrorKind::UnexpectedEof)?;
-    Poll::Ready(Ok(*first != HANDSHAKE))
+fn poll_is_plain(stream: &mut Raw, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    let first = ready!(stream.poll_first(cx))?;
+    let first = first.ok_or(ErrorKind::UnexpectedEof)?;
+    Poll::Ready(Ok(first != HANDSHAKE))
 }
 
 fn count(result: &'static str) {
     counter!(HANDSHAKES, "result" => result).increment(1);
 }
-
-impl Lends for TlsIo {}
 
 impl AsyncRead for TlsIo {
     fn poll_read(

@@ -1,0 +1,105 @@
+//! Where clients connect to: one listener for each address.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::config::{Error, ListenAddress, ListenerSettings};
+use crate::descriptors::For;
+use crate::listener::tls::{self, Certificates};
+use crate::listener::{self, Answers, Edge, Source, Tcp, Unix};
+use crate::shutdown::Shutdown;
+use crate::workers::Workers;
+
+/// A listener that is yet to accept.
+pub(crate) struct Listening {
+    /// Where it is, with the port that the system chose.
+    pub(crate) address: ListenAddress,
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    listener: Kind,
+}
+
+enum Kind {
+    Plain(Tcp),
+    Edge(Edge),
+}
+
+const FLAG: &str = "--listen";
+
+impl Listening {
+    /// Begins to listen; at any free port where the one that is meant is in use and may be another.
+    ///
+    /// # Errors
+    ///
+    /// When it may not listen there, or a certificate cannot be used.
+    pub(crate) fn bind(settings: &ListenerSettings, may_move: bool) -> Result<Self, Error> {
+        let (source, address) = match &settings.address {
+            ListenAddress::Tcp(address) => {
+                let bind = if may_move {
+                    Tcp::bind_or_free
+                } else {
+                    Tcp::bind
+                };
+                let (tcp, address) = bind(*address, FLAG)?;
+                (Source::Tcp(tcp), ListenAddress::Tcp(address))
+            }
+            ListenAddress::Unix(path) => {
+                let unix = Unix::bind(path, settings.mode, FLAG)?;
+                (Source::Unix(unix), settings.address.clone())
+            }
+        };
+        let certificates = match settings.key_pairs.is_empty() {
+            true => None,
+            false => {
+                let certificates = Certificates::read(settings.key_pairs.clone());
+                let certificates = certificates.map_err(|error| Error::at("--tls-cert", error))?;
+                Some(Arc::new(certificates))
+            }
+        };
+        let listener = match (source, &certificates) {
+            (Source::Tcp(tcp), None) => Kind::Plain(tcp),
+            (source, certificates) => {
+                let client_ca = settings.client_ca.as_deref();
+                let tls = certificates.clone();
+                let tls = tls.map(|certificates| tls::config(certificates, client_ca));
+                Kind::Edge(Edge::new(source, tls.transpose()?))
+            }
+        };
+        Ok(Listening {
+            address,
+            certificates,
+            listener,
+        })
+    }
+
+    /// Has clients served. What it gives resolves when the last of all connections is gone.
+    pub(crate) async fn start<S: Answers + Sync>(
+        self,
+        service: S,
+        workers: Workers,
+        shutdown: Shutdown,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let make = move || service.clone();
+        match self.listener {
+            Kind::Plain(tcp) => {
+                let server = listener::start(For::Clients, tcp, make, workers, shutdown).await;
+                Box::pin(server) as BoxFuture
+            }
+            Kind::Edge(edge) => {
+                Box::pin(listener::start(For::Clients, edge, make, workers, shutdown).await)
+            }
+        }
+    }
+
+    /// Such as `https://127.0.0.1:8443`, or the path of a socket.
+    pub(crate) fn url(&self) -> String {
+        let (address, is_tls) = (&self.address, self.certificates.is_some());
+        match (address, is_tls) {
+            (ListenAddress::Tcp(address), false) => format!("http://{address}"),
+            (ListenAddress::Tcp(address), true) => format!("https://{address}"),
+            (ListenAddress::Unix(_), false) => address.to_string(),
+            (ListenAddress::Unix(_), true) => format!("{address} (https)"),
+        }
+    }
+}
+
+type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
