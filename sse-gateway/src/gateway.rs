@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use crate::admin::{self, recorder};
 use crate::config::{Config, Error, FreePorts, Opening, Reread};
 use crate::descriptors::{self, For};
-use crate::listener::{self, Answers, Tcp};
+use crate::listener::{self, Answers, IsTrusted, Tcp};
 use crate::listening::Listening;
 use crate::log::{self, Log};
 use crate::reload::Reload;
@@ -90,15 +91,19 @@ impl Gateway {
         let state = State::new(&config, store);
         let plan = Plan::new(&config, &state)?;
 
+        state.relays.use_these(plan.relays.clone());
+        let router = Router::new(plan);
+        let is_trusted: IsTrusted = {
+            let router = router.clone();
+            Arc::new(move |peer| router.trusts(peer))
+        };
         let listening = config
             .listeners
             .iter()
-            .map(|listener| Listening::bind(listener, free_ports.listen))
+            .map(|listener| Listening::bind(listener, free_ports.listen, &is_trusted))
             .collect::<Result<Vec<_>, _>>()?;
         let addresses: Vec<_> = listening.iter().map(|one| one.address.clone()).collect();
         plan::refuse_circles(&config, &addresses)?;
-        state.relays.use_these(plan.relays.clone());
-        let router = Router::new(plan);
         let reload = Reload::new(
             reread,
             router.clone(),

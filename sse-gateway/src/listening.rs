@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Error, ListenAddress, ListenerSettings};
 use crate::descriptors::For;
 use crate::listener::tls::{self, Certificates};
-use crate::listener::{self, Answers, Edge, Source, Tcp, Unix};
+use crate::listener::{self, Answers, Edge, Expected, IsTrusted, Source, Tcp, Unix};
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 
@@ -31,7 +31,11 @@ impl Listening {
     /// # Errors
     ///
     /// When it may not listen there, or a certificate cannot be used.
-    pub(crate) fn bind(settings: &ListenerSettings, may_move: bool) -> Result<Self, Error> {
+    pub(crate) fn bind(
+        settings: &ListenerSettings,
+        may_move: bool,
+        is_trusted: &IsTrusted,
+    ) -> Result<Self, Error> {
         let (source, address) = match &settings.address {
             ListenAddress::Tcp(address) => {
                 let bind = if may_move {
@@ -55,13 +59,15 @@ impl Listening {
                 Some(Arc::new(certificates))
             }
         };
-        let listener = match (source, &certificates) {
-            (Source::Tcp(tcp), None) => Kind::Plain(tcp),
-            (source, certificates) => {
+        let header = settings.proxy_protocol;
+        let header = header.map(|protocol| Expected::new(protocol, is_trusted.clone()));
+        let listener = match (source, header, &certificates) {
+            (Source::Tcp(tcp), None, None) => Kind::Plain(tcp),
+            (source, header, certificates) => {
                 let client_ca = settings.client_ca.as_deref();
                 let tls = certificates.clone();
                 let tls = tls.map(|certificates| tls::config(certificates, client_ca));
-                Kind::Edge(Edge::new(source, tls.transpose()?))
+                Kind::Edge(Edge::new(source, header, tls.transpose()?))
             }
         };
         Ok(Listening {

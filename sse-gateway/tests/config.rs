@@ -43,6 +43,7 @@ fn every_setting_has_the_documented_default() {
     let expected = [
         ["listen", "127.0.0.1:8080"],
         ["listen_mode", "0660"],
+        ["proxy_protocol", "off"],
         ["admin_listen", "127.0.0.1:9078"],
         ["admin_hosts", "off"],
         ["ready_upstream", "off"],
@@ -928,6 +929,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
         "[::1]:3",
     ),
     ("listen_mode", "'0600'", "0666", "660"),
+    ("proxy_protocol", "'off'", "off", "off"),
     ("admin_listen", "'127.0.0.1:1'", "localhost:2", "off"),
     ("admin_hosts", "'a.example'", "b,c.example", "off"),
     ("ready_upstream", "true", "on", "off"),
@@ -1095,6 +1097,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "listen_mode",
         "0888",
         "\"0888\" is not the mode of a socket; use octal digits, such as 0660 or 0600",
+    ),
+    (
+        "proxy_protocol",
+        "v3",
+        "\"v3\" is not a choice; use off, on, v1 or v2",
     ),
     (
         "admin_listen",
@@ -1297,7 +1304,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
     ),
@@ -1365,7 +1372,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "[[listen]]\ncolour = 'red'",
         2,
-        "unknown key \"colour\"; the keys of a listener are address, mode, tls_cert, tls_key, tls_client_ca",
+        "unknown key \"colour\"; the keys of a listener are address, mode, proxy_protocol, tls_cert, tls_key, tls_client_ca",
     ),
     (
         "[[listen]]\naddress = '127.0.0.1:1,127.0.0.1:2'",
@@ -1376,6 +1383,11 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "\n[[listen]]\nmode = '0660'",
         2,
         "the listener has no address; add address = \"127.0.0.1:8080\" or address = \"unix:/run/sse-gateway.sock\"",
+    ),
+    (
+        "upstream = 'http://app'\n[[listen]]\naddress = '127.0.0.1:1'\nproxy_protocol = 'on'",
+        4,
+        "proxy_protocol (on) needs trusted_proxy (off); name those who send its headers, such as 10.0.0.0/8 or unix",
     ),
     (
         "[listen]\naddress = '127.0.0.1:1'",

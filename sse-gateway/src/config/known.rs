@@ -16,7 +16,7 @@ use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
     AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt, LogFormat, NoAnswer, Origins,
-    Rate, ServiceUrl, tls, upstream_tls, value_access, value_relay, value_store,
+    ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls, value_access, value_relay, value_store,
 };
 
 settings! {
@@ -27,6 +27,8 @@ settings! {
             "Where clients connect to: addresses with ports, Unix sockets.";
         gateway listen_mode: u32 = "0660", "MODE", listen::mode, needs UnixListener,
             "The permissions of these Unix sockets: who may write to one may connect.";
+        gateway proxy_protocol: Option<ProxyProtocol> = "off", "off|on|v1|v2", value::proxy_protocol,
+            "Take only connections that begin with a PROXY header, by trusted proxies: of v1, v2 or any.";
         gateway admin_listen: Option<SocketAddr> = "127.0.0.1:9078", "ADDRESS|off", or("off", value::address),
             "The address and port of metrics, health and drain; not for the public.";
         gateway admin_hosts: Vec<String> = "off", "NAMES|off", list_or_off(value::host_name), needs Admin,

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::os::unix::net::SocketAddr as UnixAddress;
 use std::path::PathBuf;
 
-use super::GatewaySettings;
 use super::tls::KeyPair;
 use super::value::{self, Parsed, or_wrong};
+use super::{GatewaySettings, ProxyProtocol};
 
 /// What can be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(crate) struct ListenerSettings {
     /// The certificates of HTTPS, if that is spoken.
     pub(crate) key_pairs: Vec<KeyPair>,
     pub(crate) client_ca: Option<PathBuf>,
+    /// Of the headers with which its connections begin.
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Of a Unix socket.
     pub(crate) mode: u32,
 }
@@ -59,6 +61,7 @@ impl ListenerSettings {
             address: address.clone(),
             key_pairs: settings.key_pairs(),
             client_ca: settings.tls_client_ca.clone(),
+            proxy_protocol: settings.proxy_protocol,
             mode: settings.listen_mode,
         })
     }

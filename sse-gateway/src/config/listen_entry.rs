@@ -18,9 +18,10 @@ pub(crate) struct ListenEntry {
 }
 
 /// Its keys, and the settings that they are.
-const KEYS: [(&str, Setting); 5] = [
+const KEYS: [(&str, Setting); 6] = [
     ("address", Setting::listen()),
     ("mode", Setting::listen_mode()),
+    ("proxy_protocol", Setting::proxy_protocol()),
     ("tls_cert", Setting::tls_cert()),
     ("tls_key", Setting::tls_key()),
     ("tls_client_ca", Setting::tls_client_ca()),

@@ -123,6 +123,14 @@ pub(crate) enum Origins {
     These(Vec<HeaderValue>),
 }
 
+/// The versions of the PROXY protocol whose headers are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyProtocol {
+    Any,
+    V1,
+    V2,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {

@@ -6,6 +6,7 @@ use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::listen::{self, ListenAddress, ListenerSettings};
 use super::setting::Setting;
+use super::trusted_proxies::TrustedProxies;
 use super::{
     Config, Error, GatewaySettings, Ids, LogFilter, Matcher, Relayed, Route, RouteSettings,
 };
@@ -93,7 +94,7 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         let right = "use another port, or off";
         return Err(contradiction(top, both, "is the same as", right));
     }
-    check_key_pairs(&settings, top)?;
+    check_listener(&settings, top)?;
     if settings.store.is_some() && settings.store_secret.is_none() {
         let both = [Setting::store(), Setting::store_secret()];
         let right = "name a file that all gateways have";
@@ -120,13 +121,18 @@ fn listeners(sources: &Sources, gateway: &GatewaySettings) -> Result<Vec<Listene
     for entry in &sources.file.listeners {
         let layers = [&entry.values, flags, variables, file];
         let settings = GatewaySettings::resolve(Layers(&layers))?;
-        check_key_pairs(&settings, Layers(&layers))?;
+        check_listener(&settings, Layers(&layers))?;
         listeners.extend(ListenerSettings::of(&settings));
     }
     Ok(listeners)
 }
 
-fn check_key_pairs(settings: &GatewaySettings, layers: Layers<'_>) -> Result<(), Error> {
+fn check_listener(settings: &GatewaySettings, layers: Layers<'_>) -> Result<(), Error> {
+    if settings.proxy_protocol.is_some() && settings.trusted_proxy == TrustedProxies::default() {
+        let both = [Setting::proxy_protocol(), Setting::trusted_proxy()];
+        let right = "name those who send its headers, such as 10.0.0.0/8 or unix";
+        return Err(contradiction(layers, both, "needs", right));
+    }
     if settings.tls_cert.len() != settings.tls_key.len() {
         let both = [Setting::tls_cert(), Setting::tls_key()];
         let right = "give each certificate its key, in the same order";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::StatusCode;
 
-use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer};
+use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, ProxyProtocol};
 use crate::config::host::{self, Authority, Host};
 use crate::config::trusted_proxies::TrustedProxies;
 
@@ -215,6 +215,9 @@ choices! {
     ids: Ids { "fill": Ids::Fill, "replace": Ids::Replace, "keep": Ids::Keep, "off": Ids::Off }
     idle_counts: IdleCounts { "bytes": IdleCounts::Bytes, "events": IdleCounts::Events }
     log_format: LogFormat { "text": LogFormat::Text, "json": LogFormat::Json }
+    proxy_protocol: Option<ProxyProtocol> {
+        "off": None, "on": Some(ProxyProtocol::Any), "v1": Some(ProxyProtocol::V1), "v2": Some(ProxyProtocol::V2)
+    }
     no_answer: NoAnswer { "close": NoAnswer::Close, "answer": NoAnswer::Answer, "hold": NoAnswer::Hold }
 }
 

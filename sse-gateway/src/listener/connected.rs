@@ -18,7 +18,7 @@ use crate::descriptors::{Expected, For};
 /// A `tower` service with what is known of its connection.
 pub(super) struct Connected<S: Answers> {
     service: S,
-    info: Connection,
+    pub(super) info: Connection,
     /// Where streams are put that are not for hyper to write, as long as hyper serves HTTP/1.1.
     pub(super) slot: Option<Arc<Slot<S::Body>>>,
     /// The same for who does not read. HTTP/2 has none, as it has other streams on the connection.

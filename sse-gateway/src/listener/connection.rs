@@ -127,7 +127,7 @@ where
 /// Serves requests until there is a stream to be written, or the end of the connection.
 async fn until_stream<I, S>(
     mut io: ClientIo<I>,
-    service: Connected<S>,
+    mut service: Connected<S>,
     may_be_http2: bool,
     shutdown: Shutdown,
 ) -> Option<Box<Streaming<I, S>>>
@@ -135,7 +135,9 @@ where
     I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
-    match next(&mut io, may_be_http2, &shutdown).await? {
+    let next = next(&mut io, may_be_http2, &shutdown).await?;
+    io.inner().refine(&mut service.info);
+    match next {
         Next::Stream(plain) => lean::serve(io, service, plain, &shutdown).await,
         // Boxed, so that the other has no room for it.
         Next::Http1 => Box::pin(http1::serve(io, service, Hangup::new(), None, &shutdown)).await,

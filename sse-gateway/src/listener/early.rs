@@ -17,16 +17,42 @@ impl<I> Early<I> {
         let early = Vec::new();
         Early { stream, early }
     }
+
+    /// What was read.
+    pub(super) fn early(&self) -> &[u8] {
+        &self.early
+    }
+
+    /// Takes so many of these bytes.
+    pub(super) fn take(&mut self, count: usize) {
+        self.early.drain(..count);
+        if self.early.is_empty() {
+            self.early = Vec::new();
+        }
+    }
 }
 
+/// As much as is read at once in front of all else.
+const SOME: usize = 512;
+
 impl<I: AsyncRead + Unpin> Early<I> {
-    /// The first byte, which stays. There is no room for it while it is waited for.
+    /// Reads some more of what stays, and says how much. There is no room for it while it is waited for.
+    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        self.poll_early::<SOME>(cx)
+    }
+
+    fn poll_early<const ROOM: usize>(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        let mut room = [0; ROOM];
+        let mut room = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+        self.early.extend_from_slice(room.filled());
+        Poll::Ready(Ok(room.filled().len()))
+    }
+
+    /// The first byte, which stays.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<u8>>> {
         if self.early.is_empty() {
-            let mut byte = [0];
-            let mut byte = ReadBuf::new(&mut byte);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut byte))?;
-            self.early.extend_from_slice(byte.filled());
+            ready!(self.poll_early::<1>(cx))?;
         }
         Poll::Ready(Ok(self.early.first().copied()))
     }
@@ -43,10 +69,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Early<I> {
         }
         let given = self.early.len().min(buf.remaining());
         buf.put_slice(&self.early[..given]);
-        self.early.drain(..given);
-        if self.early.is_empty() {
-            self.early = Vec::new();
-        }
+        self.take(given);
         // With what is there behind it, so that it costs no read of its own.
         match buf.remaining() {
             0 => Poll::Ready(Ok(())),

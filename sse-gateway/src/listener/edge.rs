@@ -1,14 +1,15 @@
-//! Connections that need more than a socket of TCP: TLS, or a Unix socket.
+//! Connections that need more than a socket of TCP: TLS, a Unix socket, or a header of the PROXY protocol.
 
-use std::io::Result;
+use std::io::{ErrorKind, Result};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
 
-use super::early::Early;
-use super::source::{self, Source, Stream};
+use super::proxied::{Expected, Proxied};
+use super::source::{self, Source};
 use super::tls::TlsIo;
 use super::{Connection, Lends, Listener};
 
@@ -21,26 +22,28 @@ pub(crate) struct Edge {
 /// What a connection begins with.
 #[derive(Clone)]
 pub(crate) struct Opening {
+    header: Option<Arc<Expected>>,
     tls: Option<TlsAcceptor>,
 }
 
 impl Edge {
-    pub(crate) fn new(source: Source, tls: Option<ServerConfig>) -> Self {
+    pub(crate) fn new(source: Source, header: Option<Expected>, tls: Option<ServerConfig>) -> Self {
+        let header = header.map(Arc::new);
         let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
         Edge {
             source,
-            opening: Opening { tls },
+            opening: Opening { header, tls },
         }
     }
 }
 
-/// What bytes come from, whatever they are.
-pub(crate) type Raw = Early<Stream>;
+/// What is accepted, and by whom it was made.
+type Accepted = (source::Accepted, Option<SocketAddr>, Opening);
 
 impl Listener for Edge {
     type Watch = (source::Watch, Opening);
-    type Accepted = (source::Accepted, Opening);
-    type Io = Either<Raw, TlsIo>;
+    type Accepted = Accepted;
+    type Io = Either<Proxied, TlsIo>;
 
     fn watch(&self) -> Result<Self::Watch> {
         Ok((self.source.watch()?, self.opening.clone()))
@@ -56,11 +59,19 @@ impl Listener for Edge {
             is_tls: opening.tls.is_some(),
             ..connection
         };
-        Ok(((accepted, opening.clone()), connection))
+        let peer = connection.peer;
+        if opening
+            .header
+            .as_ref()
+            .is_some_and(|header| !header.may_be_from(peer))
+        {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(((accepted, peer, opening.clone()), connection))
     }
 
-    fn open((accepted, opening): Self::Accepted) -> Result<Self::Io> {
-        let raw = Early::new(Source::open(accepted)?);
+    fn open((accepted, peer, opening): Self::Accepted) -> Result<Self::Io> {
+        let raw = Proxied::new(Source::open(accepted)?, opening.header, peer);
         Ok(match opening.tls {
             None => Either::Left(raw),
             Some(acceptor) => Either::Right(TlsIo::new(raw, acceptor)),
@@ -68,5 +79,13 @@ impl Listener for Edge {
     }
 }
 
-/// What is written to these is not what is written to a socket of TCP.
-impl<L, R> Lends for Either<L, R> {}
+impl Lends for Either<Proxied, TlsIo> {
+    fn refine(&self, connection: &mut Connection) {
+        let raw = match self {
+            Either::Left(raw) => Some(raw),
+            Either::Right(tls) => tls.raw(),
+        };
+        let client = raw.and_then(Proxied::client);
+        connection.peer = client.or(connection.peer);
+    }
+}

@@ -12,6 +12,7 @@ mod edge;
 mod first_bytes;
 mod http1;
 mod lean;
+mod proxied;
 mod socket;
 mod source;
 mod tcp;
@@ -36,6 +37,7 @@ pub(crate) use accept::{ACCEPT_PAUSES, start};
 pub(crate) use edge::Edge;
 pub(crate) use lean::WholeBody;
 pub(crate) use lean::settle;
+pub(crate) use proxied::{Expected, IsTrusted};
 pub(crate) use socket::Lends;
 pub(crate) use source::Source;
 pub(crate) use tcp::Tcp;
@@ -107,10 +109,10 @@ where
     type Body = B;
 }
 
-/// What is known of a connection before anything was read. Requests carry it as an extension.
+/// What is known of a connection. Requests carry it as an extension.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
-    /// Who has connected; unknown of a Unix socket.
+    /// Who has connected, or for whom a balancer has; unknown of a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) is_tls: bool,
 }

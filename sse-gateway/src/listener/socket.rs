@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::Connection;
+
 /// What a connection is made of, and perhaps its socket.
 pub(crate) trait Lends {
     /// Lends the socket, if what is written to it is what the client reads. Until it is back nothing else may be done.
@@ -16,6 +18,9 @@ pub(crate) trait Lends {
 
     /// Takes it back.
     fn take_back(&mut self, _: TcpStream) {}
+
+    /// Says what the first bytes have shown of the connection, once they have come.
+    fn refine(&self, _: &mut Connection) {}
 }
 
 /// A socket of TCP. While it is lent there is none.

@@ -65,7 +65,7 @@ async fn listen_over_tls() -> SocketAddr {
     std::fs::remove_dir_all(folder).expect("removed");
     let (listener, address) = bind();
     let tls = config(certificates.into(), None).expect("it is right");
-    serve(Edge::new(Source::Tcp(listener), Some(tls))).await;
+    serve(Edge::new(Source::Tcp(listener), None, Some(tls))).await;
     address
 }
 

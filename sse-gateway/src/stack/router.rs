@@ -5,6 +5,7 @@
 //! ([`ClientAddress`](crate::client::address::ClientAddress)) and how its path may be shown ([`ShownPath`]).
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -48,6 +49,11 @@ impl Router {
     /// Requests go by this plan from now on; those that are under way go on by the one that they found.
     pub(crate) fn replace(&self, plan: Plan) {
         *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    }
+
+    /// Whether the other end of a connection is believed in what it says of its client.
+    pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        self.plan().trusted.contain_peer(peer)
     }
 
     fn plan(&self) -> Arc<Plan> {

@@ -27,6 +27,7 @@ mod listeners;
 mod log;
 mod messages;
 mod no_answer;
+mod proxied;
 mod reload;
 mod requests;
 mod secrets;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
-use crate::listener::edge::Raw;
+use crate::listener::proxied::Proxied;
 
 pub(crate) const HANDSHAKES: &str = "sse_tls_handshakes_total";
 
@@ -19,12 +19,12 @@ pub(crate) struct TlsIo(State);
 
 enum State {
     /// Until the first byte has come.
-    New(Raw, TlsAcceptor),
+    New(Proxied, TlsAcceptor),
     /// Boxed, as all connections that are open have room for it.
-    Handshake(Box<Accept<Raw>>),
-    Open(Box<TlsStream<Raw>>),
+    Handshake(Box<Accept<Proxied>>),
+    Open(Box<TlsStream<Proxied>>),
     /// Who does not speak TLS is told so.
-    Plain(Raw, usize),
+    Plain(Proxied, usize),
     Failed,
 }
 
@@ -36,12 +36,23 @@ const NO_TLS: &[u8] =
 This port speaks HTTPS: ask https:// instead of http://.\n";
 
 impl TlsIo {
-    pub(in crate::listener) fn new(stream: Raw, acceptor: TlsAcceptor) -> Self {
+    pub(in crate::listener) fn new(stream: Proxied, acceptor: TlsAcceptor) -> Self {
         TlsIo(State::New(stream, acceptor))
     }
 
+    /// What it goes over, once the handshake is made.
+    pub(in crate::listener) fn raw(&self) -> Option<&Proxied> {
+        match &self.0 {
+            State::Open(stream) => Some(stream.get_ref().0),
+            _ => None,
+        }
+    }
+
     /// Makes the handshake, if it is not made.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut TlsStream<Raw>>>> {
+    fn poll_open(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Pin<&mut TlsStream<Proxied>>>> {
         loop {
             let next = match &mut self.0 {
                 State::New(stream, _) => {
@@ -89,7 +100,7 @@ impl TlsIo {
     }
 }
 
-fn poll_is_plain(stream: &mut Raw, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+fn poll_is_plain(stream: &mut Proxied, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
     let first = ready!(stream.poll_first(cx))?;
     let first = first.ok_or(ErrorKind::UnexpectedEof)?;
     Poll::Ready(Ok(first != HANDSHAKE))
