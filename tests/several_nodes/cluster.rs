@@ -20,14 +20,19 @@ const STREAMS: usize = 16;
 /// The first slot of each primary, and the last of all.
 const SLOTS: [u16; PRIMARIES + 1] = [0, 5_461, 10_923, 16_384];
 
-struct Cluster {
-    servers: Vec<Server>,
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Server>,
     ports: Vec<u16>,
     admins: Vec<MultiplexedConnection>,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::start_as(|server| server.listen("port")).await
+    }
+
+    /// With servers that begin to listen like this.
+    pub(crate) async fn start_as(listen: impl Fn(&mut Server) -> u16) -> Self {
         let mut cluster = Cluster {
             servers: Vec::new(),
             ports: Vec::new(),
@@ -40,7 +45,7 @@ impl Cluster {
             server.add("cluster-node-timeout", "1500");
             server.add("cluster-replica-validity-factor", "0");
             buses.push(server.listen("cluster-port"));
-            cluster.ports.push(server.listen("port"));
+            cluster.ports.push(listen(&mut server));
             cluster.admins.push(server.admin().await);
             cluster.servers.push(server);
         }
@@ -104,7 +109,7 @@ impl Cluster {
     }
 
     /// Has a slot with all of its keys move, as `redis-cli --cluster reshard` does.
-    async fn move_slot(&self, slot: u16, from: usize, to: usize) {
+    pub(crate) async fn move_slot(&self, slot: u16, from: usize, to: usize) {
         let (from_id, to_id) = (self.id(from).await, self.id(to).await);
         let importing = format!("SETSLOT {slot} IMPORTING {from_id}");
         self.run::<()>(to, &importing).await.unwrap();
@@ -134,7 +139,7 @@ impl Cluster {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self.ports[1..3]
             .iter()
             .map(|port| format!("127.0.0.1:{port}"))
@@ -152,12 +157,12 @@ async fn until(holds: impl AsyncFn() -> bool) {
     timeout(PATIENCE, waiting).await.expect("it holds in time");
 }
 
-fn nodes(cluster: &Cluster, upstream: &Upstream) -> [Node; 2] {
+pub(crate) fn nodes(cluster: &Cluster, upstream: &Upstream) -> [Node; 2] {
     let start = |()| Node::start_at(cluster.url(), RedisStore::options(), upstream, &SECRET);
     [(); 2].map(start)
 }
 
-fn clients() -> Vec<Client> {
+pub(crate) fn clients() -> Vec<Client> {
     let client = |number: usize| {
         let mut client = Client::new(number);
         client.path = format!("/events?{}", number % STREAMS);
@@ -166,8 +171,15 @@ fn clients() -> Vec<Client> {
     (0..2 * STREAMS).map(client).collect()
 }
 
+/// Those that the first primary has of the slots that are used.
+pub(crate) fn slots_of_first() -> Vec<u16> {
+    let partitions = Partitions::of_cluster();
+    let slots = partitions.tags().map(|tag| slot(tag.as_bytes()));
+    slots.filter(|slot| *slot < SLOTS[1]).collect()
+}
+
 /// Each reads so many events, and then as many at the other node.
-async fn hop(clients: &mut [Client], nodes: &[Node; 2], events: usize) {
+pub(crate) async fn hop(clients: &mut [Client], nodes: &[Node; 2], events: usize) {
     for round in 0..2 {
         let reading = clients.iter_mut().enumerate().map(|(index, client)| {
             let node = &nodes[(index / STREAMS + index + round) % 2];
@@ -177,7 +189,7 @@ async fn hop(clients: &mut [Client], nodes: &[Node; 2], events: usize) {
     }
 }
 
-fn assert_nothing_is_missing(clients: &[Client], nodes: &[Node; 2]) {
+pub(crate) fn assert_nothing_is_missing(clients: &[Client], nodes: &[Node; 2]) {
     for client in clients {
         assert_eq!(
             client.gaps, 0,
@@ -225,9 +237,7 @@ async fn slots_move_to_another_node_and_back_under_load_and_nothing_is_lost() {
     let nodes = nodes(&cluster, &upstream);
     let mut clients = clients();
     hop(&mut clients, &nodes, 20).await;
-    let partitions = Partitions::of_cluster();
-    let slots = partitions.tags().map(|tag| slot(tag.as_bytes()));
-    let slots: Vec<_> = slots.filter(|slot| *slot < SLOTS[1]).collect();
+    let slots = slots_of_first();
     for (from, to) in [(0, 1), (1, 0)] {
         let moving = async {
             for slot in &slots {

@@ -13,20 +13,41 @@ use crate::node::{Node, SECRET};
 use crate::server::Server;
 use crate::upstream::Upstream;
 
+/// Of sentinels among each other.
+const PASSWORD: &str = "sentinels";
+/// Who may ask them for the primary.
+const WATCHER: &str = "?sentinel_user=watcher&sentinel_pass=watching";
+
 /// A primary, its replica, and three sentinels.
-struct Fleet {
-    servers: [(Server, u16); 2],
-    sentinels: Vec<(Child, u16)>,
+pub(crate) struct Fleet {
+    pub(crate) servers: [(Server, u16); 2],
+    sentinels: Vec<Sentinel>,
+    /// More lines for the sentinels, where all of them speak TLS.
+    guard: Option<String>,
+}
+
+struct Sentinel {
+    process: Child,
+    /// For who looks after it.
+    port: u16,
+    /// For the others.
+    used: u16,
 }
 
 impl Fleet {
     async fn start() -> Self {
+        Self::start_as(|server| (server.listen("port"), None)).await
+    }
+
+    /// With servers that begin to listen like this, and lines for the sentinels, where they speak TLS.
+    pub(crate) async fn start_as(listen: impl Fn(&mut Server) -> (u16, Option<String>)) -> Self {
         let start = || {
             let mut server = Server::start();
-            let port = server.listen("port");
-            (server, port)
+            let (port, guard) = listen(&mut server);
+            ((server, port), guard)
         };
-        let servers = [start(), start()];
+        let ((first, guard), (second, _)) = (start(), start());
+        let servers = [first, second];
         let mut replica = servers[1].0.admin().await;
         let mut cmd = redis::cmd("REPLICAOF");
         let cmd = cmd.arg("127.0.0.1").arg(servers[0].1);
@@ -34,12 +55,13 @@ impl Fleet {
         let mut fleet = Fleet {
             servers,
             sentinels: Vec::new(),
+            guard,
         };
         fleet.wait_for(1, "master_link_status:up").await;
         while fleet.sentinels.len() < 3 {
             fleet.add_sentinel().await;
         }
-        for (_, port) in &fleet.sentinels {
+        for Sentinel { port, .. } in &fleet.sentinels {
             until(async || {
                 let ready: Option<String> = sentinel(*port, &["CKQUORUM", "main"]).await;
                 let known: Option<Vec<redis::Value>> = sentinel(*port, &["REPLICAS", "main"]).await;
@@ -55,14 +77,18 @@ impl Fleet {
     async fn add_sentinel(&mut self) {
         // Another process may have taken the port that was free.
         for _ in 0..10 {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let text = format!(
+            let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+            let [port, tls] = free.map(|free| free.local_addr().unwrap().port());
+            let mut text = format!(
                 "bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {} 2\n\
-                 sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+                 sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n\
+                 requirepass {PASSWORD}\nsentinel sentinel-pass {PASSWORD}\n\
+                 user watcher on >watching +sentinel|get-master-addr-by-name\n",
                 self.servers[0].1
             );
+            if let Some(guard) = &self.guard {
+                text += &format!("tls-port {tls}\n{guard}");
+            }
             let file = self.servers[0].0.file(&format!("sentinel-{port}.conf"));
             std::fs::write(&file, text).unwrap();
             let mut process = Command::new("redis-server")
@@ -75,7 +101,13 @@ impl Fleet {
                 let answer: Option<Vec<String>> =
                     sentinel(port, &["GET-MASTER-ADDR-BY-NAME", "main"]).await;
                 if answer.is_some() {
-                    self.sentinels.push((process, port));
+                    let used = self.guard.as_ref().map_or(port, |_| tls);
+                    let sentinel = Sentinel {
+                        process,
+                        port,
+                        used,
+                    };
+                    self.sentinels.push(sentinel);
                     return;
                 }
                 sleep(Duration::from_millis(10)).await;
@@ -95,19 +127,20 @@ impl Fleet {
         .await;
     }
 
-    fn url(&self) -> String {
-        let hosts: Vec<_> = self
-            .sentinels
-            .iter()
-            .map(|(_, port)| format!("127.0.0.1:{port}"))
+    pub(crate) fn url(&self) -> String {
+        let sentinels = self.sentinels.iter();
+        let hosts: Vec<_> = sentinels
+            .map(|sentinel| format!("127.0.0.1:{}", sentinel.used))
             .collect();
-        format!("redis+sentinel://gateway:password@{}/main", hosts.join(","))
+        let scheme = self.guard.as_ref().map_or("redis", |_| "rediss");
+        let hosts = hosts.join(",");
+        format!("{scheme}+sentinel://gateway:password@{hosts}/main{WATCHER}")
     }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for (process, _) in &mut self.sentinels {
+        for Sentinel { process, .. } in &mut self.sentinels {
             let _ = process.kill();
             let _ = process.wait();
         }
@@ -115,7 +148,7 @@ impl Drop for Fleet {
 }
 
 async fn sentinel<T: FromRedisValue>(port: u16, words: &[&str]) -> Option<T> {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).ok()?;
+    let client = redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{port}")).ok()?;
     let mut link = client.get_multiplexed_async_connection().await.ok()?;
     let mut cmd = redis::cmd("SENTINEL");
     cmd.arg(words).query_async(&mut link).await.ok()?
@@ -143,8 +176,7 @@ async fn a_primary_that_is_killed_is_replaced_as_sentinels_say_and_nothing_is_lo
         }
     }
     // A sentinel is gone too: two of three are enough.
-    let (process, _) = &mut fleet.sentinels[0];
-    process.kill().unwrap();
+    fleet.sentinels[0].process.kill().unwrap();
     fleet.servers[0].0.kill();
     for round in 0..2 {
         for (index, client) in clients.iter_mut().enumerate() {
@@ -181,6 +213,13 @@ async fn a_name_that_no_sentinel_knows_is_an_error_and_no_sentinel_at_all_is_one
         .unwrap_err();
     assert!(unknown.to_string().contains("other"), "{unknown}");
     assert!(!unknown.is_away());
+    for wrong in ["", "?sentinel_pass=wrong"] {
+        let url = fleet.url().replace(WATCHER, wrong);
+        let refused = RedisStore::connect(&url, SECRET).await.map(drop);
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("sentinel_user"), "{refused}");
+        assert!(!refused.is_away());
+    }
     let url = fleet.url();
     drop(fleet);
     let away = RedisStore::connect(&url, SECRET)

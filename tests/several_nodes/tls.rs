@@ -6,7 +6,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tower_sse::store::{RedisOptions, RedisStore, StoreError};
 
 use crate::client::Client;
+use crate::cluster::{self, Cluster};
 use crate::node::{Node, SECRET};
+use crate::sentinel::Fleet;
 use crate::server::{LOGIN, Server};
 use crate::upstream::Upstream;
 
@@ -20,10 +22,10 @@ fn named(name: &str) -> CertificateParams {
 /// A certificate, and its key.
 type Pair = (String, String);
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -40,6 +42,33 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
+
+    /// Has a server of this name show a certificate, and want one, from its next start on. The options that say so.
+    pub(crate) fn guard(&self, server: &mut Server, name: &str) -> Vec<[String; 2]> {
+        let (certificate, key) = self.signs(name);
+        let files = [("ca", self.pem()), ("cert", certificate), ("key", key)];
+        for (name, text) in files {
+            std::fs::write(server.file(name), text).unwrap();
+        }
+        let file = |name: &str| server.file(name).display().to_string();
+        let options = [
+            ("tls-cert-file", file("cert")),
+            ("tls-key-file", file("key")),
+            ("tls-ca-cert-file", file("ca")),
+            ("tls-auth-clients", "yes".to_owned()),
+        ];
+        for (option, value) in &options {
+            server.add(option, value);
+        }
+        options
+            .map(|(option, value)| [option.to_owned(), value])
+            .into()
+    }
+
+    /// How a node talks to such a server.
+    pub(crate) fn options(&self) -> RedisOptions {
+        options(self, self.signs("node"))
+    }
 }
 
 struct Tls {
@@ -50,20 +79,7 @@ struct Tls {
 impl Tls {
     fn start(authority: &Authority, name: &str) -> Self {
         let mut server = Server::start();
-        let (certificate, key) = authority.signs(name);
-        let files = [("ca", authority.pem()), ("cert", certificate), ("key", key)];
-        for (name, text) in files {
-            std::fs::write(server.file(name), text).unwrap();
-        }
-        let options = [
-            ("tls-cert-file", "cert"),
-            ("tls-key-file", "key"),
-            ("tls-ca-cert-file", "ca"),
-            ("tls-auth-clients", "yes"),
-        ];
-        for (option, value) in options {
-            server.add(option, value);
-        }
+        authority.guard(&mut server, name);
         let port = server.listen("tls-port");
         Tls { server, port }
     }
@@ -84,7 +100,7 @@ async fn nodes_share_streams_over_tls_with_certificates_of_both_sides() {
     let tls = Tls::start(&authority, "127.0.0.1");
     let upstream = Upstream::begin();
     let nodes = [(); 2].map(|()| {
-        let options = options(&authority, authority.signs("node"));
+        let options = authority.options();
         Node::start_at(tls.url(), options, &upstream, &SECRET)
     });
     let mut client = Client::new(0);
@@ -92,6 +108,58 @@ async fn nodes_share_streams_over_tls_with_certificates_of_both_sides() {
         client.read(node.address(), 20).await;
     }
     assert_eq!(client.gaps, 0, "{:#?}", client.log);
+    crate::assert_one_upstream(&upstream, &nodes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_are_asked_over_tls_and_so_is_the_replica_that_takes_the_place_of_the_primary() {
+    let authority = Authority::new("one");
+    let listen = |server: &mut Server| {
+        server.add("tls-replication", "yes");
+        let guard = authority.guard(server, "127.0.0.1");
+        let lines = guard.iter().map(|line| line.join(" ") + "\n");
+        let lines = lines.chain(["tls-replication yes\n".to_owned()]).collect();
+        (server.listen("tls-port"), Some(lines))
+    };
+    let mut fleet = Fleet::start_as(listen).await;
+    let upstream = Upstream::begin();
+    let nodes =
+        [(); 2].map(|()| Node::start_at(fleet.url(), authority.options(), &upstream, &SECRET));
+    let mut client = Client::new(0);
+    for node in &nodes {
+        client.read(node.address(), 20).await;
+    }
+    fleet.servers[0].0.kill();
+    for node in &nodes {
+        client.read(node.address(), 100).await;
+    }
+    fleet.servers[1].0.wait_for("role:master").await;
+    assert_eq!(client.gaps, 0, "{:#?}", client.log);
+    crate::assert_one_upstream(&upstream, &nodes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_a_cluster_are_found_over_tls_by_the_names_that_they_announce() {
+    let authority = Authority::new("one");
+    let mut cluster = Cluster::start_as(|server| {
+        // Nothing else is in their certificates.
+        authority.guard(server, "localhost");
+        server.add("cluster-announce-hostname", "localhost");
+        server.add("tls-cluster", "yes");
+        server.add("tls-replication", "yes");
+        server.listen("tls-port")
+    })
+    .await;
+    let url = cluster.url().replace("redis+", "rediss+");
+    let url = url.replace("127.0.0.1", "localhost");
+    let upstream = Upstream::begin();
+    let nodes =
+        [(); 2].map(|()| Node::start_at(url.clone(), authority.options(), &upstream, &SECRET));
+    let mut clients = cluster::clients();
+    cluster::hop(&mut clients, &nodes, 20).await;
+    cluster.servers[0].kill();
+    cluster::hop(&mut clients, &nodes, 100).await;
+    cluster::assert_nothing_is_missing(&clients, &nodes);
     crate::assert_one_upstream(&upstream, &nodes);
 }
 

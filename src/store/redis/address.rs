@@ -14,6 +14,8 @@ use super::StoreError;
 pub(super) struct Address {
     pub(super) servers: Servers,
     pub(super) login: RedisConnectionInfo,
+    /// At sentinels, whose users are not those of the primary.
+    pub(super) sentinel_login: RedisConnectionInfo,
     pub(super) is_tls: bool,
 }
 
@@ -51,16 +53,21 @@ impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = url.split_once("://").ok_or_else(StoreError::address)?;
         let (family, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+        let mut sentinel_login = RedisConnectionInfo::default();
         let (info, servers) = match (family, kind) {
             ("redis" | "rediss", "") => one(format!("redis://{rest}"))?,
             ("unix", "") => one(url.to_owned())?,
-            ("redis" | "rediss", "sentinel") => sentinels(rest)?,
+            ("redis" | "rediss", "sentinel") => {
+                sentinel_login = at_sentinels(rest)?;
+                sentinels(rest)?
+            }
             ("redis" | "rediss", "cluster") => nodes(rest)?,
             _ => return Err(StoreError::address()),
         };
         Ok(Address {
             servers,
-            login: login(&info),
+            login: login(info.redis_settings().clone()),
+            sentinel_login: login(sentinel_login),
             is_tls: family == "rediss",
         })
     }
@@ -85,6 +92,18 @@ fn sentinels(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
     }
     let (info, endpoints) = several(authority, query, SENTINEL)?;
     Ok((info, Servers::Sentinels(endpoints, name.to_owned())))
+}
+
+/// `?sentinel_user=user&sentinel_pass=password`, both escaped as they are in front of a host.
+fn at_sentinels(rest: &str) -> Result<RedisConnectionInfo, StoreError> {
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let value = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|pair| pair.0 == name).map_or("", |pair| pair.1)
+    };
+    let (user, password) = (value("sentinel_user"), value("sentinel_pass"));
+    let (info, _) = one(format!("redis://{user}:{password}@sentinel"))?;
+    Ok(info.redis_settings().clone())
 }
 
 /// `user:password@host,host:port`
@@ -122,8 +141,7 @@ fn several(
 const SENTINEL: &str = ":26379";
 
 /// What is published comes on the same connection as answers. The name of the library is not told: it takes a right more.
-fn login(info: &ConnectionInfo) -> RedisConnectionInfo {
-    let login = info.redis_settings().clone();
+fn login(login: RedisConnectionInfo) -> RedisConnectionInfo {
     login
         .set_protocol(ProtocolVersion::RESP3)
         .set_skip_set_lib_name()
@@ -188,5 +206,18 @@ mod tests {
             (login.username(), login.password()),
             (Some("u@"), Some("p:"))
         );
+        let logins = |url: &str| {
+            let address = Address::parse(url).unwrap();
+            [address.login, address.sentinel_login].map(|login| {
+                let part = |part: Option<&str>| part.unwrap_or("").to_owned();
+                part(login.username()) + ":" + &part(login.password())
+            })
+        };
+        let url = "redis+sentinel://u:p@a/main";
+        assert_eq!(logins(url), ["u:p", ":"]);
+        let url = "redis+sentinel://a/main?sentinel_pass=p%26%3A";
+        assert_eq!(logins(url), [":", ":p&:"]);
+        let url = "redis+sentinel://u:p@a/main?sentinel_user=s%40&sentinel_pass=q";
+        assert_eq!(logins(url), ["u:p", "s@:q"]);
     }
 }

@@ -27,6 +27,8 @@ enum Kind {
     NoDisk,
     /// Of this name.
     UnknownPrimary(String),
+    /// It does not answer whoever asks.
+    Sentinel(redis::RedisError),
     /// A handshake that failed.
     Tls(io::Error),
     Certificates(Box<dyn std::error::Error + Send + Sync>),
@@ -108,6 +110,15 @@ impl StoreError {
 
     pub(super) fn unknown_primary(name: &str) -> Self {
         StoreError(Kind::UnknownPrimary(name.to_owned()))
+    }
+
+    /// The same, where a sentinel is asked: whatever it refuses, its users are not those of the primary.
+    pub(super) fn of_sentinel(self) -> Self {
+        let is_away = self.is_away();
+        match self.0 {
+            Kind::Redis(error) if !is_away => StoreError(Kind::Sentinel(error)),
+            kind => StoreError(kind),
+        }
     }
 
     /// What cannot be used of certificates and keys.
@@ -240,6 +251,9 @@ impl fmt::Display for StoreError {
             Kind::NoDisk => f.write_str("to wait for the disk, Redis 7.2 is needed"),
             Kind::NoMap => f.write_str("not all slots of the cluster have a primary"),
             Kind::UnknownPrimary(name) => write!(f, "no sentinel knows a primary {name:?}"),
+            Kind::Sentinel(_) => f.write_str(
+                "a sentinel refuses to answer; its user and password are ?sentinel_user=…&sentinel_pass=… of the address",
+            ),
             Kind::Tls(_) => f.write_str("the store's certificate, or ours, is not accepted"),
             Kind::Certificates(_) => f.write_str("a certificate or key cannot be used"),
         }
@@ -249,7 +263,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Kind::Redis(error) => Some(error),
+            Kind::Redis(error) | Kind::Sentinel(error) => Some(error),
             Kind::Tls(error) => Some(error),
             Kind::Certificates(error) => Some(error.as_ref()),
             _ => None,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Finder {
     servers: Servers,
     login: RedisConnectionInfo,
+    sentinel_login: RedisConnectionInfo,
     tls: Option<Tls>,
 }
 
@@ -28,6 +29,7 @@ impl Finder {
         Finder {
             servers: address.servers,
             login: address.login,
+            sentinel_login: address.sentinel_login,
             tls,
         }
     }
@@ -105,14 +107,14 @@ impl Finder {
         sentinel: &Endpoint,
         name: &str,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let login = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
+        let login = self.sentinel_login.clone();
         let server = Server::new(sentinel.clone(), login, self.tls.clone());
-        let mut link = server.open(AsyncConnectionConfig::new()).await?;
+        let opened = server.open(AsyncConnectionConfig::new()).await;
+        let mut link = opened.map_err(StoreError::of_sentinel)?;
         let mut cmd = redis::cmd("SENTINEL");
         cmd.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let address: Option<(String, u16)> = link.send(&cmd).await?;
+        let answered = link.send(&cmd).await;
+        let address: Option<(String, u16)> = answered.map_err(StoreError::of_sentinel)?;
         Ok(address.map(|(host, port)| Endpoint::Tcp(host, port)))
     }
 }

@@ -77,7 +77,8 @@ pub struct StoreStats {
 impl RedisStore {
     /// Connects with the server at an address such as `redis://user:password@host:6379` or `unix:///run/redis.sock`. With
     /// `rediss://` it speaks TLS, if the feature `redis-tls` is there. `redis+sentinel://user:password@host,host:26379/name` asks
-    /// sentinels for the primary of that name, each time it connects, and `rediss+sentinel://` does so over TLS.
+    /// sentinels for the primary of that name, each time it connects, and `rediss+sentinel://` does so over TLS. The sentinels' own
+    /// user and password, where they have any, stand behind: `…/name?sentinel_user=user&sentinel_pass=password`.
     ///
     /// The secret has at least 32 bytes that are not guessed, as `openssl rand -hex 32` writes them, and is the same in each
     /// process. The keys of streams and the checks in their ids are made with it.
