@@ -7,6 +7,7 @@ mod answers;
 mod any;
 mod client;
 mod cluster;
+mod cluster_answers;
 mod faults;
 mod may;
 mod node;

@@ -49,11 +49,11 @@ impl Asker {
         }
     }
 
-    fn get() -> Self {
+    pub(crate) fn get() -> Self {
         Self::new("GET")
     }
 
-    fn post() -> Self {
+    pub(crate) fn post() -> Self {
         Self::new("POST")
     }
 
