@@ -163,10 +163,12 @@ impl Gateway {
             let (workers, shutdown) = (self.workers.clone(), shutdown.clone());
             servers.push(listening.start(service.clone(), workers, shutdown).await);
         }
-        let server = tokio::spawn(async {
+        let its_relays = relays.clone();
+        let server = tokio::spawn(async move {
             for server in servers {
                 server.await;
             }
+            its_relays.finish_answers().await;
         });
         if let Some(address) = self.admin_address {
             tracing::info!("admin on http://{address}");

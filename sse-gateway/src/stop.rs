@@ -2,7 +2,8 @@
 //!
 //! 1. `/readyz` says no, the listener and idle connections close without an answer: a browser whose reconnect is
 //!    *answered* with anything but 200 never comes back, one that is refused tries again.
-//! 2. Streams are drained over the window, with their farewell; finite ones and other requests finish.
+//! 2. Streams are drained over the window, with their farewell; finite ones and other requests finish, and so do answers whose
+//!    clients have gone on at other gateways.
 //! 3. At the deadline what is left is closed. A second order ends all streams at once, and closes what is left then.
 
 use std::process::ExitCode;
@@ -45,7 +46,8 @@ impl Signals {
     }
 }
 
-/// Waits for the order to stop, then stops. `server` ends when the last connection is gone.
+/// Waits for the order to stop, then stops. `server` ends when the last connection is gone, and nothing is to
+/// be read for others.
 pub(crate) async fn when_told(
     mut signals: Signals,
     shutdown: Shutdown,

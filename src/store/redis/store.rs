@@ -118,6 +118,15 @@ impl RedisStore {
         self.hub.flush(PARTING).await;
     }
 
+    /// Waits until all answers have come to their ends that were asked for here, and that no other process can ask for again:
+    /// those to a POST, whose clients may have gone on at others. To be called in front of [`leave`](Self::leave), behind which
+    /// clients of what is left are told that the rest is missing. It ends when they do, so that it is for the caller to bound.
+    pub async fn finish_answers(&self) {
+        for stream in self.hub.streams() {
+            stream.is_read_out().await;
+        }
+    }
+
     /// What this process is called in the store, and by others: 16 hexadecimal digits, other ones after each start.
     pub fn instance(&self) -> String {
         self.hub.me.to_string()

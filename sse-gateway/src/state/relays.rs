@@ -125,6 +125,13 @@ impl Relays {
         made
     }
 
+    /// Reads on what no other gateway can, for clients that may be there by now.
+    pub(crate) async fn finish_answers(&self) {
+        if let Some(store) = &self.store {
+            store.finish_answers().await;
+        }
+    }
+
     /// Other gateways go on where this one has read for all.
     pub(crate) async fn leave(&self) {
         if let Some(store) = &self.store {

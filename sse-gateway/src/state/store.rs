@@ -1,5 +1,7 @@
 //! The store by which several gateways share streams, and what is counted of it.
 
+use std::future::ready;
+use std::pin::pin;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
@@ -135,6 +137,18 @@ impl Store {
     /// The same for a route, whose streams are its own.
     pub(crate) fn of_route(&self, name: &str) -> RedisStore {
         self.store.for_route(name)
+    }
+
+    /// Reads answers to their ends whose clients may be at other gateways by now, and which those cannot ask for.
+    pub(crate) async fn finish_answers(&self) {
+        let mut finished = pin!(self.store.finish_answers());
+        tokio::select! {
+            biased;
+            () = &mut finished => return,
+            () = ready(()) => {}
+        }
+        tracing::info!("reading answers to their ends, for clients at other gateways");
+        finished.await;
     }
 
     /// Other gateways go on at once.

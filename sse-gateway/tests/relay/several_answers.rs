@@ -363,3 +363,73 @@ async fn a_gateway_that_stops_reads_its_answers_to_the_end_and_leaves_them_to_th
     assert_eq!((away.end, &away.numbers), (End::Whole, &client.numbers));
     assert_eq!(upstream.posts(), 1);
 }
+
+/// A gateway that is told to stop while the client of its answer reads that at another.
+struct Stopping {
+    upstream: Counter,
+    first: Gateway,
+    second: Gateway,
+    client: Asker,
+    _redis: Redis,
+}
+
+impl Stopping {
+    async fn begin(name: &str, deadline: &str) -> Self {
+        let redis = Redis::start(name).await;
+        let upstream = Counter::start(LONG).await;
+        let flags = [
+            "--gap-event",
+            "stream-gap",
+            "--drain-window",
+            "1ms",
+            "--drain-deadline",
+            deadline,
+        ];
+        let [first, second] = [(); 2].map(|()| gateway(&redis, &upstream, &flags));
+        let mut client = Asker::new(true);
+        client.read(first.address, HOP).await;
+        client.read(second.address, HOP).await;
+        // Nobody is connected with it any more.
+        first.terminate();
+        let closes = async { while TcpStream::connect(first.address).await.is_ok() {} };
+        timeout(PATIENCE, closes).await.expect("it lets nobody in");
+        client.read(second.address, 10 * HOP).await;
+        assert_eq!(client.gaps.len(), 0);
+        Stopping {
+            upstream,
+            first,
+            second,
+            client,
+            _redis: redis,
+        }
+    }
+
+    /// The client reads to the end, which is the first gateway's too.
+    async fn read_all(&mut self) -> End {
+        self.client.read_all(&[self.second.address]).await;
+        self.client.assert_in_order();
+        assert!(self.first.exit().success());
+        assert_eq!(self.upstream.posts(), 1);
+        self.client.end
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_stops_reads_to_its_end_what_its_client_reads_elsewhere() {
+    let mut stopping = Stopping::begin("answers-elsewhere", "20s").await;
+    let until = stopping.client.last() + 100;
+    stopping
+        .upstream
+        .counts
+        .until
+        .store(until, Ordering::Relaxed);
+    assert_eq!(stopping.read_all().await, End::Whole);
+    assert_eq!(stopping.client.gaps.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_gateway_that_stops_cannot_read_to_its_end_is_told_to_be_broken_off() {
+    let mut stopping = Stopping::begin("answers-deadline", "1s").await;
+    assert_eq!(stopping.read_all().await, End::BrokenOff);
+    assert_eq!(stopping.client.gaps, [stopping.client.numbers.len()]);
+}

@@ -242,6 +242,13 @@ impl Stream {
         state.fate == Fate::Shared && state.member.is_owner()
     }
 
+    /// Waits until no answer is read here that nobody else can ask for.
+    pub(crate) async fn is_read_out(self: &Arc<Self>) {
+        let is_read =
+            |state: &State| state.fate == Fate::Shared && state.member.is_owner() && self.asks_once;
+        self.until(|state| (!is_read(state)).then_some(())).await;
+    }
+
     /// The process that reads the upstream, as it is known here.
     pub(crate) fn owner(&self) -> Option<String> {
         let state = self.lock();
