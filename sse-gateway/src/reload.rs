@@ -102,6 +102,10 @@ impl Reload {
         state.relays.use_these(plan.relays.clone());
         router.replace(plan);
         let mut told = format!("settings were read again; {} routes", config.routes.len());
+        let presets = config.presets();
+        if !presets.is_empty() {
+            told += &format!("; presets: {}", presets.join(", "));
+        }
         if !stay.is_empty() {
             let stay = stay.join(", ");
             told += &format!("; what has changed in {stay} holds from a restart on");

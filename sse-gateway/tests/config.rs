@@ -71,6 +71,7 @@ fn every_setting_has_the_documented_default() {
         ["forward_auth.asks", "off"],
         ["forward_auth.cache", "off"],
         ["forward_auth.timeout", "5s"],
+        ["preset", "off"],
         ["heartbeat", "15s"],
         ["heartbeat_frame", "line"],
         ["opening_comment", "off"],
@@ -168,6 +169,61 @@ fn check_shows_the_routes_and_what_is_their_own() {
     );
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn a_preset_sets_what_is_not_set_and_check_tells_which() {
+    let file = TomlFile::new(
+        "preset",
+        "upstream = 'http://127.0.0.1:5000'\nhead_timeout = '1m'\n\
+         [[route]]\nname = 'chat'\npath = '/v1'\npreset = 'llm'\nretry = '2s'\n\
+         [[route]]\nname = 'news'\npath = '/news'\npreset = 'browser'\nshare = true\n\
+         [[route]]\nname = 'plain'\npath = '/plain'\npreset = 'off'\n",
+    );
+    let found = stdout(&check(&file).out());
+    let own: Vec<&str> = found
+        .lines()
+        .skip_while(|line| !line.starts_with("ROUTE"))
+        .filter_map(|line| line.split_once("http://127.0.0.1:5000  "))
+        .map(|(_, own)| own)
+        .collect();
+    assert_eq!(
+        own,
+        [
+            "preset llm, retry 2s, max_event_bytes 8MiB (preset), resume on (preset), history_bytes 16MiB (preset), \
+             on_leave linger:1m (preset), idle_counts events (preset)",
+            "preset browser, opening_comment on (preset), share true, no_answer hold (preset)",
+            "preset off",
+        ],
+        "{found}"
+    );
+    for row in [
+        "head_timeout  1m ",
+        "resume  off  default",
+        "preset  off  default",
+    ] {
+        let row: Vec<_> = row.split_whitespace().collect();
+        let is_row = |line: &str| {
+            line.split_whitespace()
+                .collect::<Vec<_>>()
+                .starts_with(&row)
+        };
+        assert!(found.lines().any(is_row), "{row:?} in {found}");
+    }
+
+    let by_flag = stdout(&check(&file).args(["--preset", "mcp"]).out());
+    for row in [
+        "preset  mcp  --preset",
+        "retry  1s  preset mcp",
+        "resume  on  preset mcp",
+        "idle_timeout  off  preset mcp",
+        "heartbeat  15s  default",
+    ] {
+        let row: Vec<_> = row.split_whitespace().collect();
+        let is_row = |line: &str| line.split_whitespace().collect::<Vec<_>>() == row;
+        assert!(by_flag.lines().any(is_row), "{row:?} in {by_flag}");
+    }
+    assert!(!by_flag.contains("warning"), "{by_flag}");
 }
 
 #[test]
@@ -950,6 +1006,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
         "http://localhost:3000,https://b.example",
         "*",
     ),
+    ("preset", "'mcp'", "llm", "browser"),
     ("heartbeat", "'1s'", "20s", "off"),
     ("heartbeat_frame", "'line'", "block", "event:heartbeat"),
     ("opening_comment", "true", "off", "on"),
@@ -1136,6 +1193,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "an item of the list is empty; use networks and addresses such as 10.0.0.0/8,127.0.0.1,fd00::/8, unix for Unix sockets, or off",
     ),
     (
+        "preset",
+        "openai",
+        "\"openai\" is not a choice; use off, browser, llm or mcp",
+    ),
+    (
         "heartbeat",
         "15",
         "\"15\" is not a time; use a number and its unit, such as 500ms, 15s or 2h, or off",
@@ -1304,7 +1366,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "# colours\n\ncolour = 'red'",
         3,
-        "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, heartbeat_frame, \
+        "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
     ),
@@ -1407,7 +1469,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     (
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
-        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, forward_auth, heartbeat, \
+        "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
     ),

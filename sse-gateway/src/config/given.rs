@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Error;
+use super::preset::Preset;
 use super::setting::Setting;
 
 /// Where a value stands; shown in errors and by `check`.
@@ -13,8 +14,17 @@ pub(crate) enum Place {
     Flag(String),
     Variable(String),
     Line(Arc<str>, usize),
+    /// This preset says so.
+    Preset(Preset),
     #[default]
     Default,
+}
+
+impl Place {
+    /// Whether somebody said so for this setting.
+    pub(super) fn is_given(&self) -> bool {
+        !matches!(self, Self::Preset(_) | Self::Default)
+    }
 }
 
 impl fmt::Display for Place {
@@ -22,6 +32,7 @@ impl fmt::Display for Place {
         match self {
             Self::Flag(name) | Self::Variable(name) => f.write_str(name),
             Self::Line(file, line) => write!(f, "{file}:{line}"),
+            Self::Preset(preset) => write!(f, "preset {preset}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -56,6 +67,12 @@ impl Values {
         Ok(())
     }
 
+    /// Takes up what is known to be a value.
+    pub(super) fn set(&mut self, setting: &Setting, text: &str, place: Place) {
+        let text = text.to_owned();
+        self.0.insert(setting.path(), Given { text, place });
+    }
+
     pub(crate) fn get(&self, setting: &Setting) -> Option<&Given> {
         self.0.get(&setting.path())
     }
@@ -64,10 +81,6 @@ impl Values {
     #[cfg(feature = "demo")]
     pub(crate) fn take(&mut self, setting: &Setting) -> Option<Given> {
         self.0.remove(&setting.path())
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Given)> {
-        self.0.iter().map(|(path, given)| (path.as_str(), given))
     }
 }
 

@@ -9,6 +9,7 @@ use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start
 use tower_sse::store::{Acknowledge, WhenAway};
 
 use super::listen::{self, ListenAddress};
+use super::preset::{self, Preset};
 use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
 use super::upstream::Upstream;
@@ -105,6 +106,8 @@ settings! {
     }
 
     "Streams" top {
+        route preset: Option<Preset> = "off", "browser|llm|mcp|off", preset::preset,
+            "Set for the clients of a route what is not set otherwise; the page of settings says what.";
         route heartbeat: Option<Duration> = "15s", "TIME|off", or("off", time),
             "Write a heartbeat when nothing was sent to the client for this long.";
         route heartbeat_frame: HeartbeatFrame = "line", "line|block|event:NAME", value::heartbeat_frame,

@@ -22,7 +22,9 @@ mod listen_entry;
 mod log_filter;
 pub(crate) mod needless;
 mod opening;
+mod own;
 mod pattern;
+mod preset;
 mod relay;
 pub(crate) mod report;
 mod reread;
@@ -69,6 +71,16 @@ pub(crate) struct Config {
     pub(crate) routes: Vec<Route>,
     /// For what no route matches; none when there is no top-level upstream, and then the answer is 404.
     pub(crate) fallback: Option<Route>,
+}
+
+impl Config {
+    /// Each route that goes by a preset, and which.
+    pub(crate) fn presets(&self) -> Vec<String> {
+        let routes = self.routes.iter().chain(&self.fallback);
+        let with = routes.filter_map(|route| Some((&route.name, route.settings.preset?)));
+        with.map(|(name, preset)| format!("{name} {preset}"))
+            .collect()
+    }
 }
 
 /// What a heartbeat looks like on the wire.

@@ -2,7 +2,7 @@
 
 use super::given::Layers;
 use super::setting::Setting;
-use super::{Config, Place, Sources, known, needless};
+use super::{Config, Place, Sources, known, needless, own, preset};
 
 /// The first lines of the log.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,9 @@ pub(crate) struct Opening {
 
 impl Opening {
     pub(crate) fn of(sources: &Sources, config: &Config) -> Self {
-        let top = sources.top();
+        let [flags, variables, file] = sources.top();
+        let preset = preset::values(Layers(&sources.top()));
+        let top = [flags, variables, file, &preset];
         let mut settings = Vec::new();
         for setting in known::ALL.iter() {
             let given = Layers(&top).given(setting);
@@ -26,7 +28,13 @@ impl Opening {
                     && given.place != Place::Default
                     && Some(given.text.as_str()) != setting.default
             });
-            settings.extend(told.map(|given| format!("{} {}", setting.path(), given.text)));
+            settings.extend(told.map(|given| own::line(setting, &given.text, &given.place)));
+        }
+        for (route, entry) in config.routes.iter().zip(&sources.file.routes) {
+            if route.settings.preset.is_some() && entry.values.get(&Setting::preset()).is_some() {
+                let own = own::told(sources, entry).join(", ");
+                settings.push(format!("of {}: {own}", route.name));
+            }
         }
         let mut upstreams = Vec::new();
         for route in config.routes.iter().chain(&config.fallback) {

@@ -6,12 +6,13 @@ use http::Method;
 
 use super::given::{Layers, Place};
 use super::listen_entry::ListenEntry;
-use super::setting::Setting;
-use super::{Config, Route, Sources, known, needless};
+use super::{Config, Route, Sources, known, needless, own, preset};
 
 /// The report on `path`, which `sources` hold and `config` was made from.
 pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
-    let top = sources.top();
+    let [flags, variables, file] = sources.top();
+    let preset = preset::values(Layers(&sources.top()));
+    let top = [flags, variables, file, &preset];
     let mut settings = vec![cells(["SETTING", "VALUE", "FROM"])];
     for setting in known::ALL.iter() {
         let (text, place) = match Layers(&top).given(setting) {
@@ -34,10 +35,7 @@ pub(crate) fn of(sources: &Sources, config: &Config, path: &Path) -> String {
     }
     let mut routes = vec![cells(["ROUTE", "MATCHES", "UPSTREAM", "OF ITS OWN"])];
     for (route, entry) in config.routes.iter().zip(&sources.file.routes) {
-        let own = entry.values.iter();
-        let own = own.filter(|(path, _)| *path != Setting::upstream().name);
-        let own = own.map(|(path, given)| format!("{path} {}", one_line(&given.text)));
-        routes.push(row(route, own.collect::<Vec<_>>().join(", ")));
+        routes.push(row(route, own::told(sources, entry).join(", ")));
     }
     routes.push(match &config.fallback {
         Some(route) => row(route, String::new()),

@@ -1,4 +1,4 @@
-//! Lays what was given over each other: a route's own values, then flags, variables, the file and the defaults.
+//! Lays what was given over each other: a route's own values, then flags, variables, the file, the preset and the defaults.
 
 use http::Method;
 
@@ -8,7 +8,7 @@ use super::listen::{self, ListenAddress, ListenerSettings};
 use super::setting::Setting;
 use super::trusted_proxies::TrustedProxies;
 use super::{
-    Config, Error, GatewaySettings, Ids, LogFilter, Matcher, Relayed, Route, RouteSettings,
+    Config, Error, GatewaySettings, Ids, LogFilter, Matcher, Relayed, Route, RouteSettings, preset,
 };
 
 /// What each place gives.
@@ -49,7 +49,7 @@ impl Config {
             )));
         }
         let fallback = match has_upstream {
-            true => Some(route("default", Matcher::Any, None, Layers(&top))?),
+            true => Some(route("default", Matcher::Any, None, &top)?),
             false => None,
         };
         let routes = entries.iter().map(|entry| {
@@ -62,7 +62,7 @@ impl Config {
                 ));
             }
             let layers = [&entry.values, flags, variables, file];
-            route(name, entry.matcher.clone(), methods, Layers(&layers))
+            route(name, entry.matcher.clone(), methods, &layers)
         });
         let routes = routes.collect::<Result<_, _>>()?;
         let gateway = gateway(Layers(&top))?;
@@ -159,8 +159,11 @@ fn route(
     name: &str,
     matcher: Matcher,
     methods: Option<Vec<Method>>,
-    layers: Layers<'_>,
+    given: &[&Values],
 ) -> Result<Route, Error> {
+    let preset = preset::values(Layers(given));
+    let layers = [given, &[&preset]].concat();
+    let layers = Layers(&layers);
     let settings = RouteSettings::resolve(layers)?;
     let Some(relayed) = Relayed::of(&settings) else {
         let both = [Setting::share(), Setting::resume()];
@@ -206,8 +209,7 @@ fn contradiction(layers: Layers<'_>, both: [Setting; 2], is: &str, right: &str) 
         let (text, place) = given.map_or_else(Default::default, |given| (given.text, given.place));
         (place, format!("{} ({text})", setting.path()))
     });
-    let is_given = place != Place::Default;
-    let place = if is_given { place } else { other_place };
+    let place = if place.is_given() { place } else { other_place };
     Error::at(place, format_args!("{one} {is} {other}; {right}"))
 }
 

@@ -63,7 +63,13 @@ mod tests {
 
     fn read(name: &str, text: OsString) -> Result<usize, String> {
         let values = Values::from_environment(&known::ALL, &[(name.into(), text)]);
-        let count = values.map(|values| values.iter().count());
+        let found = |values: &Values| {
+            let settings = known::ALL.iter();
+            settings
+                .filter(|setting| values.get(setting).is_some())
+                .count()
+        };
+        let count = values.map(|values| found(&values));
         count.map_err(|error| error.to_string())
     }
 

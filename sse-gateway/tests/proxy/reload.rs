@@ -84,6 +84,14 @@ async fn streams_stay_and_new_requests_go_by_the_new_settings() {
     goes_on(&mut stream, 1).await;
     let mut other = open(&new, &gateway).await;
     goes_on(&mut other, 2).await;
+    file.write(&format!(
+        "[[route]]\npath = '/t'\npreset = 'mcp'\nupstream = '{}'\n",
+        new.url
+    ));
+    assert_eq!(
+        reload(&gateway).await.1,
+        "settings were read again; 1 routes; presets: /t mcp\n"
+    );
     file.write("");
     gateway.signal("-HUP");
     gateway.log_with("settings were read again; 0 routes");
@@ -93,7 +101,7 @@ async fn streams_stay_and_new_requests_go_by_the_new_settings() {
     }
     assert_eq!(
         metric(&gateway, "sse_reloads_total{result=\"ok\"}").await,
-        2
+        3
     );
 }
 
