@@ -65,8 +65,6 @@ impl Ask {
         if let Some(body) = &body {
             request.extensions_mut().insert(body.clone());
         }
-        // Whatever is behind a body is never read as a request.
-        let closes = closes || body.is_some();
         Some(Ask { closes, body })
     }
 
