@@ -363,6 +363,16 @@ impl Member {
         }
     }
 
+    /// An instance is silent, and the store says that it hears nothing any more: it has ended, or has lost its connections. If it
+    /// is the owner, its session is not waited for.
+    pub fn gone(&mut self, instance: InstanceId, cx: &mut Context<'_>) {
+        let owner = self.meta.and_then(|meta| meta.owner);
+        if self.owner.is_none() && owner == Some(instance) {
+            self.watch.gone();
+            self.consider(cx);
+        }
+    }
+
     /// What this instance's next heartbeat is to name: the owner's last position, if others may not know it, or one that nobody
     /// has, so that all read.
     pub fn moved(&mut self) -> Option<u64> {

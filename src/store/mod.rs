@@ -66,7 +66,7 @@ mod tail;
 mod writing;
 
 #[doc(hidden)]
-pub use beat::{BEAT, Beats, DEAF_AFTER, SESSION};
+pub use beat::{BEAT, Beats, DEAF_AFTER, SESSION, SILENT_AFTER};
 #[doc(hidden)]
 pub use command::{
     Acquired, Answer, Appended, Command, Context, Fence, InstanceId, Mark, Message, Meta, Output,

@@ -18,6 +18,8 @@ pub(super) struct Watch {
     pub(super) next_try: u64,
     /// Who has only come has heard nothing of the owner, which may have been dead for long: the store knows.
     is_new: bool,
+    /// The store says that the owner hears nothing any more.
+    is_gone: bool,
 }
 
 /// What to do about the owner.
@@ -43,16 +45,23 @@ impl Watch {
             asked: None,
             next_try: now,
             is_new: false,
+            is_gone: false,
         };
     }
 
     pub(super) fn heard(&mut self, now: u64, named: bool) {
         self.heard = now;
         self.is_new = false;
+        self.is_gone = false;
         if named {
             self.named = Some(now);
             self.asked = None;
         }
+    }
+
+    /// The owner has ended, or has lost its connections.
+    pub(super) fn gone(&mut self) {
+        self.is_gone = true;
     }
 
     pub(super) fn refused(&mut self, now: u64, chance: u64) {
@@ -71,6 +80,9 @@ impl Watch {
         let is_silent = self.is_new || now >= self.heard + patience;
         if now < self.next_try {
             Step::Wait
+        } else if owner.is_some() && self.is_gone {
+            // Its session may live for a while yet.
+            Step::Take { force: true }
         } else if owner.is_none() || is_silent {
             Step::Take { force: false }
         } else if self

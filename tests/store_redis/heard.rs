@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tower_sse::store::redis::{Heard, Name, Secret, Tail};
-use tower_sse::store::{Acquired, Answer, Appended, Command, Fence, Frame, Mark, Message, Stored};
+use tower_sse::store::{
+    Acquired, Answer, Appended, Command, Fence, Frame, InstanceId, Mark, Message, Stored,
+};
 
 use crate::server::Server;
 
@@ -140,6 +142,21 @@ async fn a_tail_whose_connection_is_lost_ends() {
     let killed: u32 = admin.run("CLIENT KILL TYPE pubsub").await;
     assert_eq!(killed, 1);
     assert_eq!(next(&mut tail).await, None);
+}
+
+#[tokio::test]
+async fn who_is_there_is_seen_by_a_channel_that_it_alone_hears() {
+    let server = Server::start();
+    let [one, two] = [1, 2].map(InstanceId);
+    let mut caller = server.connect(2).await;
+    let mut tail = server.tail().await;
+    tail.subscribe_own(&["0"], one).await.unwrap();
+    let hears = caller.hears("0", &[one, two]).await.unwrap();
+    assert_eq!(hears, [true, false]);
+    drop(tail);
+    let is_gone = async { while caller.hears("0", &[one]).await.unwrap() != [false] {} };
+    let gone = tokio::time::timeout(Duration::from_secs(30), is_gone);
+    gone.await.expect("its connection ends with it");
 }
 
 #[tokio::test]

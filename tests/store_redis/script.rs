@@ -146,8 +146,12 @@ async fn scripts_run_at_a_node_of_a_cluster() {
     let names: Vec<Name> = (0..8).map(|key: u8| secret.name(b"", &[key])).collect();
     let mut tail = server.tail().await;
     tail.subscribe(&names).await.unwrap();
+    let tags: Vec<_> = names.iter().map(|name| server.keys().tag(name)).collect();
+    tail.subscribe_own(&tags, InstanceId(1)).await.unwrap();
     for name in &names {
         let tag = server.keys().tag(name);
+        let hears = two.hears(tag, &[1, 2].map(InstanceId)).await.unwrap();
+        assert_eq!(hears, [true, false]);
         let fence = own(&mut one, name, tag).await;
         let sent = frame(fence, 1, "data: a\n\n");
         let answer = one.execute(name, append(&sent)).await.unwrap();

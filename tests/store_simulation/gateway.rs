@@ -201,6 +201,21 @@ impl World {
             };
             self.queue.push(line.there, event);
         }
+        if self.gateways[gateway].commands.is_up {
+            for instance in self.gateways[gateway].beats.silent(now) {
+                let delay = self.delay();
+                let line = &mut self.gateways[gateway].commands;
+                line.there = line.there.max(now + delay);
+                let event = Event::WhetherHears {
+                    gateway,
+                    line: line.number,
+                    primary: line.primary,
+                    reign: self.primaries[line.primary].reign(),
+                    instance,
+                };
+                self.queue.push(line.there, event);
+            }
+        }
     }
 
     /// Whose last client has left a while ago gives the stream up.

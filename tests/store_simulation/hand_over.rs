@@ -1,7 +1,7 @@
 //! When a stream has another owner, and how soon.
 
 use bytes::Bytes;
-use tower_sse::store::{Reign, SESSION};
+use tower_sse::store::{InstanceId, Reign, SESSION};
 
 use crate::bench::Bench;
 use crate::world::STREAM;
@@ -19,6 +19,44 @@ fn who_comes_to_a_dead_owner_waits_for_the_rest_of_its_session() {
         bench.pass(&mut other, waits);
         assert!(other.member.is_owner(), "dead for {dead_for}");
     }
+}
+
+#[test]
+fn an_owner_that_is_gone_is_replaced_before_its_session_ends() {
+    let mut bench = Bench::new();
+    let mut gone = bench.host(1);
+    bench.settle(&mut gone);
+    let mut other = bench.host(2);
+    bench.settle(&mut other);
+    let from = gone.id;
+    bench.with(&mut other, |member, cx| member.beat(from, None, cx));
+    // Another one is no reason.
+    bench.with(&mut other, |member, cx| member.gone(InstanceId(3), cx));
+    bench.pass(&mut other, SESSION / 2);
+    assert!(!other.member.is_owner());
+    bench.with(&mut other, |member, cx| member.gone(from, cx));
+    bench.settle(&mut other);
+    assert!(other.member.is_owner());
+}
+
+/// Somebody was told so, and it was wrong by then.
+#[test]
+fn an_owner_that_is_heard_again_was_not_gone() {
+    let mut bench = Bench::new();
+    let mut owner = bench.host(1);
+    bench.settle(&mut owner);
+    let mut other = bench.host(2);
+    bench.settle(&mut other);
+    let from = owner.id;
+    bench.with(&mut other, |member, cx| {
+        member.want(false);
+        member.gone(from, cx);
+        member.beat(from, None, cx);
+        member.want(true);
+        member.tick(cx);
+    });
+    bench.settle(&mut other);
+    assert!(!other.member.is_owner());
 }
 
 #[test]

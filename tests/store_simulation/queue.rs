@@ -65,6 +65,20 @@ pub(crate) enum Event {
         from: InstanceId,
         moved: Option<u64>,
     },
+    /// Arrives at the store: who asks whether this instance hears anything.
+    WhetherHears {
+        gateway: usize,
+        line: u64,
+        primary: usize,
+        reign: Reign,
+        instance: InstanceId,
+    },
+    /// It does not.
+    Gone {
+        gateway: usize,
+        line: u64,
+        instance: InstanceId,
+    },
     Ask {
         gateway: usize,
         line: u64,

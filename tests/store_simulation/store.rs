@@ -2,6 +2,7 @@
 
 use tower_sse::store::{Command, InstanceId, Message, Published, Reign};
 
+use crate::gateway::Gateway;
 use crate::queue::Event;
 use crate::world::{STREAM, World};
 
@@ -88,6 +89,35 @@ impl World {
                 from,
                 moved,
             });
+        }
+    }
+
+    /// Says that an instance has no connection on which it hears anything here; and at times that of one that has.
+    pub(crate) fn whether_hears(
+        &mut self,
+        gateway: usize,
+        line: u64,
+        (primary, reign): (usize, Reign),
+        instance: InstanceId,
+    ) {
+        let is_there = self.primaries[primary].reign() == reign && !self.is_dead[primary];
+        if !is_there || self.gateways[gateway].commands.number != line {
+            return;
+        }
+        let hears = |other: &Gateway| {
+            other.id == instance && other.tail.is_up && other.tail.primary == primary
+        };
+        let is_wrong = self.is_rough() && self.random.below(8) == 0;
+        if is_wrong || !self.gateways.iter().any(hears) {
+            let delay = self.delay();
+            let commands = &mut self.gateways[gateway].commands;
+            commands.back = commands.back.max(self.now + delay);
+            let gone = Event::Gone {
+                gateway,
+                line,
+                instance,
+            };
+            self.queue.push(commands.back, gone);
         }
     }
 

@@ -236,6 +236,23 @@ impl World {
                     self.with(gateway, |member, cx| member.beat(from, moved, cx));
                 }
             }
+            Event::WhetherHears {
+                gateway,
+                line,
+                primary,
+                reign,
+                instance,
+            } => self.whether_hears(gateway, line, (primary, reign), instance),
+            Event::Gone {
+                gateway,
+                line,
+                instance,
+            } => {
+                if self.gateways[gateway].commands.number == line {
+                    self.note(|| format!("{gateway} learns that {instance:?} is gone"));
+                    self.with(gateway, |member, cx| member.gone(instance, cx));
+                }
+            }
             Event::Ask {
                 gateway,
                 line,
@@ -281,6 +298,7 @@ fn at_gateway(event: &Event) -> Option<usize> {
         | Event::Subscribed { gateway, .. }
         | Event::Hear { gateway, .. }
         | Event::Beat { gateway, .. }
+        | Event::Gone { gateway, .. }
         | Event::Given { gateway, .. } => Some(*gateway),
         _ => None,
     }

@@ -204,6 +204,14 @@ impl Stream {
         self.act(&mut state, |member, cx| member.beat(from, position, cx));
     }
 
+    /// This instance hears nothing any more.
+    pub(crate) fn gone(self: &Arc<Self>, session: u64, instance: InstanceId) {
+        let mut state = self.lock();
+        if state.is_of(session) {
+            self.act(&mut state, |member, cx| member.gone(instance, cx));
+        }
+    }
+
     /// Whether there are clients here. Without any, others go first when the owner dies.
     pub(crate) fn want(&self, is_wanted: bool) {
         let mut state = self.lock();

@@ -91,7 +91,7 @@ impl Keys {
         format!("{}:{{{tag}}}:i:", self.prefix)
     }
 
-    /// The session of an instance in a partition.
+    /// The session of an instance in a partition, and the channel that it alone hears there.
     pub fn session(&self, tag: &str, instance: InstanceId) -> String {
         format!("{}{instance}", self.sessions(tag))
     }

@@ -17,6 +17,7 @@ use crate::store::outside::{Hub, Queues, Senders};
 mod hear;
 mod lane;
 mod parts;
+mod silent;
 
 use parts::Parts;
 

@@ -19,7 +19,7 @@ const PARTING: Duration = Duration::from_secs(1);
 ///
 /// Each process that is given the same server, the same secret and the same prefix is one of them. For each stream one of
 /// them asks the upstream, and all give its events to their clients, with the same ids: a client may come back to any of them. When
-/// the one that asks dies, another goes on within two seconds.
+/// the one that asks dies, another goes on within a second; where it hangs, within two.
 ///
 /// Redis 7.0 is needed, or what speaks as it does, as one primary. What is kept there is named by hashes that nobody can
 /// make without the secret; the events themselves are not encrypted. No credentials are kept.

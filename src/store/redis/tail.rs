@@ -7,7 +7,7 @@ use super::keys::Channel;
 use super::seal::What;
 use super::server::Link;
 use super::{Beat, Keys, Name, Server, StoreError, publish};
-use crate::store::{Message, Reign};
+use crate::store::{InstanceId, Message, Reign};
 
 /// How many messages wait to be taken. Who is so far behind reads the logs again.
 const WAITING: usize = 4_096;
@@ -97,6 +97,21 @@ impl Tail {
     /// When there is no answer.
     pub async fn subscribe_beats(&mut self, tags: &[&str]) -> Result<(), StoreError> {
         let channels = tags.iter().map(|tag| self.keys.beats(tag));
+        self.each("SSUBSCRIBE", channels.collect()).await
+    }
+
+    /// Subscribes to channels of this instance's own, in the partitions with these tags. Nothing is published there: that they are
+    /// heard shows others that it is there.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn subscribe_own(
+        &mut self,
+        tags: &[&str],
+        instance: InstanceId,
+    ) -> Result<(), StoreError> {
+        let channels = tags.iter().map(|tag| self.keys.session(tag, instance));
         self.each("SSUBSCRIBE", channels.collect()).await
     }
 

@@ -11,7 +11,7 @@ use super::{End, Fate, State, Stream};
 use crate::history::{self, Appended};
 use crate::store::outside::hub::RETURN;
 use crate::store::outside::{Job, Look};
-use crate::store::{Draft, MAX_LARGE, Member, Part};
+use crate::store::{Draft, InstanceId, MAX_LARGE, Member, Part};
 use crate::wire::EventId;
 
 /// So long the end of a stream is waited for.
@@ -247,6 +247,12 @@ impl Stream {
         let is_read =
             |state: &State| state.fate == Fate::Shared && state.member.is_owner() && self.asks_once;
         self.until(|state| (!is_read(state)).then_some(())).await;
+    }
+
+    /// Whether it is this process that reads the upstream.
+    pub(crate) fn is_of(&self, instance: InstanceId) -> bool {
+        let state = self.lock();
+        state.fate == Fate::Shared && state.member.owner() == Some(instance)
     }
 
     /// The process that reads the upstream, as it is known here.

@@ -130,6 +130,29 @@ impl Connection {
         self.send(&call).await
     }
 
+    /// Whether these instances hear what is published in the partition with this tag, as the server knows. One that has ended does
+    /// not; one that has stopped does, until its connection is lost.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or the user may not ask.
+    pub async fn hears(
+        &mut self,
+        tag: &str,
+        instances: &[InstanceId],
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut cmd = redis::cmd("PUBSUB");
+        cmd.arg("SHARDNUMSUB");
+        for instance in instances {
+            cmd.arg(self.keys.session(tag, *instance));
+        }
+        let counts: Vec<(String, u64)> = self.send(&cmd).await?;
+        match counts.len() == instances.len() {
+            true => Ok(counts.into_iter().map(|(_, count)| count > 0).collect()),
+            false => Err(StoreError::answer("count of subscriptions")),
+        }
+    }
+
     /// A heartbeat in the partition with this tag.
     ///
     /// # Errors

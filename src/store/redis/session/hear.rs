@@ -87,7 +87,11 @@ impl Parts<'_> {
                 Next::Beats(Some((partitions, heard))) => {
                     let tag = |at: &usize| self.keys.partitions().tag(*at);
                     let tags: Vec<_> = partitions.iter().map(tag).collect();
-                    let done = tail.subscribe_beats(&tags).await;
+                    let done = async {
+                        tail.subscribe_own(&tags, self.hub.me).await?;
+                        tail.subscribe_beats(&tags).await
+                    };
+                    let done = done.await;
                     if done.is_ok() {
                         let _ = heard.send(());
                     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
+use super::silent::Silent;
 use crate::store::outside::{Hub, Senders, Session, Stream, Ticket};
 use crate::store::redis::{Connection, Keys, StoreError};
 use crate::store::{BEAT, Beats, InstanceId, SESSION};
@@ -31,6 +33,8 @@ pub(super) struct Parts<'a> {
     /// Those that were lost while the connections are there.
     moving: Mutex<HashMap<usize, Instant>>,
     lost: &'a Notify,
+    /// Whether the user may ask who hears what.
+    pub(super) may_ask: AtomicBool,
 }
 
 struct Part {
@@ -61,6 +65,7 @@ impl<'a> Parts<'a> {
             held: Mutex::default(),
             moving: Mutex::default(),
             lost,
+            may_ask: AtomicBool::new(true),
         };
         (parts, to_hear)
     }
@@ -212,8 +217,9 @@ impl<'a> Parts<'a> {
                 return StoreError::deaf();
             }
             if beating.is_none() {
-                let due = self.due();
-                beating = (!due.is_empty()).then(|| self.beat(connection.clone(), due));
+                let (due, silent) = (self.due(), self.silent());
+                let is_idle = due.is_empty() && silent.is_empty();
+                beating = (!is_idle).then(|| self.beat(connection.clone(), due, silent));
             }
             let mut tick = pin!(sleep(TICK));
             let done = poll_fn(|cx| {
@@ -260,7 +266,20 @@ impl<'a> Parts<'a> {
         due.collect()
     }
 
-    fn beat(&self, mut connection: Connection, due: Vec<Ticket>) -> Beating<'_> {
+    fn silent(&self) -> Vec<Silent> {
+        let now = self.hub.now();
+        let mut held = self.held();
+        let used = held.iter_mut().filter(|part| part.is_used);
+        let silent = used.map(|part| (part.session.ticket, part.beats.silent(now)));
+        silent.filter(|(_, silent)| !silent.is_empty()).collect()
+    }
+
+    fn beat(
+        &self,
+        mut connection: Connection,
+        due: Vec<Ticket>,
+        silent: Vec<Silent>,
+    ) -> Beating<'_> {
         Box::pin(async move {
             for ticket in due {
                 let streams = self.hub.streams_in(ticket.partition);
@@ -280,6 +299,7 @@ impl<'a> Parts<'a> {
                     self.failed(ticket, error)?;
                 }
             }
+            self.ask_for(&mut connection, silent).await;
             Ok(())
         })
     }

@@ -45,7 +45,7 @@ class GatewayCard {
   async kill(number) {
     const read = this.owns;
     if (!await press("/demo/kill?node=" + number)) return;
-    const next = read ? "It read the upstream: in two seconds at most the other one does, behind the last event that is stored." : "It did not read the upstream.";
+    const next = read ? "It read the upstream: in a second the other one does, behind the last event that is stored." : "It did not read the upstream.";
     hold("off", `Gateway ${number + 1} was killed. ${next} Browsers come back to the other one by themselves.`, 8000);
   }
   show({ up, owns, clients, instance }) {
