@@ -10,7 +10,7 @@
 //! A comment line without a blank line ([`HeartbeatFrame::CommentLine`], the default) was invisible to all of 14
 //! clients it was tried with. A comment *block* reaches the application as an empty event in some (httpx-sse, the
 //! SDK of OpenAI for Python, sseclient, and old openai-go, once an id was seen); one (google-genai) on the other hand
-//! needs the blank line. So it can be chosen, and [`HeartbeatFrame::CommentBlock`] leaves the upstream's comment blocks as they
+//! needed the blank line, and as of 3.6 fails at any comment. So it can be chosen, and [`HeartbeatFrame::CommentBlock`] leaves the upstream's comment blocks as they
 //! are too; see [`Outbox::keep_comment_blocks`].
 //!
 //! # Example
