@@ -10,7 +10,7 @@ use crate::admin::{self, recorder};
 use crate::config::{Config, Error, FreePorts, Opening, Reread};
 use crate::descriptors::{self, For};
 use crate::listener::{self, Answers, IsTrusted, Tcp};
-use crate::listening::Listening;
+use crate::listening::{self, Listening};
 use crate::log::{self, Log};
 use crate::reload::Reload;
 use crate::renewal::Renewal;
@@ -97,11 +97,7 @@ impl Gateway {
             let router = router.clone();
             Arc::new(move |peer| router.trusts(peer))
         };
-        let listening = config
-            .listeners
-            .iter()
-            .map(|listener| Listening::bind(listener, free_ports.listen, &is_trusted))
-            .collect::<Result<Vec<_>, _>>()?;
+        let listening = listening::bind_all(&config.listeners, free_ports.listen, &is_trusted)?;
         let addresses: Vec<_> = listening.iter().map(|one| one.address.clone()).collect();
         plan::refuse_circles(&config, &addresses)?;
         let reload = Reload::new(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Error, ListenAddress, ListenerSettings};
 use crate::descriptors::For;
 use crate::listener::tls::{self, Certificates};
-use crate::listener::{self, Answers, Edge, Expected, IsTrusted, Source, Tcp, Unix};
+use crate::listener::{self, Answers, Edge, Expected, Inherited, IsTrusted, Source, Tcp, Unix};
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 
@@ -25,18 +25,20 @@ enum Kind {
 
 const FLAG: &str = "--listen";
 
-impl Listening {
-    /// Begins to listen; at any free port where the one that is meant is in use and may be another.
-    ///
-    /// # Errors
-    ///
-    /// When it may not listen there, or a certificate cannot be used.
-    pub(crate) fn bind(
-        settings: &ListenerSettings,
-        may_move: bool,
-        is_trusted: &IsTrusted,
-    ) -> Result<Self, Error> {
-        let (source, address) = match &settings.address {
+/// Begins to listen on all of these; at any free port where the one that is meant is in use and may be another.
+///
+/// # Errors
+///
+/// When it may not listen there, or a certificate cannot be used.
+pub(crate) fn bind_all(
+    listeners: &[ListenerSettings],
+    may_move: bool,
+    is_trusted: &IsTrusted,
+) -> Result<Vec<Listening>, Error> {
+    let mut inherited = None;
+    let mut all = Vec::new();
+    for settings in listeners {
+        let sources = match &settings.address {
             ListenAddress::Tcp(address) => {
                 let bind = if may_move {
                     Tcp::bind_or_free
@@ -44,13 +46,41 @@ impl Listening {
                     Tcp::bind
                 };
                 let (tcp, address) = bind(*address, FLAG)?;
-                (Source::Tcp(tcp), ListenAddress::Tcp(address))
+                vec![(Source::Tcp(tcp), ListenAddress::Tcp(address))]
             }
             ListenAddress::Unix(path) => {
                 let unix = Unix::bind(path, settings.mode, FLAG)?;
-                (Source::Unix(unix), settings.address.clone())
+                vec![(Source::Unix(unix), settings.address.clone())]
+            }
+            ListenAddress::Systemd(name) => {
+                let passed = match &mut inherited {
+                    Some(passed) => passed,
+                    none => none.insert(Inherited::take_over()?),
+                };
+                passed.take(name.as_deref())?
             }
         };
+        for (source, address) in sources {
+            all.push(Listening::new(source, address, settings, is_trusted)?);
+        }
+    }
+    let left = inherited.map_or_else(String::new, |passed| passed.names());
+    if !left.is_empty() {
+        tracing::warn!(
+            names = left,
+            "systemd has passed sockets on which --listen does not listen"
+        );
+    }
+    Ok(all)
+}
+
+impl Listening {
+    fn new(
+        source: Source,
+        address: ListenAddress,
+        settings: &ListenerSettings,
+        is_trusted: &IsTrusted,
+    ) -> Result<Self, Error> {
         let certificates = match settings.key_pairs.is_empty() {
             true => None,
             false => {
@@ -102,8 +132,8 @@ impl Listening {
         match (address, is_tls) {
             (ListenAddress::Tcp(address), false) => format!("http://{address}"),
             (ListenAddress::Tcp(address), true) => format!("https://{address}"),
-            (ListenAddress::Unix(_), false) => address.to_string(),
-            (ListenAddress::Unix(_), true) => format!("{address} (https)"),
+            (_, false) => address.to_string(),
+            (_, true) => format!("{address} (https)"),
         }
     }
 }

@@ -1151,6 +1151,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "\"unix:gateway.sock\" has no absolute path of a socket, of 107 bytes at most; use one such as unix:/run/sse-gateway.sock",
     ),
     (
+        "listen",
+        "systemd:",
+        "\"systemd:\" has no name of a socket (FileDescriptorName=); use one such as systemd:clients",
+    ),
+    (
         "listen_mode",
         "0888",
         "\"0888\" is not the mode of a socket; use octal digits, such as 0660 or 0600",

@@ -24,8 +24,8 @@ settings! {
     "Addresses" top {
         route upstream: Upstream = none, "URL", Upstream::parse,
             "Where requests go: http://host:port, https://host, h2c://host:port or unix:/path.";
-        gateway listen: Vec<ListenAddress> = "127.0.0.1:8080", "ADDRESS|unix:PATH,…", listen::addresses, bare Lists,
-            "Where clients connect to: addresses with ports, Unix sockets.";
+        gateway listen: Vec<ListenAddress> = "127.0.0.1:8080", "ADDRESS|unix:PATH|systemd[:NAME],…", listen::addresses, bare Lists,
+            "Where clients connect to: addresses with ports, Unix sockets, sockets of systemd.";
         gateway listen_mode: u32 = "0660", "MODE", listen::mode, needs UnixListener,
             "The permissions of these Unix sockets: who may write to one may connect.";
         gateway proxy_protocol: Option<ProxyProtocol> = "off", "off|on|v1|v2", value::proxy_protocol,

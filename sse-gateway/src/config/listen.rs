@@ -15,6 +15,8 @@ pub(crate) enum ListenAddress {
     Tcp(SocketAddr),
     /// A Unix socket at this path.
     Unix(PathBuf),
+    /// What systemd listens on: all that it passes, or what has this name.
+    Systemd(Option<String>),
 }
 
 impl fmt::Display for ListenAddress {
@@ -22,6 +24,8 @@ impl fmt::Display for ListenAddress {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(None) => f.write_str("systemd"),
+            Self::Systemd(Some(name)) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -31,7 +35,7 @@ impl ListenAddress {
     pub(crate) fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Systemd(_) => None,
         }
     }
 
@@ -79,6 +83,15 @@ pub(super) fn twice(listeners: &[ListenerSettings]) -> Option<&ListenAddress> {
 }
 
 pub(super) fn address(text: &str) -> Parsed<ListenAddress> {
+    if let Some(name) = text.strip_prefix("systemd:") {
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && c != ':');
+        let why = "has no name of a socket (FileDescriptorName=); use one such as systemd:clients";
+        let named = is_name.then(|| ListenAddress::Systemd(Some(name.to_owned())));
+        return or_wrong(named, text, why);
+    }
+    if text == "systemd" {
+        return Ok(ListenAddress::Systemd(None));
+    }
     let Some(path) = text.strip_prefix("unix:") else {
         return value::address(text).map(ListenAddress::Tcp);
     };

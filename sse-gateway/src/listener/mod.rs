@@ -11,6 +11,7 @@ mod early;
 mod edge;
 mod first_bytes;
 mod http1;
+mod inherited;
 mod lean;
 mod proxied;
 mod socket;
@@ -35,6 +36,7 @@ use tower_service::Service;
 
 pub(crate) use accept::{ACCEPT_PAUSES, start};
 pub(crate) use edge::Edge;
+pub(crate) use inherited::Inherited;
 pub(crate) use lean::WholeBody;
 pub(crate) use lean::settle;
 pub(crate) use proxied::{Expected, IsTrusted};

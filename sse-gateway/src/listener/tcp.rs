@@ -34,7 +34,19 @@ impl Tcp {
         listen(address).map_err(|error| cannot_listen(address, flag, &error))
     }
 
-    /// The same, at any free port of the IP address when this one is in use.
+    /// Goes on with a socket that listens, and says where.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more of it.
+    pub(super) fn inherited(listener: TcpListener) -> io::Result<(Self, SocketAddr)> {
+        configure(SockRef::from(&listener));
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((Tcp(listener), address))
+    }
+
+    /// The same as [`bind`](Self::bind), at any free port of the IP address when this one is in use.
     ///
     /// # Errors
     ///

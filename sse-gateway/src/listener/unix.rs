@@ -17,7 +17,8 @@ use crate::config::Error;
 /// A listener on a Unix socket.
 pub(crate) struct Unix {
     listener: UnixListener,
-    _file: SocketFile,
+    /// None where somebody else has made it.
+    _file: Option<SocketFile>,
 }
 
 impl Unix {
@@ -48,6 +49,13 @@ impl Unix {
         })
     }
 
+    /// Goes on with a socket that listens.
+    pub(super) fn inherited(listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let _file = None;
+        Ok(Unix { listener, _file })
+    }
+
     /// What tells of connections on one thread: as a stream, which can be read when there is one.
     pub(super) fn watch(&self) -> io::Result<net::UnixStream> {
         net::UnixStream::from_std(OwnedFd::from(self.listener.try_clone()?).into())
@@ -71,7 +79,7 @@ fn listen(path: &Path, mode: u32) -> io::Result<Unix> {
     let listener = OwnedFd::from(socket).into();
     Ok(Unix {
         listener,
-        _file: file,
+        _file: Some(file),
     })
 }
 

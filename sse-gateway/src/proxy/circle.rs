@@ -10,6 +10,7 @@ pub(crate) fn leads_to(upstream: &Upstream, listen: &ListenAddress) -> bool {
     let listen = match listen {
         ListenAddress::Tcp(address) => address,
         ListenAddress::Unix(path) => return upstream.endpoint == Endpoint::Unix(path.clone()),
+        ListenAddress::Systemd(_) => return false,
     };
     let Some((host, port)) = upstream.host_and_port() else {
         return false;

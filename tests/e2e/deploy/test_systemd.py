@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 
+import httpx
 import pytest
 from harness import confined, processes
 from harness.rawhttp import RawResponse
 from harness.wait import until
 
 UNIT = processes.ROOT / "deploy" / "systemd" / "sse-gateway.service"
+SOCKET = UNIT.with_suffix(".socket")
 CONFIG = processes.ROOT / "deploy" / "systemd" / "gateway.toml"
 
 
@@ -47,6 +49,48 @@ def test_systemd_finds_nothing_wrong_with_the_drop_in_of_the_docs(tmp_path):
     (tmp_path / f"{UNIT.name}.d").mkdir()
     (tmp_path / f"{UNIT.name}.d" / "secret.conf").write_text(drop_in)
     assert run("systemd-analyze", "verify", "--man=no", unit) == (0, "")
+
+
+def test_systemd_finds_nothing_wrong_with_the_socket(tmp_path):
+    service, unit = tmp_path / UNIT.name, tmp_path / SOCKET.name
+    service.write_text(UNIT.read_text().replace("/usr/local/bin/sse-gateway", str(processes.gateway_binary())))
+    unit.write_text(SOCKET.read_text())
+    assert run("systemd-analyze", "verify", "--man=no", unit, service) == (0, "")
+
+
+def activated(started, names, *flags, sockets):
+    """The gateway as systemd starts it at the first connection."""
+    listen = [part for one in sockets for part in ("-l", one)]
+    command = ["systemd-socket-activate", *listen, f"--fdname={names}", processes.gateway_binary(), *flags]
+    return started(processes.Process("activated", command))
+
+
+def test_it_takes_over_the_sockets_of_systemd(flask, started, key, tmp_path):
+    port, path = processes.free_port(), tmp_path / "clients.sock"
+    flags = ["--upstream", flask.url, "--admin-listen", "off", "--drain-window", "1s"]
+    flags += ["--listen", "systemd:local", "--listen", "systemd:web"]
+    own = activated(started, "web:local", *flags, sockets=[f"127.0.0.1:{port}", path])
+    until(path.exists, "systemd to listen")
+    url = f"http://127.0.0.1:{port}"
+    for transport in [None, httpx.HTTPTransport(uds=str(path))]:
+        with httpx.Client(transport=transport, timeout=30) as client:
+            with client.stream("GET", f"{url}/stream?user_id={key}") as stream:
+                assert next(line for line in stream.iter_lines() if line.startswith("data:"))
+    for told in [f"listening on http://127.0.0.1:{port}", f"listening on unix:{path}"]:
+        assert told in own.log
+    own.signal(signal.SIGTERM)
+    assert own.wait() == 0
+    assert path.exists(), "it is systemd's"
+
+
+def test_a_socket_that_systemd_does_not_pass_is_a_mistake(flask, started):
+    port = processes.free_port()
+    own = activated(started, "web", "--upstream", flask.url, "--listen", "systemd:local", sockets=[f"127.0.0.1:{port}"])
+    until(lambda: socket.create_connection(("127.0.0.1", port), timeout=1), "systemd to listen")
+    assert own.wait() == 2
+    assert 'systemd has passed no socket with the name "local", but web' in own.log
+    code, said = run(processes.gateway_binary(), "--upstream", flask.url, "--listen", "systemd")
+    assert code == 2 and "systemd has passed no socket; " in said
 
 
 def test_the_exposure_is_low():
