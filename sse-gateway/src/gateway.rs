@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::admin::{self, recorder};
 use crate::config::{Config, Error, FreePorts, Opening, Reread};
 use crate::descriptors::{self, For};
-use crate::listener::{self, Answers, IsTrusted, Tcp};
+use crate::listener::{self, Answers, IsTrusted, Tcp, Terms};
 use crate::listening::{self, Listening};
 use crate::log::{self, Log};
 use crate::reload::Reload;
@@ -97,7 +97,7 @@ impl Gateway {
             let router = router.clone();
             Arc::new(move |peer| router.trusts(peer))
         };
-        let listening = listening::bind_all(&config.listeners, free_ports.listen, &is_trusted)?;
+        let listening = listening::bind_all(&config, free_ports.listen, &is_trusted)?;
         let addresses: Vec<_> = listening.iter().map(|one| one.address.clone()).collect();
         plan::refuse_circles(&config, &addresses)?;
         let reload = Reload::new(
@@ -112,8 +112,16 @@ impl Gateway {
         descriptors::divide(open_files)?;
         let mut admin_address = None;
         if let Some(admin_listen) = config.gateway.admin_listen {
-            let (listener, address) =
-                bind(admin_listen, "--admin-listen", free_ports.admin_listen)?;
+            let gone_after = config.gateway.client_gone_timeout;
+            let bind = match free_ports.admin_listen {
+                true => Tcp::bind_or_free,
+                false => Tcp::bind,
+            };
+            let (listener, address) = bind(admin_listen, gone_after, "--admin-listen")?;
+            let terms = Terms {
+                whose: For::Admin,
+                gone_after,
+            };
             admin_address = Some(address);
             let admin = admin::router(
                 metrics,
@@ -123,7 +131,7 @@ impl Gateway {
                 &config.gateway,
             );
             let server = listener::start(
-                For::Admin,
+                terms,
                 listener,
                 move || admin.clone(),
                 Workers::here(),
@@ -176,12 +184,5 @@ impl Gateway {
         let code = stop::when_told(self.signals, shutdown, drain, &self.reload, server).await;
         relays.leave().await;
         code
-    }
-}
-
-fn bind(address: SocketAddr, flag: &str, may_move: bool) -> Result<(Tcp, SocketAddr), Error> {
-    match may_move {
-        true => Tcp::bind_or_free(address, flag),
-        false => Tcp::bind(address, flag),
     }
 }

@@ -3,15 +3,18 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::config::{Error, ListenAddress, ListenerSettings};
+use crate::config::{Config, Error, ListenAddress, ListenerSettings};
 use crate::descriptors::For;
 use crate::listener::tls::{self, Certificates};
-use crate::listener::{self, Answers, Edge, Expected, Inherited, IsTrusted, Source, Tcp, Unix};
+use crate::listener::{
+    self, Answers, Edge, Expected, Inherited, IsTrusted, Source, Tcp, Terms, Unix,
+};
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 
 /// A listener that is yet to accept.
 pub(crate) struct Listening {
+    terms: Terms,
     /// Where it is, with the port that the system chose.
     pub(crate) address: ListenAddress,
     pub(crate) certificates: Option<Arc<Certificates>>,
@@ -31,13 +34,18 @@ const FLAG: &str = "--listen";
 ///
 /// When it may not listen there, or a certificate cannot be used.
 pub(crate) fn bind_all(
-    listeners: &[ListenerSettings],
+    config: &Config,
     may_move: bool,
     is_trusted: &IsTrusted,
 ) -> Result<Vec<Listening>, Error> {
+    let gone_after = config.gateway.client_gone_timeout;
+    let terms = Terms {
+        whose: For::Clients,
+        gone_after,
+    };
     let mut inherited = None;
     let mut all = Vec::new();
-    for settings in listeners {
+    for settings in &config.listeners {
         let sources = match &settings.address {
             ListenAddress::Tcp(address) => {
                 let bind = if may_move {
@@ -45,7 +53,7 @@ pub(crate) fn bind_all(
                 } else {
                     Tcp::bind
                 };
-                let (tcp, address) = bind(*address, FLAG)?;
+                let (tcp, address) = bind(*address, gone_after, FLAG)?;
                 vec![(Source::Tcp(tcp), ListenAddress::Tcp(address))]
             }
             ListenAddress::Unix(path) => {
@@ -55,13 +63,15 @@ pub(crate) fn bind_all(
             ListenAddress::Systemd(name) => {
                 let passed = match &mut inherited {
                     Some(passed) => passed,
-                    none => none.insert(Inherited::take_over()?),
+                    none => none.insert(Inherited::take_over(gone_after)?),
                 };
                 passed.take(name.as_deref())?
             }
         };
         for (source, address) in sources {
-            all.push(Listening::new(source, address, settings, is_trusted)?);
+            all.push(Listening::new(
+                source, address, settings, terms, is_trusted,
+            )?);
         }
     }
     let left = inherited.map_or_else(String::new, |passed| passed.names());
@@ -79,6 +89,7 @@ impl Listening {
         source: Source,
         address: ListenAddress,
         settings: &ListenerSettings,
+        terms: Terms,
         is_trusted: &IsTrusted,
     ) -> Result<Self, Error> {
         let certificates = match settings.key_pairs.is_empty() {
@@ -101,6 +112,7 @@ impl Listening {
             }
         };
         Ok(Listening {
+            terms,
             address,
             certificates,
             listener,
@@ -117,11 +129,11 @@ impl Listening {
         let make = move || service.clone();
         match self.listener {
             Kind::Plain(tcp) => {
-                let server = listener::start(For::Clients, tcp, make, workers, shutdown).await;
+                let server = listener::start(self.terms, tcp, make, workers, shutdown).await;
                 Box::pin(server) as BoxFuture
             }
             Kind::Edge(edge) => {
-                Box::pin(listener::start(For::Clients, edge, make, workers, shutdown).await)
+                Box::pin(listener::start(self.terms, edge, make, workers, shutdown).await)
             }
         }
     }

@@ -118,6 +118,7 @@ fn every_setting_has_the_documented_default() {
         ["idle_timeout", "15m"],
         ["idle_counts", "bytes"],
         ["lifetime", "off"],
+        ["client_gone_timeout", "60s"],
         ["connect_timeout", "5s"],
         ["head_timeout", "60s"],
         ["drain_window", "10s"],
@@ -1053,6 +1054,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("idle_timeout", "'1m'", "2m", "off"),
     ("idle_counts", "'bytes'", "bytes", "events"),
     ("lifetime", "'1h'", "2h", "off"),
+    ("client_gone_timeout", "'1s'", "2s", "3s"),
     ("connect_timeout", "'1s'", "2s", "3s"),
     ("head_timeout", "'1s'", "2s", "3s"),
     ("drain_window", "'1s'", "2s", "3s"),
@@ -1373,7 +1375,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
+         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
     ),
     (
         "heartbeat = 15",

@@ -215,6 +215,8 @@ settings! {
             "What ends that silence: any bytes, also comments, or only events with data.";
         route lifetime: Option<Duration> = "off", "TIME|off", or("off", time),
             "End a stream that has been open for this long, give or take a tenth.";
+        gateway client_gone_timeout: Duration = "60s", "TIME", time,
+            "How long a client may acknowledge nothing before its connection is closed.";
         gateway connect_timeout: Duration = "5s", "TIME", time,
             "How long a connection to the upstream may take to be made.";
         route head_timeout: Duration = "60s", "TIME", time,

@@ -18,7 +18,7 @@ use super::cut::Cuts;
 use super::{Demo, settings_of_nodes};
 use crate::config::{Config, Error};
 use crate::descriptors::For;
-use crate::listener::{self, Tcp};
+use crate::listener::{self, Tcp, Terms};
 use crate::stack::plan::Plan;
 use crate::stack::router::Router;
 use crate::state::relays::Relays;
@@ -168,12 +168,17 @@ async fn serve(config: &Config, demo: Demo, alive: oneshot::Sender<()>) -> Resul
     let state = State::new(config, store::connect(config).await?);
     let plan = Plan::new(config, &state)?;
     state.relays.use_these(plan.relays.clone());
-    let (listener, address) = Tcp::bind((Ipv4Addr::LOCALHOST, 0).into(), "demo")?;
+    let gone_after = config.gateway.client_gone_timeout;
+    let terms = Terms {
+        whose: For::Clients,
+        gone_after,
+    };
+    let (listener, address) = Tcp::bind((Ipv4Addr::LOCALHOST, 0).into(), gone_after, "demo")?;
     let cuts = Cuts::default();
     let service = demo.around_with(cuts.clone(), Router::new(plan));
     let make = move || service.clone();
     let workers = Workers::here();
-    let server = listener::start(For::Clients, listener, make, workers, state.shutdown).await;
+    let server = listener::start(terms, listener, make, workers, state.shutdown).await;
     tokio::spawn(server);
     Ok(Node {
         address,

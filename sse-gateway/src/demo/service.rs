@@ -84,6 +84,7 @@ where
 mod tests {
     use std::convert::Infallible;
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use http_body_util::Channel;
     use tokio::{
@@ -93,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::descriptors::For;
-    use crate::listener::{self, ClientBody, Tcp};
+    use crate::listener::{self, ClientBody, Tcp, Terms};
     use crate::shutdown::Shutdown;
     use crate::workers::Workers;
 
@@ -125,9 +126,10 @@ mod tests {
         let demo = Demo::start().await.expect("a free port");
         let service = demo.clone().around(Endless);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (listener, addr) = Tcp::bind(free, "--listen").expect("a free port");
+        let minute = Duration::from_secs(60);
+        let (listener, addr) = Tcp::bind(free, minute, "--listen").expect("a free port");
         let server = listener::start(
-            For::Clients,
+            Terms::new(For::Clients, minute),
             listener,
             move || service.clone(),
             Workers::here(),

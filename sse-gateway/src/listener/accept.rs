@@ -22,12 +22,26 @@ use crate::workers::{Here, Workers};
 pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// What holds for all connections of a listener.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) whose: For,
+    /// How long the other end may give no sign of life when it is asked for one.
+    pub(crate) gone_after: Duration,
+}
+
+impl Terms {
+    pub(crate) fn new(whose: For, gone_after: Duration) -> Self {
+        Terms { whose, gone_after }
+    }
+}
+
 /// Begins to serve connections until `shutdown` begins. What it gives resolves when the last of them is gone.
 ///
 /// Where no descriptors are left for those that it is for, connections wait in its queue. `make` gives the service of a
 /// new connection, and one of the workers serves it.
 pub(crate) async fn start<L, F, S>(
-    whose: For,
+    terms: Terms,
     listener: L,
     make: F,
     workers: Workers,
@@ -39,7 +53,7 @@ where
     S: Answers,
 {
     let accepting = Arc::new(Accepting {
-        whose,
+        terms,
         listener,
         make,
         shutdown: shutdown.clone(),
@@ -69,7 +83,7 @@ type Begins = mpsc::Sender<Infallible>;
 const ACCEPTORS: usize = 2;
 
 struct Accepting<L, F> {
-    whose: For,
+    terms: Terms,
     listener: L,
     make: F,
     shutdown: Shutdown,
@@ -119,14 +133,14 @@ where
     }
 
     async fn serve(&self, accepted: L::Accepted, info: Connection, here: &Here) {
-        let whose = self.whose;
+        let whose = self.terms.whose;
         let descriptor = whose.descriptor();
         if !whose.has_room(&descriptor) {
             self.pauses.begin(whose, &"all are in use");
             whose.room(&descriptor).await;
         }
         let open = self.shutdown.connection();
-        let service = Connected::new((self.make)(), info, whose);
+        let service = Connected::new((self.make)(), info, self.terms);
         let shutdown = self.shutdown.clone();
         here.serve(|seat| {
             let held = (descriptor, Some(seat));
@@ -135,7 +149,7 @@ where
     }
 
     async fn pause(&self, error: &io::Error) {
-        self.pauses.begin(self.whose, error);
+        self.pauses.begin(self.terms.whose, error);
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }

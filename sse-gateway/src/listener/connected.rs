@@ -12,13 +12,14 @@ use hyper::body::Incoming;
 use tower_sse::relay::Hangup;
 
 use super::lean::{Ask, Slot};
-use super::{Answers, BoxError, ClientBody, Connection};
+use super::{Answers, BoxError, ClientBody, Connection, Terms};
 use crate::descriptors::{Expected, For};
 
 /// A `tower` service with what is known of its connection.
 pub(super) struct Connected<S: Answers> {
     service: S,
     pub(super) info: Connection,
+    pub(super) terms: Terms,
     /// Where streams are put that are not for hyper to write, as long as hyper serves HTTP/1.1.
     pub(super) slot: Option<Arc<Slot<S::Body>>>,
     /// The same for who does not read. HTTP/2 has none, as it has other streams on the connection.
@@ -34,14 +35,19 @@ pub(super) struct Connected<S: Answers> {
 pub(super) type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
 impl<S: Answers> Connected<S> {
-    pub(super) fn new(service: S, info: Connection, whose: For) -> Self {
+    pub(super) fn new(service: S, info: Connection, terms: Terms) -> Self {
         Connected {
             service,
             info,
+            terms,
             slot: None,
             hangup: None,
             is_used: None,
-            expected: Mutex::new((whose == For::Clients).then(Expected::new).map(Arc::new)),
+            expected: Mutex::new(
+                (terms.whose == For::Clients)
+                    .then(Expected::new)
+                    .map(Arc::new),
+            ),
         }
     }
 

@@ -25,8 +25,6 @@ use crate::shutdown::{Open, Phase, Shutdown};
 
 /// For the first bytes, for each request head, and for the first request of HTTP/2.
 pub(super) const FIRST_BYTES: Duration = Duration::from_secs(30);
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bounds a request head, and what is written ahead for a slow client.
 pub(super) const MAX_BUFFER: usize = 64 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -182,6 +180,8 @@ where
     I: AsyncRead + AsyncWrite + Lends + Unpin + Send + 'static,
     S: Answers,
 {
+    // A ping, and as long again for its answer: who gives none is gone before that time is over.
+    let ping = service.terms.gone_after / 3;
     let is_used = Arc::new(AtomicBool::new(false));
     service.is_used = Some(is_used.clone());
     let is_unused = async move {
@@ -192,8 +192,8 @@ where
     };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_interval(ping)
+        .keep_alive_timeout(ping)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(MAX_BUFFER)

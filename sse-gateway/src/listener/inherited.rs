@@ -1,6 +1,7 @@
 //! Sockets on which systemd has begun to listen, and which it has passed on (`LISTEN_FDS`; sd_listen_fds(3)).
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use listenfd::ListenFd;
 
@@ -22,14 +23,14 @@ impl Inherited {
     /// # Errors
     ///
     /// When one is no socket that listens for streams.
-    pub(crate) fn take_over() -> Result<Self, Error> {
+    pub(crate) fn take_over(gone_after: Duration) -> Result<Self, Error> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
         let mut passed = ListenFd::from_env();
         let mut sockets = Vec::new();
         for at in 0..passed.len() {
             let name = names.next().unwrap_or_default().to_owned();
-            let found = socket(&mut passed, at);
+            let found = socket(&mut passed, at, gone_after);
             let (source, address) = found.map_err(|error| {
                 let why = format!(
                     "socket {name:?} of systemd cannot be used: {error}; use ListenStream= in its unit"
@@ -79,9 +80,13 @@ impl Inherited {
     }
 }
 
-fn socket(passed: &mut ListenFd, at: usize) -> io::Result<(Source, ListenAddress)> {
+fn socket(
+    passed: &mut ListenFd,
+    at: usize,
+    gone_after: Duration,
+) -> io::Result<(Source, ListenAddress)> {
     if let Ok(Some(tcp)) = passed.take_tcp_listener(at) {
-        let (tcp, address) = Tcp::inherited(tcp)?;
+        let (tcp, address) = Tcp::inherited(tcp, gone_after)?;
         return Ok((Source::Tcp(tcp), ListenAddress::Tcp(address)));
     }
     let unix = passed.take_unix_listener(at)?.ok_or(ErrorKind::NotFound)?;

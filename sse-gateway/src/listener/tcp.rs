@@ -16,22 +16,25 @@ use crate::config::Error;
 /// After a restart all clients come back within moments, and whoever finds the queue full tries again only after a
 /// second or more. The kernel has a limit of its own, `net.core.somaxconn`.
 pub(super) const BACKLOG: u32 = 4096;
-const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-#[cfg(target_os = "linux")]
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Where a connection does not have the options of its listener.
+const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// A listener of TCP.
 pub(crate) struct Tcp(TcpListener);
 
 impl Tcp {
-    /// Begins to listen, and says where. The flag is for the error.
+    /// Begins to listen, and says where. A connection is closed whose other end has acknowledged nothing for this long. The flag is
+    /// for the error.
     ///
     /// # Errors
     ///
     /// When the address is in use or may not be had.
-    pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<(Self, SocketAddr), Error> {
-        listen(address).map_err(|error| cannot_listen(address, flag, &error))
+    pub(crate) fn bind(
+        address: SocketAddr,
+        gone_after: Duration,
+        flag: &str,
+    ) -> Result<(Self, SocketAddr), Error> {
+        listen(address, gone_after).map_err(|error| cannot_listen(address, flag, &error))
     }
 
     /// Goes on with a socket that listens, and says where.
@@ -39,8 +42,11 @@ impl Tcp {
     /// # Errors
     ///
     /// When the system has no more of it.
-    pub(super) fn inherited(listener: TcpListener) -> io::Result<(Self, SocketAddr)> {
-        configure(SockRef::from(&listener));
+    pub(super) fn inherited(
+        listener: TcpListener,
+        gone_after: Duration,
+    ) -> io::Result<(Self, SocketAddr)> {
+        configure(SockRef::from(&listener), gone_after);
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok((Tcp(listener), address))
@@ -53,12 +59,13 @@ impl Tcp {
     /// When the IP address may not be had.
     pub(crate) fn bind_or_free(
         mut address: SocketAddr,
+        gone_after: Duration,
         flag: &str,
     ) -> Result<(Self, SocketAddr), Error> {
-        match listen(address) {
+        match listen(address, gone_after) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 address.set_port(0);
-                Self::bind(address, flag)
+                Self::bind(address, gone_after, flag)
             }
             listening => listening.map_err(|error| cannot_listen(address, flag, &error)),
         }
@@ -74,7 +81,7 @@ fn cannot_listen(address: SocketAddr, flag: &str, error: &io::Error) -> Error {
     Error::at(flag, format!("cannot listen on {address}: {error}{hint}"))
 }
 
-fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
+fn listen(address: SocketAddr, gone_after: Duration) -> io::Result<(Tcp, SocketAddr)> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -82,7 +89,7 @@ fn listen(address: SocketAddr) -> io::Result<(Tcp, SocketAddr)> {
     // A new process takes over the address of one whose connections are still winding down.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    configure(SockRef::from(&socket));
+    configure(SockRef::from(&socket), gone_after);
     let listener = socket.listen(BACKLOG)?.into_std()?;
     let address = listener.local_addr()?;
     Ok((Tcp(listener), address))
@@ -124,7 +131,7 @@ impl Tcp {
     /// When the runtime of the thread does not take it.
     pub(super) fn open_stream(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         if !IS_INHERITED {
-            configure(SockRef::from(&stream));
+            configure(SockRef::from(&stream), GONE_AFTER);
         }
         stream.set_nonblocking(true)?;
         TcpStream::from_std(stream)
@@ -134,23 +141,26 @@ impl Tcp {
 /// Whether connections have the options of their listener.
 const IS_INHERITED: bool = cfg!(target_os = "linux");
 
-fn configure(socket: SockRef<'_>) {
-    if let Err(error) = try_to_configure(&socket) {
+fn configure(socket: SockRef<'_>, gone_after: Duration) {
+    if let Err(error) = try_to_configure(&socket, gone_after) {
         tracing::debug!(%error, "socket options not set");
     }
 }
 
-fn try_to_configure(socket: &SockRef<'_>) -> io::Result<()> {
+fn try_to_configure(socket: &SockRef<'_>, gone_after: Duration) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE_INTERVAL);
+        .with_time(gone_after.max(SECOND))
+        .with_interval((gone_after / 6).max(SECOND));
     socket.set_tcp_keepalive(&keepalive)?;
     // Also ends a connection whose client is there but does not read.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(gone_after))?;
     Ok(())
 }
+
+/// The system counts in these.
+const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +170,7 @@ mod tests {
     async fn connections_have_the_options_of_their_listener() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let address = address.parse().expect("an address");
-            let Ok((listener, address)) = Tcp::bind(address, "--listen") else {
+            let Ok((listener, address)) = Tcp::bind(address, GONE_AFTER, "--listen") else {
                 // There is no IPv6 here.
                 continue;
             };
@@ -177,9 +187,9 @@ mod tests {
             {
                 let time = socket.tcp_keepalive_time().expect("an option");
                 let interval = socket.tcp_keepalive_interval().expect("an option");
-                assert_eq!((time, interval), (KEEPALIVE, KEEPALIVE_INTERVAL));
+                assert_eq!((time, interval), (GONE_AFTER, Duration::from_secs(10)));
                 let timeout = socket.tcp_user_timeout().expect("an option");
-                assert_eq!(timeout, Some(USER_TIMEOUT));
+                assert_eq!(timeout, Some(GONE_AFTER));
             }
         }
     }

@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -19,6 +20,8 @@ use crate::config::tls::KeyPair;
 use crate::descriptors::For;
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
+
+const GONE_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 struct Hello;
@@ -39,12 +42,16 @@ impl Service<Request<ClientBody>> for Hello {
 
 fn bind() -> (Tcp, SocketAddr) {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    Tcp::bind(free, "--listen").expect("binds")
+    Tcp::bind(free, GONE_AFTER, "--listen").expect("binds")
 }
 
 async fn serve(listener: impl Listener) {
     let workers = Workers::here();
-    let server = start(For::Clients, listener, || Hello, workers, Shutdown::new());
+    let terms = Terms {
+        whose: For::Clients,
+        gone_after: GONE_AFTER,
+    };
+    let server = start(terms, listener, || Hello, workers, Shutdown::new());
     tokio::spawn(server.await);
 }
 

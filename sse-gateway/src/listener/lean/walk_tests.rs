@@ -24,7 +24,7 @@ use tower_sse::stage::{EventIds, Heartbeat};
 
 use super::walk;
 use crate::descriptors::For;
-use crate::listener::{ClientBody, Tcp, start};
+use crate::listener::{ClientBody, Tcp, Terms, start};
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 
@@ -86,10 +86,17 @@ impl Scene {
         let without_body = |request: Request<ClientBody>| request.map(|_| Full::default());
         let service = service(receiver).map_request(without_body);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (listener, address) = Tcp::bind(free, "--listen").expect("binds");
+        let (listener, address) = Tcp::bind(free, PATIENCE, "--listen").expect("binds");
         let make = move || service.clone();
         let (workers, shutdown) = (Workers::here(), Shutdown::new());
-        let server = start(For::Clients, listener, make, workers, shutdown).await;
+        let server = start(
+            Terms::new(For::Clients, PATIENCE),
+            listener,
+            make,
+            workers,
+            shutdown,
+        )
+        .await;
         tokio::spawn(server);
         let mut scene = Scene {
             address,
