@@ -173,9 +173,12 @@ impl For {
         }
     }
 
-    /// Resolves when it may.
-    pub(crate) async fn room(self, descriptor: &Descriptor) {
+    /// Resolves when it may. Meanwhile others are asked to give way, if it is for clients.
+    pub(crate) async fn room(self, descriptor: &Descriptor, give_way: impl Fn()) {
         while !self.has_room(descriptor) {
+            if self == For::Clients {
+                give_way();
+            }
             // What is freed between the look and the wait is seen at the next one.
             let _ = tokio::time::timeout(PAUSE, FREED.notified()).await;
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// What is still at work at the end, such as a name that is being looked up, is left alone after this long.
 const LAST_WORK: Duration = Duration::from_millis(500);
@@ -81,7 +81,7 @@ pub(crate) struct Here {
 impl Here {
     /// Has a worker run what serves a connection: this one, or that with the fewest where this one has some more. It is counted
     /// until the seat is dropped.
-    pub(crate) fn serve<F>(&self, serve: impl FnOnce(Seat) -> F)
+    pub(crate) fn serve<F>(&self, serve: impl FnOnce(Seat) -> F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -99,7 +99,7 @@ impl Here {
         };
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let seat = Seat(worker.connections.clone());
-        worker.runtime.spawn(serve(seat));
+        worker.runtime.spawn(serve(seat)).abort_handle()
     }
 }
 

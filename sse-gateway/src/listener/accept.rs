@@ -12,6 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use super::connected::Connected;
 use super::connection::Serving;
+use super::silent::{self, Silent};
 use super::unless::unless;
 use super::{Answers, Connection, Listener};
 use crate::descriptors::{Descriptor, For};
@@ -137,15 +138,19 @@ where
         let descriptor = whose.descriptor();
         if !whose.has_room(&descriptor) {
             self.pauses.begin(whose, &"all are in use");
-            whose.room(&descriptor).await;
+            whose.room(&descriptor, silent::give_way).await;
         }
         let open = self.shutdown.connection();
-        let service = Connected::new((self.make)(), info, self.terms);
+        let (silent, served) = (whose == For::Clients).then(Silent::new).unzip();
+        let service = Connected::new((self.make)(), info, self.terms, silent);
         let shutdown = self.shutdown.clone();
-        here.serve(|seat| {
+        let task = here.serve(|seat| {
             let held = (descriptor, Some(seat));
             Serving::new(move || L::open(accepted), held, service, shutdown, open)
         });
+        if let Some(served) = served {
+            served.by(task);
+        }
     }
 
     async fn pause(&self, error: &io::Error) {

@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use tower_sse::relay::Hangup;
 
 use super::lean::{Ask, Slot};
+use super::silent::Silent;
 use super::{Answers, BoxError, ClientBody, Connection, Terms};
-use crate::descriptors::{Expected, For};
+use crate::descriptors::Expected;
 
 /// A `tower` service with what is known of its connection.
 pub(super) struct Connected<S: Answers> {
@@ -26,8 +27,8 @@ pub(super) struct Connected<S: Answers> {
     pub(super) hangup: Option<Hangup>,
     /// Of HTTP/2: whether anything was asked yet.
     pub(super) is_used: Option<Arc<AtomicBool>>,
-    /// None for the admin listener, which needs no upstream.
-    expected: Mutex<Option<Arc<Expected>>>,
+    /// Until the first request. None for the admin listener, which needs no upstream, and has descriptors of its own.
+    unasked: Mutex<Option<(Arc<Expected>, Silent)>>,
 }
 
 /// A response that is awaited.
@@ -35,7 +36,7 @@ pub(super) struct Connected<S: Answers> {
 pub(super) type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
 impl<S: Answers> Connected<S> {
-    pub(super) fn new(service: S, info: Connection, terms: Terms) -> Self {
+    pub(super) fn new(service: S, info: Connection, terms: Terms, silent: Option<Silent>) -> Self {
         Connected {
             service,
             info,
@@ -43,11 +44,7 @@ impl<S: Answers> Connected<S> {
             slot: None,
             hangup: None,
             is_used: None,
-            expected: Mutex::new(
-                (terms.whose == For::Clients)
-                    .then(Expected::new)
-                    .map(Arc::new),
-            ),
+            unasked: Mutex::new(silent.map(|silent| (Arc::new(Expected::new()), silent))),
         }
     }
 
@@ -64,12 +61,12 @@ impl<S: Answers> Connected<S> {
             extensions.insert(hangup.clone());
         }
         // It goes with the first request, until that has its socket or needs none.
-        let expected = self
-            .expected
+        let unasked = self
+            .unasked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(expected) = expected {
+        if let Some((expected, _silent)) = unasked {
             extensions.insert(expected);
         }
         request

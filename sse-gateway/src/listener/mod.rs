@@ -14,6 +14,7 @@ mod http1;
 mod inherited;
 mod lean;
 mod proxied;
+mod silent;
 mod socket;
 mod source;
 mod tcp;

@@ -60,6 +60,44 @@ async fn more_clients_than_descriptors_wait_and_are_served_when_others_leave() {
 }
 
 #[tokio::test]
+async fn who_asks_nothing_gives_way_to_who_comes() {
+    let url = upstream::http1(endless).await;
+    let gateway = Gateway::with_admin_and_ulimit(&url, "-n 64", &[]);
+    let mut served = crowd(&gateway, 4).await;
+    for client in &mut served {
+        client.head().await;
+    }
+    let mut silent = Vec::new();
+    for beginning in ["", "GET / HTT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+        .iter()
+        .cycle()
+        .take(30)
+    {
+        let mut client = Wire::connect(gateway.address).await;
+        client.send(beginning).await;
+        silent.push(client);
+    }
+    until_paused(&gateway).await;
+    let began = Instant::now();
+    for mut client in crowd(&gateway, 3).await {
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    }
+    // Else they would have to wait for the end of the time that a head has.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    // The oldest are closed.
+    for client in &mut silent[..3] {
+        client.rest().await;
+    }
+    // Who has asked something keeps its connection.
+    for client in &mut served {
+        let moment = std::time::Duration::from_millis(50);
+        let ended = tokio::time::timeout(moment, client.read_some()).await;
+        assert!(ended.is_err());
+    }
+}
+
+#[tokio::test]
 async fn streams_of_http_2_leave_the_admin_listener_its_descriptors() {
     let gateway = Gateway::with_admin_and_ulimit(&upstream::http1(endless).await, "-n 64", &[]);
     let client = http2::connect(gateway.address).await;
