@@ -92,7 +92,7 @@ impl Gateway {
         let plan = Plan::new(&config, &state)?;
 
         state.relays.use_these(plan.relays.clone());
-        let router = Router::new(plan);
+        let router = Router::new(plan, &config.gateway);
         let is_trusted: IsTrusted = {
             let router = router.clone();
             Arc::new(move |peer| router.trusts(peer))
@@ -118,10 +118,7 @@ impl Gateway {
                 false => Tcp::bind,
             };
             let (listener, address) = bind(admin_listen, gone_after, "--admin-listen")?;
-            let terms = Terms {
-                whose: For::Admin,
-                gone_after,
-            };
+            let terms = Terms::new(For::Admin, gone_after);
             admin_address = Some(address);
             let admin = admin::router(
                 metrics,

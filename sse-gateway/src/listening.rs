@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Error, ListenAddress, ListenerSettings};
 use crate::descriptors::For;
-use crate::listener::tls::{self, Certificates};
+use crate::listener::tls::{Certificates, Tls};
 use crate::listener::{
     self, Answers, Edge, Expected, Inherited, IsTrusted, Source, Tcp, Terms, Unix,
 };
@@ -39,10 +39,7 @@ pub(crate) fn bind_all(
     is_trusted: &IsTrusted,
 ) -> Result<Vec<Listening>, Error> {
     let gone_after = config.gateway.client_gone_timeout;
-    let terms = Terms {
-        whose: For::Clients,
-        gone_after,
-    };
+    let terms = Terms::new(For::Clients, gone_after);
     let mut inherited = None;
     let mut all = Vec::new();
     for settings in &config.listeners {
@@ -106,8 +103,9 @@ impl Listening {
             (Source::Tcp(tcp), None, None) => Kind::Plain(tcp),
             (source, header, certificates) => {
                 let client_ca = settings.client_ca.as_deref();
+                let wanted = settings.client_fields.clone().into();
                 let tls = certificates.clone();
-                let tls = tls.map(|certificates| tls::config(certificates, client_ca));
+                let tls = tls.map(|certificates| Tls::new(certificates, client_ca, wanted));
                 Kind::Edge(Edge::new(source, header, tls.transpose()?))
             }
         };

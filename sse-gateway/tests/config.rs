@@ -51,6 +51,7 @@ fn every_setting_has_the_documented_default() {
         ["tls.cert", "off"],
         ["tls.key", "off"],
         ["tls.client_ca", "off"],
+        ["tls.client_fields", "off"],
         ["upstream_ca", "off"],
         ["upstream_cert", "off"],
         ["upstream_key", "off"],

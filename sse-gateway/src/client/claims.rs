@@ -10,17 +10,34 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 use crate::client::address::ClientAddress;
 use crate::client::ip_text::IpText;
 use crate::config::trusted_proxies::TrustedProxies;
+use crate::fields::remove_all;
 use crate::listener::Connection;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Leaves only what is believable, and notes where the request came from.
-pub(crate) fn judge(parts: &mut request::Parts, trusted: &TrustedProxies) {
-    let Some(Connection { peer, is_tls }) = parts.extensions.remove() else {
+/// Leaves only what is believable, and notes where the request came from. Of `own_fields` nobody else says anything.
+pub(crate) fn judge(
+    parts: &mut request::Parts,
+    trusted: &TrustedProxies,
+    own_fields: &[HeaderName],
+) {
+    if !own_fields.is_empty() {
+        remove_all(&mut parts.headers, own_fields.iter());
+    }
+    let connection = parts.extensions.remove();
+    let Some(Connection {
+        peer,
+        is_tls,
+        identity,
+    }) = connection
+    else {
         remove(&mut parts.headers);
         return;
     };
+    for (name, value) in identity.iter().flat_map(|fields| fields.iter()) {
+        parts.headers.insert(name, value.clone());
+    }
     let peer = peer.map(canonical);
     let hop = peer.map(|peer| peer.ip());
     let mut client = hop;

@@ -16,8 +16,9 @@ use super::upstream::Upstream;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    AdminToken, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt, LogFormat, NoAnswer, Origins,
-    ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls, value_access, value_relay, value_store,
+    AdminToken, CertificatePart, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt, LogFormat,
+    NoAnswer, Origins, ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls, value_access,
+    value_relay, value_store,
 };
 
 settings! {
@@ -47,6 +48,9 @@ settings! {
             "The private key of each certificate; files that change are read again.";
         gateway tls_client_ca: Option<PathBuf> = "off", "FILE|off", or("off", tls::ca_file), needs Tls,
             "Take only clients that show a certificate by one of these authorities.";
+        gateway tls_client_fields: Vec<(HeaderName, CertificatePart)> = "off", "FIELD=PART,…|off",
+            list_or_off(value_access::field_of_certificate), bare Lists, needs ClientCa,
+            "Fields for the upstream with a part of it: cn, dns, uri, email, fingerprint.";
     }
 
     "Encryption" top {

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::net::SocketAddr as UnixAddress;
 use std::path::PathBuf;
 
+use http::HeaderName;
+
 use super::tls::KeyPair;
 use super::value::{self, Parsed, or_wrong};
-use super::{GatewaySettings, ProxyProtocol};
+use super::{CertificatePart, GatewaySettings, ProxyProtocol};
 
 /// What can be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(crate) struct ListenerSettings {
     /// The certificates of HTTPS, if that is spoken.
     pub(crate) key_pairs: Vec<KeyPair>,
     pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) client_fields: Vec<(HeaderName, CertificatePart)>,
     /// Of the headers with which its connections begin.
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Of a Unix socket.
@@ -65,6 +68,7 @@ impl ListenerSettings {
             address: address.clone(),
             key_pairs: settings.key_pairs(),
             client_ca: settings.tls_client_ca.clone(),
+            client_fields: settings.tls_client_fields.clone(),
             proxy_protocol: settings.proxy_protocol,
             mode: settings.listen_mode,
         })

@@ -135,6 +135,17 @@ pub(crate) enum Origins {
     These(Vec<HeaderValue>),
 }
 
+/// What a certificate says of whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CertificatePart {
+    CommonName,
+    Dns,
+    Uri,
+    Email,
+    /// Which one it is: its SHA-256.
+    Fingerprint,
+}
+
 /// The versions of the PROXY protocol whose headers are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyProtocol {

@@ -110,6 +110,10 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
             let is_tls = |one: &ListenerSettings| !one.key_pairs.is_empty();
             (config.listeners.iter().any(is_tls), "tls.cert is off")
         }
+        Needs::ClientCa => {
+            let has_ca = |one: &ListenerSettings| one.client_ca.is_some();
+            (config.listeners.iter().any(has_ca), "tls.client_ca is off")
+        }
         Needs::UnixListener => {
             let is_unix = |one: &ListenerSettings| matches!(one.address, ListenAddress::Unix(_));
             (

@@ -58,6 +58,8 @@ pub(crate) enum Needs {
     IdleTimeout,
     Admin,
     Tls,
+    /// Clients that show certificates.
+    ClientCa,
     /// A listener on a Unix socket.
     UnixListener,
     /// An upstream that speaks TLS.

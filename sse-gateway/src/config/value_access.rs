@@ -10,7 +10,7 @@ use ring::digest;
 
 use super::upstream::Upstream;
 use super::value::{Parsed, line, or_wrong};
-use super::{Origins, jwt_keys};
+use super::{CertificatePart, Origins, jwt_keys};
 use crate::client::claims;
 
 /// Of a parameter or a cookie.
@@ -202,6 +202,24 @@ pub(super) fn field_of_claim(text: &str) -> Parsed<(HeaderName, String)> {
     let is_free = |(field, _): &(HeaderName, String)| !TAKEN.contains(field);
     let why = "is not a field and its claim; use such as x-user=sub";
     or_wrong(halves.filter(is_free), text, why)
+}
+
+/// A field and what of a certificate it is made of.
+pub(super) fn field_of_certificate(text: &str) -> Parsed<(HeaderName, CertificatePart)> {
+    let right = "use such as x-client=cn or x-client-cert=fingerprint";
+    let halves = text.split_once('=');
+    let why = format!("is not a field and a part of a certificate; {right}");
+    let (field, part) = or_wrong(halves, text, &why)?;
+    let part = match part {
+        "cn" => Some(CertificatePart::CommonName),
+        "dns" => Some(CertificatePart::Dns),
+        "uri" => Some(CertificatePart::Uri),
+        "email" => Some(CertificatePart::Email),
+        "fingerprint" => Some(CertificatePart::Fingerprint),
+        _ => None,
+    };
+    let why = "has no part of a certificate; use cn, dns, uri, email or fingerprint";
+    Ok((own_field(field)?, or_wrong(part, text, why)?))
 }
 
 /// Fields that say how the message is to be read, or by which the client is known otherwise.

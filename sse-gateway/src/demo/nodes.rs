@@ -169,13 +169,10 @@ async fn serve(config: &Config, demo: Demo, alive: oneshot::Sender<()>) -> Resul
     let plan = Plan::new(config, &state)?;
     state.relays.use_these(plan.relays.clone());
     let gone_after = config.gateway.client_gone_timeout;
-    let terms = Terms {
-        whose: For::Clients,
-        gone_after,
-    };
+    let terms = Terms::new(For::Clients, gone_after);
     let (listener, address) = Tcp::bind((Ipv4Addr::LOCALHOST, 0).into(), gone_after, "demo")?;
     let cuts = Cuts::default();
-    let service = demo.around_with(cuts.clone(), Router::new(plan));
+    let service = demo.around_with(cuts.clone(), Router::new(plan, &config.gateway));
     let make = move || service.clone();
     let workers = Workers::here();
     let server = listener::start(terms, listener, make, workers, state.shutdown).await;

@@ -56,7 +56,7 @@ impl<S: Answers> Connected<S> {
 
     fn marked<B>(&self, mut request: Request<B>, hangup: Option<&Hangup>) -> Request<B> {
         let extensions = request.extensions_mut();
-        extensions.insert(self.info);
+        extensions.insert(self.info.clone());
         if let Some(hangup) = hangup {
             extensions.insert(hangup.clone());
         }

@@ -4,13 +4,11 @@ use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
 
 use super::proxied::{Expected, Proxied};
 use super::source::{self, Source};
-use super::tls::TlsIo;
+use super::tls::{Tls, TlsIo};
 use super::{Connection, Lends, Listener};
 
 /// A listener whose connections are opened before anything is asked on them.
@@ -23,13 +21,12 @@ pub(crate) struct Edge {
 #[derive(Clone)]
 pub(crate) struct Opening {
     header: Option<Arc<Expected>>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
 impl Edge {
-    pub(crate) fn new(source: Source, header: Option<Expected>, tls: Option<ServerConfig>) -> Self {
+    pub(crate) fn new(source: Source, header: Option<Expected>, tls: Option<Tls>) -> Self {
         let header = header.map(Arc::new);
-        let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
         Edge {
             source,
             opening: Opening { header, tls },
@@ -74,18 +71,20 @@ impl Listener for Edge {
         let raw = Proxied::new(Source::open(accepted)?, opening.header, peer);
         Ok(match opening.tls {
             None => Either::Left(raw),
-            Some(acceptor) => Either::Right(TlsIo::new(raw, acceptor)),
+            Some(tls) => Either::Right(TlsIo::new(raw, tls)),
         })
     }
 }
 
 impl Lends for Either<Proxied, TlsIo> {
     fn refine(&self, connection: &mut Connection) {
-        let raw = match self {
-            Either::Left(raw) => Some(raw),
-            Either::Right(tls) => tls.raw(),
+        let opened = match self {
+            Either::Left(raw) => Some((raw, None)),
+            Either::Right(tls) => tls.opened(),
         };
-        let client = raw.and_then(Proxied::client);
-        connection.peer = client.or(connection.peer);
+        if let Some((raw, identity)) = opened {
+            connection.peer = raw.client().or(connection.peer);
+            connection.identity = identity;
+        }
     }
 }

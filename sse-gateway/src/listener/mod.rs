@@ -113,11 +113,13 @@ where
 }
 
 /// What is known of a connection. Requests carry it as an extension.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connection {
     /// Who has connected, or for whom a balancer has; unknown of a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) is_tls: bool,
+    /// Who the client is by its certificate, where that is told.
+    pub(crate) identity: Option<tls::Identity>,
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl Source {
                 let connection = Connection {
                     peer: None,
                     is_tls: false,
+                    identity: None,
                 };
                 (Either::Right(Unix::accept(watch)?), connection)
             }

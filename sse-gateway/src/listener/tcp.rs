@@ -114,8 +114,12 @@ impl Listener for Tcp {
         let accept = || SockRef::from(watch).accept();
         let (stream, peer) = watch.try_io(Interest::READABLE, accept)?;
         let peer = Some(peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?);
-        let is_tls = false;
-        Ok((stream.into(), Connection { peer, is_tls }))
+        let connection = Connection {
+            peer,
+            is_tls: false,
+            identity: None,
+        };
+        Ok((stream.into(), connection))
     }
 
     fn open(stream: std::net::TcpStream) -> io::Result<Socket> {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::connection::FIRST_BYTES;
-use super::tls::{Certificates, config};
+use super::tls::{Certificates, Tls};
 use super::*;
 use crate::config::tls::KeyPair;
 use crate::descriptors::For;
@@ -47,10 +47,7 @@ fn bind() -> (Tcp, SocketAddr) {
 
 async fn serve(listener: impl Listener) {
     let workers = Workers::here();
-    let terms = Terms {
-        whose: For::Clients,
-        gone_after: GONE_AFTER,
-    };
+    let terms = Terms::new(For::Clients, GONE_AFTER);
     let server = start(terms, listener, || Hello, workers, Shutdown::new());
     tokio::spawn(server.await);
 }
@@ -71,7 +68,7 @@ async fn listen_over_tls() -> SocketAddr {
     let certificates = Certificates::read(vec![KeyPair { cert, key }]).expect("a pair");
     std::fs::remove_dir_all(folder).expect("removed");
     let (listener, address) = bind();
-    let tls = config(certificates.into(), None).expect("it is right");
+    let tls = Tls::new(certificates.into(), None, [].into()).expect("it is right");
     serve(Edge::new(Source::Tcp(listener), None, Some(tls))).await;
     address
 }

@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use http::{Method, Request, Response, StatusCode, request};
+use http::{HeaderName, Method, Request, Response, StatusCode, request};
 use tower_service::Service;
 
 use crate::answer::{TEXT, answer};
 use crate::body::{StackBody, boxed};
 use crate::client::claims;
-use crate::config::NoAnswer;
+use crate::config::{GatewaySettings, NoAnswer};
 use crate::listener::ClientBody;
 use crate::log::limiter;
 use crate::log::limiter::Limiter;
@@ -36,13 +36,17 @@ pub(crate) struct Router {
     /// Looked up by each request, so that it can change under connections that stay.
     plan: Arc<RwLock<Arc<Plan>>>,
     warnings: Arc<Limiter>,
+    /// Fields that the gateway alone sets. What listeners set does not change while they are there, and neither does this.
+    own_fields: Arc<[HeaderName]>,
 }
 
 impl Router {
-    pub(crate) fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan, settings: &GatewaySettings) -> Self {
+        let fields = settings.tls_client_fields.iter();
         Router {
             plan: Arc::new(RwLock::new(Arc::new(plan))),
             warnings: Limiter::every(Duration::from_secs(60)).into(),
+            own_fields: fields.map(|(field, _)| field.clone()).collect(),
         }
     }
 
@@ -96,7 +100,7 @@ impl Service<Request<ClientBody>> for Router {
         if via::is_known(&parts.headers) {
             return self.in_a_circle(plan.other_requests.asked(&parts));
         }
-        claims::judge(&mut parts, &plan.trusted);
+        claims::judge(&mut parts, &plan.trusted, &self.own_fields);
         let path = parts.uri.path();
         // A browser asks for a method before it uses it.
         let method = asked_for(&parts).unwrap_or_else(|| parts.method.clone());

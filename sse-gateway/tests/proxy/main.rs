@@ -10,6 +10,7 @@
 mod access;
 mod admin;
 mod bodies;
+mod certificates;
 mod circles;
 mod descriptors;
 mod ends;

@@ -59,6 +59,11 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
+    pub(crate) fn sign(&self, params: CertificateParams, key: &KeyPair) -> String {
+        let certificate = params.signed_by(key, &self.issuer).expect("signed");
+        certificate.pem()
+    }
+
     /// The same in files, and the flags that name them.
     pub(crate) fn issue(&self, file: &str, host: &str) -> [String; 4] {
         let (certificate, key) = self.certify(host);
@@ -96,8 +101,8 @@ impl Drop for Authority {
 pub(crate) struct Client {
     roots: RootCertStore,
     version: &'static SupportedProtocolVersion,
-    alpn: Vec<Vec<u8>>,
-    identity: Option<(String, String)>,
+    pub(crate) alpn: Vec<Vec<u8>>,
+    pub(crate) identity: Option<(String, String)>,
 }
 
 impl Client {

@@ -10,12 +10,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use super::{Identity, Tls, Wanted, identity};
 use crate::listener::proxied::Proxied;
 
 pub(crate) const HANDSHAKES: &str = "sse_tls_handshakes_total";
 
 /// A connection over TLS.
-pub(crate) struct TlsIo(State);
+pub(crate) struct TlsIo {
+    state: State,
+    wanted: Wanted,
+}
 
 enum State {
     /// Until the first byte has come.
@@ -36,16 +40,23 @@ const NO_TLS: &[u8] =
 This port speaks HTTPS: ask https:// instead of http://.\n";
 
 impl TlsIo {
-    pub(in crate::listener) fn new(stream: Proxied, acceptor: TlsAcceptor) -> Self {
-        TlsIo(State::New(stream, acceptor))
+    pub(in crate::listener) fn new(stream: Proxied, tls: Tls) -> Self {
+        TlsIo {
+            state: State::New(stream, tls.acceptor),
+            wanted: tls.wanted,
+        }
     }
 
-    /// What it goes over, once the handshake is made.
-    pub(in crate::listener) fn raw(&self) -> Option<&Proxied> {
-        match &self.0 {
-            State::Open(stream) => Some(stream.get_ref().0),
-            _ => None,
-        }
+    /// What it goes over, and who the client is by its certificate, once the handshake is made.
+    pub(in crate::listener) fn opened(&self) -> Option<(&Proxied, Option<Identity>)> {
+        let State::Open(stream) = &self.state else {
+            return None;
+        };
+        let (raw, session) = stream.get_ref();
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.filter(|_| !self.wanted.is_empty());
+        let identity = shown.map(|certificate| identity::of(certificate, &self.wanted));
+        Some((raw, identity))
     }
 
     /// Makes the handshake, if it is not made.
@@ -54,10 +65,10 @@ impl TlsIo {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Pin<&mut TlsStream<Proxied>>>> {
         loop {
-            let next = match &mut self.0 {
+            let next = match &mut self.state {
                 State::New(stream, _) => {
                     let is_plain = ready!(poll_is_plain(stream, cx));
-                    match (is_plain, std::mem::replace(&mut self.0, State::Failed)) {
+                    match (is_plain, std::mem::replace(&mut self.state, State::Failed)) {
                         (Ok(false), State::New(stream, acceptor)) => {
                             State::Handshake(Box::new(acceptor.accept(stream)))
                         }
@@ -91,9 +102,9 @@ impl TlsIo {
                 State::Open(_) => break,
                 State::Failed => return Poll::Ready(Err(ErrorKind::NotConnected.into())),
             };
-            self.0 = next;
+            self.state = next;
         }
-        match &mut self.0 {
+        match &mut self.state {
             State::Open(stream) => Poll::Ready(Ok(Pin::new(&mut **stream))),
             _ => Poll::Ready(Err(ErrorKind::NotConnected.into())),
         }
