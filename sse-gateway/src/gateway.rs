@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use crate::admin::{self, recorder};
 use crate::config::{Config, Error, FreePorts, Opening, Reread};
 use crate::descriptors::{self, For};
-use crate::listener::{self, Answers, IsTrusted, Tcp, Terms};
+use crate::listener::{self, Answers, Tcp, Terms};
 use crate::listening::{self, Listening};
 use crate::log::{self, Log};
 use crate::reload::Reload;
@@ -93,11 +92,7 @@ impl Gateway {
 
         state.relays.use_these(plan.relays.clone());
         let router = Router::new(plan, &config.gateway);
-        let is_trusted: IsTrusted = {
-            let router = router.clone();
-            Arc::new(move |peer| router.trusts(peer))
-        };
-        let listening = listening::bind_all(&config, free_ports.listen, &is_trusted)?;
+        let listening = listening::bind_all(&config, free_ports.listen, &router)?;
         let addresses: Vec<_> = listening.iter().map(|one| one.address.clone()).collect();
         plan::refuse_circles(&config, &addresses)?;
         let reload = Reload::new(

@@ -10,6 +10,7 @@ use crate::listener::{
     self, Answers, Edge, Expected, Inherited, IsTrusted, Source, Tcp, Terms, Unix,
 };
 use crate::shutdown::Shutdown;
+use crate::stack::router::Router;
 use crate::workers::Workers;
 
 /// A listener that is yet to accept.
@@ -36,10 +37,15 @@ const FLAG: &str = "--listen";
 pub(crate) fn bind_all(
     config: &Config,
     may_move: bool,
-    is_trusted: &IsTrusted,
+    router: &Router,
 ) -> Result<Vec<Listening>, Error> {
     let gone_after = config.gateway.client_gone_timeout;
-    let terms = Terms::new(For::Clients, gone_after);
+    let (trusts, admits) = (router.clone(), router.clone());
+    let is_trusted: IsTrusted = Arc::new(move |peer| trusts.trusts(peer));
+    let terms = Terms {
+        admits: Some(Arc::new(move |client| admits.admits(client))),
+        ..Terms::new(For::Clients, gone_after)
+    };
     let mut inherited = None;
     let mut all = Vec::new();
     for settings in &config.listeners {
@@ -67,7 +73,11 @@ pub(crate) fn bind_all(
         };
         for (source, address) in sources {
             all.push(Listening::new(
-                source, address, settings, terms, is_trusted,
+                source,
+                address,
+                settings,
+                terms.clone(),
+                &is_trusted,
             )?);
         }
     }
@@ -86,7 +96,7 @@ impl Listening {
         source: Source,
         address: ListenAddress,
         settings: &ListenerSettings,
-        terms: Terms,
+        mut terms: Terms,
         is_trusted: &IsTrusted,
     ) -> Result<Self, Error> {
         let certificates = match settings.key_pairs.is_empty() {
@@ -98,7 +108,10 @@ impl Listening {
             }
         };
         let header = settings.proxy_protocol;
-        let header = header.map(|protocol| Expected::new(protocol, is_trusted.clone()));
+        let header = header.map(|protocol| {
+            // Who it is from, is known behind the header.
+            Expected::new(protocol, is_trusted.clone(), terms.admits.take())
+        });
         let listener = match (source, header, &certificates) {
             (Source::Tcp(tcp), None, None) => Kind::Plain(tcp),
             (source, header, certificates) => {

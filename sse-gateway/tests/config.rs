@@ -128,6 +128,7 @@ fn every_setting_has_the_documented_default() {
         ["max_streams_per_route", "off"],
         ["max_streams_per_client", "off"],
         ["max_rate_per_client", "off"],
+        ["max_connection_rate_per_client", "off"],
         ["threads", "auto"],
         ["log_format", "text"],
         ["access_log", "off"],
@@ -781,6 +782,16 @@ fn a_certificate_and_its_key_are_given_together() {
             ),
         ),
         (
+            vec!["--tls-client-fields", "x-client"],
+            "--tls-client-fields: \"x-client\" is not a field and a part of a certificate; use such as x-client=cn or x-client-cert=fingerprint"
+                .to_owned(),
+        ),
+        (
+            vec!["--tls-client-fields", "x-client=name"],
+            "--tls-client-fields: \"x-client=name\" has no part of a certificate; use cn, dns, uri, email or fingerprint"
+                .to_owned(),
+        ),
+        (
             vec!["--tls-client-ca", &a_key],
             format!("--tls-client-ca: {a_key:?} has no certificate; {cert_right}, or off"),
         ),
@@ -1064,6 +1075,12 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("max_streams_per_route", "1", "2", "off"),
     ("max_streams_per_client", "1", "2", "off"),
     ("max_rate_per_client", "'20/s'", "300/m", "5000/h"),
+    (
+        "max_connection_rate_per_client",
+        "'20/s'",
+        "300/m",
+        "5000/h",
+    ),
     ("threads", "1", "2", "auto"),
     ("log_format", "'json'", "text", "json"),
     ("access_log", "true", "on", "off"),
@@ -1376,7 +1393,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, threads, log_format, access_log, route",
+         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, max_connection_rate_per_client, threads, log_format, access_log, route",
     ),
     (
         "heartbeat = 15",

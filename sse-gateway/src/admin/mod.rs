@@ -154,7 +154,7 @@ fn describe() {
     for result in ["ok", "failed", "no_tls"] {
         counter!(HANDSHAKES, "result" => result).increment(0);
     }
-    for limit in ["all", "route", "client", "rate"] {
+    for limit in ["all", "route", "client", "rate", "connections"] {
         counter!(REFUSED, "limit" => limit).increment(0);
     }
 }

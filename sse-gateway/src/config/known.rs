@@ -243,6 +243,8 @@ settings! {
             "How many of these one client address (IPv6: one /64) may have.";
         gateway max_rate_per_client: Option<Rate> = "off", "NUMBER/s|m|h|off", or("off", value::rate),
             "How many requests of any kind one may make in a second, minute or hour; all of them at once.";
+        gateway max_connection_rate_per_client: Option<Rate> = "off", "NUMBER/s|m|h|off", or("off", value::rate),
+            "How many connections one may open in that time; one more is closed before its handshake.";
     }
 
     "Configuration" top {

@@ -24,8 +24,9 @@ pub(crate) struct Changed {
 }
 
 /// What holds for the whole gateway and may change with it running. What holds for a route may anyway.
-const MAY_CHANGE: [&str; 8] = [
+const MAY_CHANGE: [&str; 9] = [
     "max_rate_per_client",
+    "max_connection_rate_per_client",
     "access_log",
     "ready_upstream",
     "trusted_proxy",

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +25,24 @@ pub(crate) const ACCEPT_PAUSES: &str = "sse_accept_pauses_total";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What holds for all connections of a listener.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) whose: For,
     /// How long the other end may give no sign of life when it is asked for one.
     pub(crate) gone_after: Duration,
+    /// Whether one from here may be opened. Not asked where a balancer says later who it is from.
+    pub(crate) admits: Option<Admits>,
 }
+
+pub(crate) type Admits = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 impl Terms {
     pub(crate) fn new(whose: For, gone_after: Duration) -> Self {
-        Terms { whose, gone_after }
+        Terms {
+            whose,
+            gone_after,
+            admits: None,
+        }
     }
 }
 
@@ -123,6 +132,7 @@ where
             }
             let _turn = self.turn.lock().await;
             match L::accept(&watch) {
+                Ok((_, info)) if !self.admits(&info) => {}
                 Ok((accepted, info)) => self.serve(accepted, info, here).await,
                 // Another one was faster.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -131,6 +141,11 @@ where
                 Err(error) => self.pause(&error).await,
             }
         }
+    }
+
+    fn admits(&self, info: &Connection) -> bool {
+        let asked = self.terms.admits.as_ref().zip(info.peer);
+        asked.is_none_or(|(admits, peer)| admits(peer.ip()))
     }
 
     async fn serve(&self, accepted: L::Accepted, info: Connection, here: &Here) {
@@ -142,7 +157,7 @@ where
         }
         let open = self.shutdown.connection();
         let (silent, served) = (whose == For::Clients).then(Silent::new).unzip();
-        let service = Connected::new((self.make)(), info, self.terms, silent);
+        let service = Connected::new((self.make)(), info, self.terms.gone_after, silent);
         let shutdown = self.shutdown.clone();
         let task = here.serve(|seat| {
             let held = (descriptor, Some(seat));

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,14 +14,15 @@ use tower_sse::relay::Hangup;
 
 use super::lean::{Ask, Slot};
 use super::silent::Silent;
-use super::{Answers, BoxError, ClientBody, Connection, Terms};
+use super::{Answers, BoxError, ClientBody, Connection};
 use crate::descriptors::Expected;
 
 /// A `tower` service with what is known of its connection.
 pub(super) struct Connected<S: Answers> {
     service: S,
     pub(super) info: Connection,
-    pub(super) terms: Terms,
+    /// How long the other end may give no sign of life.
+    pub(super) gone_after: Duration,
     /// Where streams are put that are not for hyper to write, as long as hyper serves HTTP/1.1.
     pub(super) slot: Option<Arc<Slot<S::Body>>>,
     /// The same for who does not read. HTTP/2 has none, as it has other streams on the connection.
@@ -36,11 +38,16 @@ pub(super) struct Connected<S: Answers> {
 pub(super) type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
 impl<S: Answers> Connected<S> {
-    pub(super) fn new(service: S, info: Connection, terms: Terms, silent: Option<Silent>) -> Self {
+    pub(super) fn new(
+        service: S,
+        info: Connection,
+        gone_after: Duration,
+        silent: Option<Silent>,
+    ) -> Self {
         Connected {
             service,
             info,
-            terms,
+            gone_after,
             slot: None,
             hangup: None,
             is_used: None,

@@ -181,7 +181,7 @@ where
     S: Answers,
 {
     // A ping, and as long again for its answer: who gives none is gone before that time is over.
-    let ping = service.terms.gone_after / 3;
+    let ping = service.gone_after / 3;
     let is_used = Arc::new(AtomicBool::new(false));
     service.is_used = Some(is_used.clone());
     let is_unused = async move {

@@ -35,7 +35,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
-pub(crate) use accept::{ACCEPT_PAUSES, Terms, start};
+pub(crate) use accept::{ACCEPT_PAUSES, Admits, Terms, start};
 pub(crate) use edge::Edge;
 pub(crate) use inherited::Inherited;
 pub(crate) use lean::WholeBody;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use proxy_header::{Error, ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Admits;
 use super::early::Early;
 use super::source::Stream;
 use crate::config::ProxyProtocol;
@@ -22,14 +23,20 @@ pub(crate) type IsTrusted = Arc<dyn Fn(Option<IpAddr>) -> bool + Send + Sync>;
 pub(crate) struct Expected {
     pub(crate) protocol: ProxyProtocol,
     pub(crate) is_trusted: IsTrusted,
+    admits: Option<Admits>,
     warnings: Limiter,
 }
 
 impl Expected {
-    pub(crate) fn new(protocol: ProxyProtocol, is_trusted: IsTrusted) -> Self {
+    pub(crate) fn new(
+        protocol: ProxyProtocol,
+        is_trusted: IsTrusted,
+        admits: Option<Admits>,
+    ) -> Self {
         Expected {
             protocol,
             is_trusted,
+            admits,
             warnings: Limiter::every(Duration::from_secs(10)),
         }
     }
@@ -41,6 +48,12 @@ impl Expected {
             self.refuse(peer, NOT_TRUSTED);
         }
         is_trusted
+    }
+
+    /// Whether one from this client may be opened.
+    fn admits(&self, client: Option<SocketAddr>) -> bool {
+        let asked = self.admits.as_ref().zip(client);
+        asked.is_none_or(|(admits, client)| admits(client.ip()))
     }
 
     fn refuse(&self, peer: Option<SocketAddr>, why: &'static str) {
@@ -108,6 +121,7 @@ impl Proxied {
     fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<Result<&mut Early<Stream>>> {
         while let Header::Awaited(expected, peer) = &self.header {
             match read(self.stream.early(), expected.protocol) {
+                Ok(Some((client, _))) if !expected.admits(client) => self.header = Header::Wrong,
                 Ok(Some((client, length))) => {
                     self.header = Header::Read(client);
                     self.stream.take(length);

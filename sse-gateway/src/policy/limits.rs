@@ -21,12 +21,18 @@ struct Counted {
     clients: Mutex<HashMap<IpAddr, usize>>,
     routes: Mutex<HashMap<String, Arc<AtomicUsize>>>,
     rates: Rates,
+    connection_rates: Rates,
 }
 
 impl Counts {
     /// What clients have asked lately, at this rate.
     pub(crate) fn requests(&self, rate: Rate) -> Requests {
         self.0.rates.at(rate)
+    }
+
+    /// The same of connections.
+    pub(crate) fn connections(&self, rate: Rate) -> Requests {
+        self.0.connection_rates.at(rate)
     }
 
     /// Those of the route of this name, whatever its settings become.

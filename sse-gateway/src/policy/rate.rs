@@ -1,4 +1,4 @@
-//! How many requests a client may make in a time.
+//! How many requests a client may make in a time, and how many connections.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +71,7 @@ impl Requests {
     }
 
     /// Counts a request; whether it is within the rate.
-    pub(super) fn admit(&self, client: IpAddr) -> bool {
+    pub(crate) fn admit(&self, client: IpAddr) -> bool {
         let Asked { by_client, checked } = &*self.0;
         let mut network = network(client);
         if checked.fetch_add(1, Ordering::Relaxed) % LOOK == 0 && by_client.len() > MOST {

@@ -5,6 +5,7 @@ use tower_sse::stage::Drain;
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::config::{Config, Error, ListenAddress, NoAnswer, Route};
 use crate::policy::limits::Limits;
+use crate::policy::rate::Requests as ClientRates;
 use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
 use crate::proxy::upstream_side::UpstreamSide;
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     /// Those that no route takes.
     pub(crate) other_requests: Requests,
     pub(crate) trusted: TrustedProxies,
+    /// The connections that clients have opened, where these are counted.
+    pub(crate) connections: Option<ClientRates>,
     /// What relays the streams of the routes. Once the plan is in use.
     pub(crate) relays: Vec<Made>,
 }
@@ -44,6 +47,10 @@ impl Plan {
             routes: routes.collect::<Result<_, Error>>()?,
             other_requests: Requests::of(NO_ROUTE, is_logged),
             trusted: config.gateway.trusted_proxy.clone(),
+            connections: config
+                .gateway
+                .max_connection_rate_per_client
+                .map(|rate| state.counts.connections(rate)),
             relays,
         })
     }

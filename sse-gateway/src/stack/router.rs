@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderName, Method, Request, Response, StatusCode, request};
+use metrics::counter;
 use tower_service::Service;
 
 use crate::answer::{TEXT, answer};
@@ -23,6 +24,7 @@ use crate::listener::ClientBody;
 use crate::log::limiter;
 use crate::log::limiter::Limiter;
 use crate::log::shown_path::ShownPath;
+use crate::policy::REFUSED;
 use crate::policy::path::normal;
 use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
@@ -58,6 +60,19 @@ impl Router {
     /// Whether the other end of a connection is believed in what it says of its client.
     pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
         self.plan().trusted.contain_peer(peer)
+    }
+
+    /// Whether a client may open another connection, which is counted.
+    pub(crate) fn admits(&self, client: IpAddr) -> bool {
+        let plan = self.plan();
+        let is_in_time = plan
+            .connections
+            .as_ref()
+            .is_none_or(|all| all.admit(client));
+        if !is_in_time {
+            counter!(REFUSED, "limit" => "connections").increment(1);
+        }
+        is_in_time
     }
 
     fn plan(&self) -> Arc<Plan> {

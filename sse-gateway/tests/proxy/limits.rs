@@ -37,6 +37,26 @@ async fn refused(upstream: &WireUpstream, gateway: &Gateway, request: &str) -> S
 }
 
 #[tokio::test]
+async fn who_opens_more_connections_than_it_may_has_them_closed() {
+    let upstream = WireUpstream::bind().await;
+    let flags = ["--max-connection-rate-per-client", "2/h"];
+    let gateway = Gateway::with_admin(&upstream.url, &flags);
+    let mut first = open(&upstream, &gateway, EVENT_SOURCE, STREAM).await;
+    let second = open(&upstream, &gateway, ANYTHING, STREAM).await;
+    for _ in 0..2 {
+        let mut client = Wire::connect(gateway.address).await;
+        client.send_if_open(EVENT_SOURCE).await;
+        assert_eq!(client.rest().await, "");
+    }
+    let refused = metric(&gateway, "sse_streams_refused_total{limit=\"connections\"}").await;
+    assert_eq!(refused, 2);
+    // What is open stays.
+    first.1.send("data: 2\n\n").await;
+    first.0.until("data: 2\n\n").await;
+    drop(second);
+}
+
+#[tokio::test]
 async fn an_event_source_above_the_limit_is_left_to_come_again() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::with_admin(&upstream.url, &["--max-streams", "2"]);
