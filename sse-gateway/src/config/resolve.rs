@@ -68,7 +68,7 @@ impl Config {
         let gateway = gateway(Layers(&top))?;
         let listeners = listeners(sources, &gateway)?;
         if let Some(address) = listen::twice(&listeners) {
-            let why = format_args!("{address} is there twice; keep one of them");
+            let why = format!("{address} is there twice; keep one of them");
             return Err(Error::at(place(Layers(&top), &Setting::listen()), why));
         }
         Ok(Config {
