@@ -175,12 +175,16 @@ impl For {
 
     /// Resolves when it may. Meanwhile others are asked to give way, if it is for clients.
     pub(crate) async fn room(self, descriptor: &Descriptor, give_way: impl Fn()) {
-        while !self.has_room(descriptor) {
+        loop {
+            // From here on, so that what is freed between the look and the wait ends it.
+            let freed = FREED.notified();
+            if self.has_room(descriptor) {
+                return;
+            }
             if self == For::Clients {
                 give_way();
             }
-            // What is freed between the look and the wait is seen at the next one.
-            let _ = tokio::time::timeout(PAUSE, FREED.notified()).await;
+            let _ = tokio::time::timeout(PAUSE, freed).await;
         }
     }
 }

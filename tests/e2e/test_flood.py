@@ -6,7 +6,7 @@ import time
 
 import httpx
 import pytest
-from harness import certificate
+from harness import certificate, processes
 from harness.wait import until
 
 KIB = 1024
@@ -29,10 +29,10 @@ def resident(own):
     return own.metric("process_resident_memory_bytes")
 
 
-def served_within(own):
+def served_within(own, tries=5):
     """The least of some tries, since whatever else runs here takes its time too."""
     times = []
-    for _ in range(5):
+    for _ in range(tries):
         began = time.monotonic()
         with httpx.stream("GET", own.url + "/quiet", headers={"Accept": "text/event-stream"}, timeout=30) as stream:
             next(stream.iter_raw())
@@ -59,6 +59,23 @@ def test_who_sends_no_whole_request_keeps_nobody_from_a_stream(starlette, gatewa
     print(f"{kind}: a stream after {took:.3f} s, {grown / number / KIB:.1f} KiB a connection")
     assert took < 1
     assert grown < number * each
+    for connection in flooded:
+        connection.close()
+    until(lambda: own.metric("sse_connections") < 10, "all to be gone")
+
+
+def test_silent_connections_give_way_where_descriptors_are_short(starlette, gateway, tmp_path, monkeypatch):
+    """Each has two descriptors until it asks, and would have them for 30 s."""
+    script = tmp_path / "sse-gateway"
+    script.write_text(f'#!/bin/sh\nulimit -n 4096\nexec "{processes.gateway_binary()}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("SSE_GATEWAY_BIN", str(script))
+    own = gateway(starlette)
+    flooded = flood(own.address, 3_000, b"")
+    until(lambda: own.metric("sse_accept_pauses_total") > 0, "all descriptors to be in use")
+    took = served_within(own, 1)
+    print(f"where descriptors are short: a stream after {took:.3f} s")
+    assert took < 10
     for connection in flooded:
         connection.close()
     until(lambda: own.metric("sse_connections") < 10, "all to be gone")
