@@ -6,9 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from harness import certificate, processes
+from harness import certificate, nginx, processes
 from harness.haproxy import balancer
-from harness.nginx import serve
 from harness.wait import until
 
 SITE = """
@@ -30,15 +29,19 @@ def first_event(url, key, **options):
     return None
 
 
+def from_elsewhere(url, key):
+    """The same from another address of this machine, by who claims yet another one."""
+    transport = httpx.HTTPTransport(local_address="127.0.0.9")
+    with httpx.Client(transport=transport, headers={"X-Forwarded-For": "203.0.113.9"}, timeout=30) as client:
+        with client.stream("GET", f"{url}/stream?user_id={key}") as stream:
+            next(line for line in stream.iter_lines() if line.startswith("data:"))
+
+
 @pytest.mark.parametrize("options", ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options unique-id"])
 def test_haproxy_says_who_its_client_is(flask, gateway, started, key, options):
     own = gateway(flask, "--proxy-protocol", "on", "--trusted-proxy", "127.0.0.1")
     before = started(balancer(f"127.0.0.1:{own.port}", options))
-    # As another address of this machine, which HAProxy is not.
-    transport = httpx.HTTPTransport(local_address="127.0.0.9")
-    with httpx.Client(transport=transport, timeout=30) as client:
-        with client.stream("GET", f"{before.url}/stream?user_id={key}") as stream:
-            next(line for line in stream.iter_lines() if line.startswith("data:"))
+    from_elsewhere(before.url, key)
     assert [seen["headers"]["x-forwarded-for"] for seen in flask.seen(key)] == ["127.0.0.9"]
     until(lambda: "client=127.0.0.9:" in own.log, "the client in the log")
 
@@ -68,6 +71,13 @@ def test_haproxy_that_is_not_trusted_or_says_nothing_is_refused(flask, gateway, 
     assert flask.seen(key) == []
 
 
+def test_nginx_says_who_its_client_is(flask, gateway, started, key):
+    own = gateway(flask, "--proxy-protocol", "v1", "--trusted-proxy", "127.0.0.1")
+    before = started(nginx.balancer(f"127.0.0.1:{own.port}"))
+    from_elsewhere(before.url, key)
+    assert [seen["headers"]["x-forwarded-for"] for seen in flask.seen(key)] == ["127.0.0.9"]
+
+
 @pytest.fixture
 def open_folder():
     """One that nginx's user may look into, too."""
@@ -81,7 +91,7 @@ def test_nginx_comes_by_a_unix_socket(flask, gateway, started, key, open_folder)
     path = open_folder / "gateway.sock"
     own = gateway(flask, "--listen", f"unix:{path}", "--listen-mode", "0666", "--trusted-proxy", "unix")
     port = processes.free_port()
-    edge = started(serve(SITE.format(port=port, path=path), port))
+    edge = started(nginx.serve(SITE.format(port=port, path=path), port))
     assert first_event(edge.url, key)
     assert [seen["headers"]["x-forwarded-for"] for seen in flask.seen(key)] == ["127.0.0.1"]
     assert own.drained()[0] == 0

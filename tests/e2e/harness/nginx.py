@@ -36,9 +36,31 @@ def serve(site, port):
     return processes.Server("nginx", command(site), port).ready()
 
 
-def command(site):
+STREAM = """
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
+pid nginx.pid;
+error_log stderr;
+events {{}}
+stream {{
+    server {{
+        listen 127.0.0.1:{port};
+        proxy_pass {target};
+        proxy_protocol on;
+    }}
+}}
+"""
+
+
+def balancer(target):
+    """Of TCP, with a PROXY header in front of each connection."""
+    port = processes.free_port()
+    return processes.Server("nginx", command("", STREAM.format(port=port, target=target)), port).ready()
+
+
+def command(site, main=MAIN):
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
     home = Path(tempfile.mkdtemp(prefix="sse-gateway-nginx-"))
-    (home / "nginx.conf").write_text(MAIN)
+    (home / "nginx.conf").write_text(main)
     (home / "site.conf").write_text(site)
     return [binary, "-p", home, "-c", home / "nginx.conf", "-e", "stderr"]
