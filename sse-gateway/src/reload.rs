@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter};
 
 use crate::config::{Changed, Config, ListenAddress, Reread};
-use crate::proxy::upstream::UpstreamClient;
+use crate::proxy::upstreams::Upstreams;
 use crate::stack::plan::{self, Plan};
 use crate::stack::router::Router;
 use crate::state::State;
@@ -124,7 +124,7 @@ impl Reload {
     }
 
     /// The upstreams of the routes, each once, if `/readyz` is to ask for them.
-    pub(crate) fn upstreams(&self) -> Vec<UpstreamClient> {
+    pub(crate) fn upstreams(&self) -> Vec<Upstreams> {
         let now = self.now();
         let config = &now.config;
         if !config.gateway.ready_upstream {
@@ -132,11 +132,11 @@ impl Reload {
         }
         let routes = config.routes.iter().chain(&config.fallback);
         // All of them were built when the plan was.
-        let clients = routes.filter_map(|route| self.0.state.upstream(&route.settings).ok());
-        let mut all: Vec<UpstreamClient> = Vec::new();
-        for client in clients {
-            if !all.iter().any(|known| known.is(&client)) {
-                all.push(client);
+        let of_routes = routes.filter_map(|route| self.0.state.upstreams(&route.settings).ok());
+        let mut all: Vec<Upstreams> = Vec::new();
+        for upstreams in of_routes {
+            if !all.iter().any(|known| known.are(&upstreams)) {
+                all.push(upstreams);
             }
         }
         all

@@ -988,7 +988,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     (
         "upstream",
         "'http://127.0.0.1:1'",
-        "https://example.com",
+        "https://a.example,https://b.example",
         "unix:/run/app.sock",
     ),
     (
@@ -1148,6 +1148,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "127.0.0.1:5000",
         "\"127.0.0.1:5000\" has no known scheme; use one such as http://127.0.0.1:5000, https://host, h2c://host:8000 \
          or unix:/run/app.sock",
+    ),
+    (
+        "upstream",
+        "http://a:1,https://b:1",
+        "http://a:1 and https://b:1 have different schemes; use one scheme for all upstreams of a route",
     ),
     (
         "upstream",
@@ -1406,9 +1411,19 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "heartbeat: wrong type, boolean; use TIME|off, such as \"15s\"",
     ),
     (
-        "\nupstream = ['http://app']",
+        "\nupstream = 5000",
         2,
-        "upstream: wrong type, array; use URL, such as \"http://127.0.0.1:5000\"",
+        "upstream: wrong type, integer; use URL,…, such as \"http://127.0.0.1:5000\"",
+    ),
+    (
+        "upstream = []",
+        1,
+        "upstream: the list is empty; give at least one URL, such as http://127.0.0.1:5000",
+    ),
+    (
+        "upstream = ['http://app', 'http://app/']",
+        1,
+        "upstream: http://app is there twice; name each upstream once",
     ),
     (
         "ids = { fill = true }",

@@ -26,7 +26,7 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// When one cannot be connected to. The text names all of them, with the reasons.
+    /// When there is a route none of whose upstreams can be connected to. The text names all of them, with the reasons.
     pub(super) async fn check(&self, reload: &Reload) -> Result<(), String> {
         // Who comes meanwhile waits for the answer, and does not ask again.
         let mut found = self.0.lock().await;
@@ -47,12 +47,8 @@ impl Upstreams {
 
 async fn unreachable(reload: &Reload) -> Option<String> {
     let mut asked = JoinSet::new();
-    for upstream in reload.upstreams() {
-        asked.spawn(async move {
-            let reached = upstream.reach().await;
-            let why = |error| format!("upstream {}: {error}\n", upstream.upstream());
-            reached.err().map(why)
-        });
+    for upstreams in reload.upstreams() {
+        asked.spawn(async move { upstreams.reach().await.err() });
     }
     let all = asked.join_all().await;
     let mut why: Vec<_> = all.into_iter().flatten().collect();

@@ -12,7 +12,7 @@ use super::listen::{self, ListenAddress};
 use super::preset::{self, Preset};
 use super::table::settings;
 use super::trusted_proxies::TrustedProxies;
-use super::upstream::Upstream;
+use super::upstreams::Upstreams;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
@@ -23,8 +23,8 @@ use super::{
 
 settings! {
     "Addresses" top {
-        route upstream: Upstream = none, "URL", Upstream::parse,
-            "Where requests go: http://host:port, https://host, h2c://host:port or unix:/path.";
+        route upstream: Upstreams = none, "URL,…", Upstreams::parse, bare Lists,
+            "Where requests go: http://host:port, https://host, h2c://host:port, unix:/path; or to several.";
         gateway listen: Vec<ListenAddress> = "127.0.0.1:8080", "ADDRESS|unix:PATH|systemd[:NAME],…", listen::addresses, bare Lists,
             "Where clients connect to: addresses with ports, Unix sockets, sockets of systemd.";
         gateway listen_mode: u32 = "0660", "MODE", listen::mode, needs UnixListener,

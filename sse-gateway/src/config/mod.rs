@@ -38,6 +38,7 @@ pub(crate) mod tls;
 pub(crate) mod trusted_proxies;
 pub(crate) mod upstream;
 pub(crate) mod upstream_tls;
+pub(crate) mod upstreams;
 mod value;
 mod value_access;
 mod value_relay;

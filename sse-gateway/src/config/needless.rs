@@ -2,7 +2,6 @@
 
 use super::given::{Place, Values};
 use super::setting::{Needs, Scope, Setting};
-use super::upstream::Endpoint;
 use super::{Config, Ids, ListenAddress, ListenerSettings, Relayed, Route, Sources, known};
 
 /// A line for each.
@@ -121,10 +120,7 @@ fn needless(setting: &Setting, config: &Config, route: &Route) -> Option<&'stati
                 "no Unix socket is listened on",
             )
         }
-        Needs::UpstreamTls => {
-            let is_tls = matches!(settings.upstream.endpoint, Endpoint::Tls(_));
-            (is_tls, "upstream is no https:// URL")
-        }
+        Needs::UpstreamTls => (settings.upstream.is_tls(), "upstream is no https:// URL"),
         Needs::Store => (config.gateway.store.is_some(), "store is off"),
         Needs::StoreTls => {
             let store = config.gateway.store.as_ref();

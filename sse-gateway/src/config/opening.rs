@@ -38,9 +38,10 @@ impl Opening {
         }
         let mut upstreams = Vec::new();
         for route in config.routes.iter().chain(&config.fallback) {
-            let upstream = route.settings.upstream.to_string();
-            if !upstreams.contains(&upstream) {
-                upstreams.push(upstream);
+            for upstream in route.settings.upstream.iter().map(ToString::to_string) {
+                if !upstreams.contains(&upstream) {
+                    upstreams.push(upstream);
+                }
             }
         }
         Opening {

@@ -220,7 +220,7 @@ mod tests {
     use tower_sse::relay::OnFull;
 
     use super::*;
-    use crate::config::upstream::Upstream;
+    use crate::config::upstreams::Upstreams;
 
     fn resolve(text: &str) -> Config {
         let file = File::parse(&"gateway.toml".into(), text).expect("the file is right");
@@ -269,7 +269,7 @@ mod tests {
             methods: Some(vec![Method::POST, Method::GET]),
             relayed: Relayed::No,
             settings: RouteSettings {
-                upstream: Upstream::parse("unix:/run/chat.sock").expect("is an upstream"),
+                upstream: Upstreams::parse("unix:/run/chat.sock").expect("is an upstream"),
                 ids: Ids::Off,
                 head_timeout: Duration::from_secs(300),
                 ..fallback.settings.clone()

@@ -31,10 +31,10 @@ pub(crate) enum Matcher {
 }
 
 impl Route {
-    /// What marks the ids that are given on this route. Its upstream names it: that of a gateway behind this one is another,
+    /// What marks the ids that are given on this route. Its first upstream names it: that of a gateway behind this one is another,
     /// that of a successor is the same.
     pub(crate) fn id_tag(&self) -> IdTag {
-        IdTag::new(self.settings.upstream.to_string())
+        IdTag::new(self.settings.upstream.first().to_string())
     }
 
     /// Whether it asks more of a request than others, which no spelling of a path is to get around.

@@ -1,4 +1,4 @@
-//! What `--upstream` may be: an origin without a path, or a Unix socket.
+//! What an upstream may be: an origin without a path, or a Unix socket.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -90,6 +90,26 @@ impl Upstream {
         Ok(Self { protocol, endpoint })
     }
 
+    pub(crate) fn scheme(&self) -> &'static str {
+        match (&self.endpoint, self.protocol) {
+            (Endpoint::Unix(_), _) => "unix",
+            (Endpoint::Tls(_), _) => "https",
+            (Endpoint::Tcp(_), Protocol::Http2) => "h2c",
+            (Endpoint::Tcp(_), Protocol::Http1) => "http",
+        }
+    }
+
+    /// Whether both are one, however they are written.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_same_place = match (self.host_and_port(), other.host_and_port()) {
+            (Some((one, port)), Some((other, others_port))) => {
+                one.eq_ignore_ascii_case(other) && port == others_port
+            }
+            _ => self.endpoint == other.endpoint,
+        };
+        is_same_place && self.scheme() == other.scheme()
+    }
+
     /// Where connections go, unless it is a Unix socket. The host of an IPv6 address has its brackets.
     pub(crate) fn host_and_port(&self) -> Option<(&str, u16)> {
         let (uri, default) = match &self.endpoint {
@@ -114,13 +134,10 @@ impl Upstream {
 /// In one way of writing: the scheme in lower case, and no slash at the end.
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match (&self.endpoint, self.protocol) {
-            (Endpoint::Unix(path), _) => return write!(f, "unix:{}", path.display()),
-            (Endpoint::Tls(_), _) => "https",
-            (Endpoint::Tcp(_), Protocol::Http2) => "h2c",
-            (Endpoint::Tcp(_), Protocol::Http1) => "http",
-        };
-        write!(f, "{scheme}://{}", self.authority())
+        match &self.endpoint {
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+            _ => write!(f, "{}://{}", self.scheme(), self.authority()),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn run(
 
 fn point_at(upstream: &Upstream, config: &mut Config) {
     for route in config.routes.iter_mut().chain(&mut config.fallback) {
-        route.settings.upstream.clone_from(upstream);
+        route.settings.upstream = upstream.clone().into();
     }
 }
 

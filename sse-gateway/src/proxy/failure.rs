@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     detail: Arc<str>,
     /// The upstream says that it has not begun to work on the request.
     unprocessed: bool,
+    /// There was no connection, or one that was new and ended: others will not fare better for a while.
+    is_away: bool,
 }
 
 /// The kinds of [`Failure`]. A response made from a failure carries its kind as an extension.
@@ -102,6 +104,27 @@ impl Failure {
         self.unprocessed
     }
 
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// The same of a connection that was made for this request.
+    pub(crate) fn on_new_connection(self) -> Self {
+        let is_away = self.is_reset();
+        Self { is_away, ..self }
+    }
+
+    /// An answer with a status that counts as none.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        let failure = Self::new(FailureKind::Status, &format!("the answer is {status}"));
+        failure.away()
+    }
+
+    fn away(self) -> Self {
+        let is_away = true;
+        Self { is_away, ..self }
+    }
+
     pub(crate) fn reset(detail: &str) -> Self {
         Self::new(FailureKind::Reset, detail)
     }
@@ -132,7 +155,7 @@ impl Failure {
 
     pub(crate) fn connect_timeout(after: Duration) -> Self {
         let detail = format!("no connection within {after:?}");
-        Self::new(FailureKind::ConnectTimeout, &detail)
+        Self::new(FailureKind::ConnectTimeout, &detail).away()
     }
 
     pub(crate) fn head_timeout(after: Duration) -> Self {
@@ -160,7 +183,7 @@ impl Failure {
                 }
             })
             .unwrap_or(FailureKind::Other);
-        Self::of(kind, error)
+        Self::of(kind, error).away()
     }
 
     /// From an error on a connection.
@@ -208,6 +231,7 @@ impl Failure {
             kind,
             detail: detail.into(),
             unprocessed: false,
+            is_away: false,
         }
     }
 }

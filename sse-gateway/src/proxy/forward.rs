@@ -33,13 +33,14 @@ use crate::proxy::headers::{self, Hop};
 use crate::proxy::no_answer;
 use crate::proxy::request_body::{RequestBody, Upload};
 use crate::proxy::upgrade::{self, Wish};
-use crate::proxy::upstream::{UpstreamBody, UpstreamClient};
+use crate::proxy::upstream::{NoResponse, UpstreamBody, UpstreamClient, copy_if_safe};
+use crate::proxy::upstreams::{AnsweredBy, Asked, Upstreams};
 use crate::shutdown::Shutdown;
 
 /// The upstream's body, or a short text of the proxy's own.
 pub(crate) type ProxyBody = Either<UpstreamBody, Full<Bytes>>;
 
-/// A `tower` service in front of one upstream. Clones share its connections.
+/// A `tower` service in front of the upstreams of a route. Clones share their connections.
 ///
 /// Requests have been through [`target::settle`](crate::proxy::target::settle) and [`claims::judge`](crate::client::claims::judge).
 ///
@@ -50,24 +51,24 @@ pub(crate) struct Proxy {
 }
 
 struct Inner {
-    client: UpstreamClient,
+    upstreams: Upstreams,
     head_timeout: Duration,
     retry_statuses: Vec<StatusCode>,
     shutdown: Shutdown,
 }
 
 impl Proxy {
-    /// `head_timeout` is how long the upstream may take for a response head, once it has all of the request. An answer with
+    /// `head_timeout` is how long an upstream may take for a response head, once it has all of the request. An answer with
     /// one of `retry_statuses` to a request that is [retried](no_answer::is_retried) counts as none.
     pub(crate) fn new(
-        client: UpstreamClient,
+        upstreams: Upstreams,
         head_timeout: Duration,
         retry_statuses: Vec<StatusCode>,
         shutdown: Shutdown,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
-                client,
+                upstreams,
                 head_timeout,
                 retry_statuses,
                 shutdown,
@@ -102,83 +103,132 @@ impl Inner {
             upload,
             wish,
             is_retried,
-        } = Forward::prepare(request, &self.client);
-        let response = match self.head(request, expected, upload).await {
+        } = Forward::prepare(request, self.upstreams.first());
+        let (asked, answer) = self.ask(request, expected, upload.as_ref()).await;
+        let response = match answer {
             Ok(response) => response,
-            Err(failure) => return self.failed(&failure, path.as_ref()),
+            Err(failure) => return failed(&failure, &asked, path.as_ref()),
         };
+        let status = response.status();
+        let counts_as_none = is_retried && self.retry_statuses.contains(&status);
+        match counts_as_none && self.upstreams.are_several() {
+            true => asked.failed(&Failure::status(status)),
+            false => asked.answered(),
+        }
         if let Some(gate) = &gate {
             gate.answered();
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return match switch(response, wish, &self.shutdown) {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return match switch(response, wish, asked, &self.shutdown) {
                 Ok(response) => response,
-                Err(failure) => self.failed(&failure, path.as_ref()),
+                Err((failure, asked)) => failed(&failure, &asked, path.as_ref()),
             };
         }
-        let counts_as_none = is_retried && self.retry_statuses.contains(&response.status());
-        let mut response = to_client(response, gate, &self.client);
         if counts_as_none {
-            self.mark_as_none(&mut response, path.as_ref());
+            tell_none(status, &asked, path.as_ref());
+        }
+        let answered_by = self.upstreams.are_several().then(|| asked.member().name());
+        let mut response = to_client(response, gate, asked);
+        if let Some(name) = answered_by {
+            response.extensions_mut().insert(AnsweredBy(name));
+        }
+        if counts_as_none {
+            response.extensions_mut().insert(FailureKind::Status);
+            response.extensions_mut().insert(NoUpstream);
         }
         response
     }
 
-    fn mark_as_none(&self, response: &mut Response<ProxyBody>, path: Option<&ShownPath>) {
-        let kind = FailureKind::Status;
-        if let Some(suppressed) = self.client.warnings().pass(kind.label()) {
-            let (upstream, status) = (self.client.upstream(), response.status().as_u16());
-            let (path, suppressed) = (path.map(|path| &*path.0), limiter::told(suppressed));
-            tracing::warn!(status, %upstream, path, suppressed, "the upstream's answer counts as none");
+    /// Asks one of the upstreams, and the next where that one cannot be reached and no more than a connection is lost.
+    async fn ask(
+        &self,
+        mut request: Request<RequestBody>,
+        expected: Option<Arc<Expected>>,
+        upload: Option<&Arc<Upload>>,
+    ) -> (Asked, Result<Response<UpstreamBody>, Failure>) {
+        // There is one: none was asked.
+        let mut asked = self.upstreams.pick(&[]).expect("a route has an upstream");
+        let mut away = Vec::new();
+        loop {
+            let copy = match self.upstreams.are_several() {
+                true => copy_if_safe(&request).map(Box::new),
+                false => None,
+            };
+            let head = self.head(asked.client(), request, expected.clone(), upload);
+            let NoResponse { failure, unsent } = match head.await {
+                Ok(response) => return (asked, Ok(response)),
+                Err(none) => none,
+            };
+            if failure.kind() != FailureKind::Client {
+                asked.not_answered();
+            }
+            if !failure.is_away() || !self.upstreams.are_several() {
+                return (asked, Err(failure));
+            }
+            asked.failed(&failure);
+            away.push(asked.member().clone());
+            let Some(again) = unsent.or(copy) else {
+                return (asked, Err(failure));
+            };
+            match self.upstreams.pick(&away) {
+                None => return (asked, Err(failure)),
+                Some(next) => (request, asked) = (*again, next),
+            }
         }
-        response.extensions_mut().insert(kind);
-        response.extensions_mut().insert(NoUpstream);
     }
 
     /// Waits for the response head, as long as the upload moves and then for the timeout.
     async fn head(
         &self,
+        client: &UpstreamClient,
         request: Request<RequestBody>,
         expected: Option<Arc<Expected>>,
-        upload: Option<Arc<Upload>>,
-    ) -> Result<Response<UpstreamBody>, Failure> {
-        let mut sent = std::pin::pin!(self.client.send(request, expected));
+        upload: Option<&Arc<Upload>>,
+    ) -> Result<Response<UpstreamBody>, NoResponse> {
+        let mut sent = std::pin::pin!(client.send(request, expected));
         let mut deadline = Instant::now() + self.head_timeout;
         loop {
             if let Ok(result) = tokio::time::timeout_at(deadline, &mut sent).await {
                 return result;
             }
-            let later = upload
-                .as_ref()
-                .map(|upload| upload.moved() + self.head_timeout);
+            let later = upload.map(|upload| upload.moved() + self.head_timeout);
             match later {
                 Some(later) if later > deadline => deadline = later,
                 _ if upload.is_some_and(|upload| upload.is_starved()) => {
-                    return Err(Failure::client("the client stopped sending the body"));
+                    return Err(Failure::client("the client stopped sending the body").into());
                 }
-                _ => return Err(Failure::head_timeout(self.head_timeout)),
+                _ => return Err(Failure::head_timeout(self.head_timeout).into()),
             }
         }
     }
+}
 
-    fn failed(&self, failure: &Failure, path: Option<&ShownPath>) -> Response<ProxyBody> {
-        let path = path.map(|path| &*path.0);
-        let kind = failure.kind();
-        let upstream = self.client.upstream();
-        let reason = kind.label();
-        if kind == FailureKind::Client {
-            tracing::debug!(reason, %upstream, path, error = %failure, "request not completed by the client");
-        } else if let Some(suppressed) = self.client.warnings().pass(reason) {
-            let suppressed = limiter::told(suppressed);
-            tracing::warn!(reason, %upstream, path, error = %failure, suppressed, "no response from the upstream");
-        }
-        let mut response = answer(kind.status(), TEXT, kind.message()).map(Either::Right);
-        response.extensions_mut().insert(kind);
-        if kind != FailureKind::Client {
-            response.extensions_mut().insert(NoUpstream);
-        }
-        response
+fn tell_none(status: StatusCode, asked: &Asked, path: Option<&ShownPath>) {
+    let client = asked.client();
+    if let Some(suppressed) = client.warnings().pass(FailureKind::Status.label()) {
+        let (upstream, status) = (client.upstream(), status.as_u16());
+        let (path, suppressed) = (path.map(|path| &*path.0), limiter::told(suppressed));
+        tracing::warn!(status, %upstream, path, suppressed, "the upstream's answer counts as none");
     }
+}
+
+fn failed(failure: &Failure, asked: &Asked, path: Option<&ShownPath>) -> Response<ProxyBody> {
+    let path = path.map(|path| &*path.0);
+    let kind = failure.kind();
+    let upstream = asked.client().upstream();
+    let reason = kind.label();
+    if kind == FailureKind::Client {
+        tracing::debug!(reason, %upstream, path, error = %failure, "request not completed by the client");
+    } else if let Some(suppressed) = asked.client().warnings().pass(reason) {
+        let suppressed = limiter::told(suppressed);
+        tracing::warn!(reason, %upstream, path, error = %failure, suppressed, "no response from the upstream");
+    }
+    let mut response = answer(kind.status(), TEXT, kind.message()).map(Either::Right);
+    response.extensions_mut().insert(kind);
+    if kind != FailureKind::Client {
+        response.extensions_mut().insert(NoUpstream);
+    }
+    response
 }
 
 /// A request on its way, and what is to be done when its response comes.
@@ -244,11 +294,11 @@ impl Forward {
 fn to_client(
     response: Response<UpstreamBody>,
     gate: Option<Arc<Gate>>,
-    client: &UpstreamClient,
+    asked: Asked,
 ) -> Response<ProxyBody> {
     let (mut parts, body) = response.into_parts();
     headers::to_client(&mut parts.headers);
-    let mut response = Response::new(Either::Left(body.for_client(client, gate)));
+    let mut response = Response::new(Either::Left(body.for_client(asked, gate)));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     if let Some(reason) = parts.extensions.remove::<ReasonPhrase>() {
@@ -261,19 +311,21 @@ fn to_client(
 fn switch(
     response: Response<UpstreamBody>,
     wish: Option<Wish>,
+    asked: Asked,
     shutdown: &Shutdown,
-) -> Result<Response<ProxyBody>, Failure> {
+) -> Result<Response<ProxyBody>, (Failure, Asked)> {
     let (mut parts, _) = response.into_parts();
     let upstream = parts.extensions.remove::<OnUpgrade>();
     let (Some(wish), Some(upstream)) = (wish, upstream) else {
-        return Err(Failure::other("the upstream switched protocols unasked"));
+        let failure = Failure::other("the upstream switched protocols unasked");
+        return Err((failure, asked));
     };
     let protocol = parts.headers.get(http::header::UPGRADE).cloned();
     headers::to_client(&mut parts.headers);
     if let Some(protocol) = protocol {
         upgrade::set(&mut parts.headers, protocol);
     }
-    wish.join(upstream, shutdown);
+    wish.join(upstream, asked, shutdown);
     let mut response = Response::new(Either::Right(Full::default()));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;

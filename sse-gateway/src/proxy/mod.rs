@@ -1,5 +1,6 @@
 //! A request goes to the upstream, and its answer comes back, as a proxy has to do it (RFC 9110, section 7.6).
 
+mod aside;
 pub(crate) mod circle;
 pub(crate) mod expect;
 pub(crate) mod failure;
@@ -12,4 +13,5 @@ pub(crate) mod target;
 pub(crate) mod upgrade;
 pub(crate) mod upstream;
 pub(crate) mod upstream_side;
+pub(crate) mod upstreams;
 pub(crate) mod via;

@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::fields::has_token;
+use crate::proxy::upstreams::Asked;
 use crate::shutdown::{Open, Phase, Shutdown};
 
 /// A client's wish to speak another protocol.
@@ -45,8 +46,8 @@ impl Wish {
     }
 
     /// Joins the two connections once both have been upgraded, in a task of its own.
-    pub(crate) fn join(self, upstream: OnUpgrade, shutdown: &Shutdown) {
-        let open = shutdown.upgrade();
+    pub(crate) fn join(self, upstream: OnUpgrade, asked: Asked, shutdown: &Shutdown) {
+        let open = (shutdown.upgrade(), asked);
         tokio::spawn(tunnel(self.client, upstream, open, shutdown.clone()));
     }
 }
@@ -57,7 +58,7 @@ pub(crate) fn set(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(UPGRADE, protocol);
 }
 
-async fn tunnel(client: OnUpgrade, upstream: OnUpgrade, open: Open, shutdown: Shutdown) {
+async fn tunnel(client: OnUpgrade, upstream: OnUpgrade, open: (Open, Asked), shutdown: Shutdown) {
     let copied = async {
         let (client, upstream) = tokio::try_join!(client, upstream)?;
         copy(TokioIo::new(client), TokioIo::new(upstream)).await;

@@ -62,14 +62,14 @@ fn stack(
     config: &Config,
     state: &State,
 ) -> Result<Stack, Error> {
-    let client = state.upstream(&route.settings)?;
+    let upstreams = state.upstreams(&route.settings)?;
     let retry_statuses = match route.settings.no_answer {
         NoAnswer::Answer => Vec::new(),
         NoAnswer::Close | NoAnswer::Hold => route.settings.retry_statuses.clone(),
     };
     let shutdown = state.shutdown.clone();
     let proxy = Proxy::new(
-        client,
+        upstreams,
         route.settings.head_timeout,
         retry_statuses,
         shutdown,
@@ -112,8 +112,9 @@ pub(crate) fn refuse_circles(config: &Config, listen: &[ListenAddress]) -> Resul
         let (settings, name) = (&route.settings, &route.name);
         let auth = settings.forward_auth_url.as_ref();
         let auth = auth.map(|url| ("forward_auth.url", &url.server));
-        let asked = [Some(("upstream", &settings.upstream)), auth];
-        for (key, upstream) in asked.into_iter().flatten() {
+        let upstreams = settings.upstream.iter();
+        let upstreams = upstreams.map(|upstream| ("upstream", upstream));
+        for (key, upstream) in upstreams.chain(auth) {
             let mut listen = listen.iter();
             let Some(listen) = listen.find(|listen| circle::leads_to(upstream, listen)) else {
                 continue;

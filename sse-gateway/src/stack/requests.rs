@@ -19,6 +19,7 @@ use crate::client::address::ClientAddress;
 use crate::log::shown_path::ShownPath;
 use crate::log::{time_value, trace};
 use crate::proxy::no_answer::Unanswered;
+use crate::proxy::upstreams::AnsweredBy;
 
 pub(crate) const REQUESTS: &str = "sse_requests_total";
 pub(crate) const SECONDS: &str = "sse_request_seconds";
@@ -95,6 +96,7 @@ impl Counted {
             status,
             bytes,
             duration = time_value(came.elapsed()),
+            upstream = line.upstream.as_deref(),
             trace = line.trace.as_deref(),
             "request"
         );
@@ -106,6 +108,8 @@ struct Line {
     client: Option<ClientAddress>,
     method: Method,
     path: Option<ShownPath>,
+    /// The one of several that has answered.
+    upstream: Option<Arc<str>>,
     trace: Option<Box<str>>,
 }
 
@@ -115,6 +119,7 @@ impl Line {
             client: parts.extensions.get().copied(),
             method: parts.method.clone(),
             path: parts.extensions.get().cloned(),
+            upstream: None,
             trace: trace::id(&parts.headers).map(Into::into),
         }
     }
@@ -148,6 +153,10 @@ impl Asked {
         let status = response.status();
         self.requests.answered(status).increment(1);
         let (head, body) = response.into_parts();
+        if let Some(line) = &mut self.line {
+            let answered_by: Option<&AnsweredBy> = head.extensions.get();
+            line.upstream = answered_by.map(|by| Arc::clone(&by.0));
+        }
         // One with a content coding is one too.
         let is_stream = stage::bypass(&head, false) != Some(Bypass::NotAnEventStream);
         let body = match is_stream {

@@ -14,7 +14,8 @@ use crate::config::upstream::Upstream;
 use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{Config, Error, RouteSettings};
 use crate::policy::limits::Counts;
-use crate::proxy::upstream::{Timeouts, UpstreamClient};
+use crate::proxy::upstream::Timeouts;
+use crate::proxy::upstreams::{Member, Upstreams};
 use crate::shutdown::Shutdown;
 use crate::state::relays::Relays;
 use crate::state::streams::Streams;
@@ -29,7 +30,7 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
     timeouts: Timeouts,
     /// Those of one address share its connections, on whatever routes.
-    upstreams: Arc<Mutex<HashMap<(Upstream, UpstreamTls), UpstreamClient>>>,
+    upstreams: Arc<Mutex<HashMap<(Upstream, UpstreamTls), Member>>>,
 }
 
 impl State {
@@ -51,24 +52,30 @@ impl State {
         }
     }
 
-    /// The connections to an upstream.
+    /// The connections to the upstreams of a route.
     ///
     /// # Errors
     ///
-    /// When it cannot be one.
-    pub(crate) fn upstream(&self, settings: &RouteSettings) -> Result<UpstreamClient, Error> {
-        let key = (settings.upstream.clone(), settings.upstream_tls());
+    /// When one cannot be one.
+    pub(crate) fn upstreams(&self, settings: &RouteSettings) -> Result<Upstreams, Error> {
+        let tls = settings.upstream_tls();
+        let members = settings.upstream.iter();
+        let members = members.map(|upstream| self.upstream((upstream.clone(), tls.clone())));
+        Ok(Upstreams::new(members.collect::<Result<_, _>>()?))
+    }
+
+    fn upstream(&self, key: (Upstream, UpstreamTls)) -> Result<Member, Error> {
         let mut all = self
             .upstreams
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = all.get(&key) {
-            return Ok(client.clone());
+        if let Some(member) = all.get(&key) {
+            return Ok(member.clone());
         }
         let (upstream, tls) = &key;
-        let client = UpstreamClient::new(upstream.clone(), tls, self.timeouts)
+        let member = Member::to(upstream, tls, self.timeouts)
             .map_err(|error| Error::at("upstream", error))?;
-        all.insert(key, client.clone());
-        Ok(client)
+        all.insert(key, member.clone());
+        Ok(member)
     }
 }

@@ -11,7 +11,7 @@ use tower_sse::stage::BrokenEnds;
 use tower_sse::store::RedisStore;
 
 use super::store::Store;
-use crate::config::upstream::Upstream;
+use crate::config::upstreams::Upstreams;
 use crate::config::{GapEvent, HeartbeatFrame, Ids, Kept, NoAnswer, Relayed, Route, RouteSettings};
 
 pub(crate) type Layer = RelayLayer<MemoryHistory, BrokenEnds>;
@@ -33,7 +33,7 @@ pub(crate) struct Made {
     relayed: Relayed,
     kept: Kept,
     age: Duration,
-    upstream: Upstream,
+    upstream: Upstreams,
     keeps_ids: bool,
     pub(crate) layer: Layer,
     /// Whether new requests come to it.

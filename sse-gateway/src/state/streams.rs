@@ -13,6 +13,7 @@ use crate::client::address::ClientAddress;
 use crate::log::shown_path::ShownPath;
 use crate::log::{time_value, trace};
 use crate::policy::limits::{Held, Permit};
+use crate::proxy::upstreams::AnsweredBy;
 
 /// The streams that are open now. Clones are the same list.
 #[derive(Clone, Debug, Default)]
@@ -152,7 +153,7 @@ impl Stage for StreamLog {
         }));
     }
 
-    fn on_response(&mut self, _: &mut response::Parts, _: &Times, _: &mut Outbox) {
+    fn on_response(&mut self, response: &mut response::Parts, _: &Times, _: &mut Outbox) {
         let Stream::Asked(client) = std::mem::replace(&mut self.stream, Stream::None) else {
             return;
         };
@@ -163,6 +164,7 @@ impl Stage for StreamLog {
             client = client.address.map(tracing::field::display),
             method = %client.method,
             path = client.path(),
+            upstream = response.extensions.get().map(|by: &AnsweredBy| &*by.0),
             trace = client.trace.as_deref(),
             "stream opened"
         );

@@ -32,6 +32,7 @@ mod proxied;
 mod reload;
 mod requests;
 mod secrets;
+mod several_upstreams;
 mod shutdown;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -151,7 +151,7 @@ impl Decider {
         *request.headers_mut() = fields;
         let answered = async {
             let answer = self.client.send(request, None).await;
-            let answer = answer.map_err(|failure| failure.to_string())?;
+            let answer = answer.map_err(|none| none.failure.to_string())?;
             self.read(answer).await
         };
         let why = match timeout(self.timeout, answered).await {

@@ -152,7 +152,9 @@ impl KeyUrl {
         fields.insert(ACCEPT, HeaderValue::from_static("application/json"));
         via::add(fields, Version::HTTP_11);
         let answer = self.client.send(request, None).await;
-        let (head, body) = answer.map_err(|failure| failure.to_string())?.into_parts();
+        let (head, body) = answer
+            .map_err(|none| none.failure.to_string())?
+            .into_parts();
         if head.status != StatusCode::OK {
             return Err(format!("the answer is {}", head.status));
         }

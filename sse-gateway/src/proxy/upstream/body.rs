@@ -13,9 +13,10 @@ use hyper::body::Incoming;
 use super::connect::Io;
 use super::idle::Idle;
 use super::raw_body::RawBody;
-use super::{UpstreamClient, http1, http2};
+use super::{http1, http2};
 use crate::log::limiter;
 use crate::proxy::expect::Gate;
+use crate::proxy::upstreams::Asked;
 
 /// What a response holds on to until its body ends.
 pub(super) enum Lease {
@@ -35,7 +36,7 @@ pub(crate) struct UpstreamBody {
     body: Either<Incoming, RawBody>,
     lease: Option<Lease>,
     /// Whose it is, once it goes on to a client.
-    client: Option<UpstreamClient>,
+    asked: Option<Asked>,
     /// Keeps back the request's body, if it may still be shut.
     gate: Option<Arc<Gate>>,
 }
@@ -53,7 +54,7 @@ impl UpstreamBody {
         let mut body = Self {
             body,
             lease: Some(lease),
-            client: None,
+            asked: None,
             gate: None,
         };
         // A server that sees the end at once drops the body without polling it.
@@ -62,15 +63,17 @@ impl UpstreamBody {
     }
 
     /// The same on its way to a client, from where failures are logged.
-    pub(crate) fn for_client(mut self, client: &UpstreamClient, gate: Option<Arc<Gate>>) -> Self {
-        self.client = Some(client.clone());
+    pub(crate) fn for_client(mut self, asked: Asked, gate: Option<Arc<Gate>>) -> Self {
+        self.asked = Some(asked);
         self.gate = gate;
         self
     }
 
     fn failed(&mut self, error: &BoxError) {
         self.lease = None;
-        let Some(client) = &self.client else { return };
+        let Some(client) = self.asked.as_ref().map(Asked::client) else {
+            return;
+        };
         if let Some(suppressed) = client.warnings().pass("failed in the middle") {
             let (upstream, suppressed) = (client.upstream(), limiter::told(suppressed));
             tracing::warn!(%upstream, %error, suppressed, "the upstream failed in the middle of a response");

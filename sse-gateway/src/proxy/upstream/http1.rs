@@ -18,7 +18,7 @@ use super::connect::{Connector, Io};
 use super::exchange::{self, Upload};
 use super::idle::{Idle, Sender, Whose};
 use super::response_head::MAX_LINES;
-use super::{copy_if_safe, raw_body::Kept};
+use super::{NoResponse, copy_if_safe, raw_body::Kept};
 
 pub(super) struct Pool {
     connector: Connector,
@@ -45,7 +45,7 @@ impl Pool {
         &self,
         request: Request<RequestBody>,
         expected: Option<&Expected>,
-    ) -> Result<Response<UpstreamBody>, Failure> {
+    ) -> Result<Response<UpstreamBody>, NoResponse> {
         match exchange::takes(&request) {
             true => self.exchange(request, expected).await,
             // Boxed, so that the other has no room for it.
@@ -57,7 +57,7 @@ impl Pool {
         &self,
         mut request: Request<RequestBody>,
         expected: Option<&Expected>,
-    ) -> Result<Response<UpstreamBody>, Failure> {
+    ) -> Result<Response<UpstreamBody>, NoResponse> {
         while let Some(sender) = self.idle.take(Whose::AnyThreads) {
             if let Some(expected) = expected {
                 expected.came();
@@ -71,15 +71,22 @@ impl Pool {
                         request = copy;
                         break;
                     }
-                    _ => return Err(failure),
+                    _ => return Err(failure.into()),
                 },
             }
         }
-        let sender = self.connect(expected).await?;
+        let sender = match self.connect(expected).await {
+            Ok(sender) => sender,
+            Err(failure) => return Err(NoResponse::unsent(failure, request)),
+        };
+        let closed = || Failure::reset("closed before the request was sent");
         match self.attempt(sender, request).await {
             Ok(response) => Ok(response),
-            Err(Attempt::Failed(failure)) => Err(failure),
-            Err(Attempt::Unsent(_)) => Err(Failure::reset("closed before the request was sent")),
+            Err(Attempt::Failed(failure)) => Err(failure.on_new_connection().into()),
+            Err(Attempt::Unsent(unsent)) => Err(NoResponse {
+                failure: closed().on_new_connection(),
+                unsent: Some(unsent),
+            }),
         }
     }
 
@@ -87,7 +94,7 @@ impl Pool {
         &self,
         mut request: Request<RequestBody>,
         expected: Option<&Expected>,
-    ) -> Result<Response<UpstreamBody>, Failure> {
+    ) -> Result<Response<UpstreamBody>, NoResponse> {
         let raw = |response: Response<_>| {
             response.map(|body| UpstreamBody::raw(body, Arc::downgrade(&self.raw)))
         };
@@ -99,11 +106,16 @@ impl Pool {
             match (exchange::send(io, Upload::of(request)).await, copy) {
                 (Ok(response), _) => return Ok(raw(response)),
                 (Err(failure), Some(copy)) if failure.is_reset() => request = copy,
-                (Err(failure), _) => return Err(failure),
+                (Err(failure), _) => return Err(failure.into()),
             }
         }
-        let io = self.connector.connect(expected).await?;
-        exchange::send(io, Upload::of(request)).await.map(raw)
+        let io = match self.connector.connect(expected).await {
+            Ok(io) => io,
+            Err(failure) => return Err(NoResponse::unsent(failure, request)),
+        };
+        let sent = exchange::send(io, Upload::of(request)).await;
+        sent.map(raw)
+            .map_err(|failure| failure.on_new_connection().into())
     }
 
     async fn connect(&self, expected: Option<&Expected>) -> Result<Sender, Failure> {

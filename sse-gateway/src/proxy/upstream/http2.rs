@@ -21,7 +21,7 @@ use crate::proxy::request_body::RequestBody;
 
 use super::body::{Lease, UpstreamBody};
 use super::connect::Connector;
-use super::copy_if_safe;
+use super::{NoResponse, copy_if_safe};
 
 pub(super) struct Shared {
     connector: Connector,
@@ -65,8 +65,11 @@ impl Shared {
     pub(super) async fn send(
         &self,
         request: Request<RequestBody>,
-    ) -> Result<Response<UpstreamBody>, Failure> {
-        let (mut sender, stream) = self.stream().await?;
+    ) -> Result<Response<UpstreamBody>, NoResponse> {
+        let (mut sender, stream) = match self.stream().await {
+            Ok(found) => found,
+            Err(failure) => return Err(NoResponse::unsent(failure, request)),
+        };
         let copy = copy_if_safe(&request);
         let again = match sender.try_send_request(request).await {
             Ok(response) => return Ok(with_stream(response, stream)),
@@ -76,7 +79,7 @@ impl Shared {
                     let failure = Failure::sending(error.error());
                     match copy {
                         Some(copy) if failure.is_unprocessed() => copy,
-                        _ => return Err(failure),
+                        _ => return Err(failure.into()),
                     }
                 }
             },
@@ -84,10 +87,13 @@ impl Shared {
         // The connection ended, or is about to, just when the request was written: another one, once.
         self.forget(&stream).await;
         drop(stream);
-        let (mut sender, stream) = self.stream().await?;
+        let (mut sender, stream) = match self.stream().await {
+            Ok(found) => found,
+            Err(failure) => return Err(NoResponse::unsent(failure, again)),
+        };
         match sender.send_request(again).await {
             Ok(response) => Ok(with_stream(response, stream)),
-            Err(error) => Err(Failure::sending(&error)),
+            Err(error) => Err(Failure::sending(&error).into()),
         }
     }
 

@@ -6,7 +6,7 @@
 //! whether a failed request went out on a connection that was used before.
 //!
 //! - `connect`: TCP, TLS and Unix sockets.
-//! - `tcp`: to one of a name's addresses.
+//! - `tcp`, `addresses`: to one of a name's addresses.
 //! - `tls`: whom an upstream has to prove to be.
 //! - `http1`: a pool of HTTP/1.1 connections, one request on each at a time.
 //! - `exchange`, `response_head`, `raw_body`, `chunked`: a request of which a stream may come, without hyper.
@@ -14,6 +14,7 @@
 //! - `http2`: few HTTP/2 connections, shared by all requests.
 //! - `body`: the response body, which gives its connection back when it ends.
 
+mod addresses;
 mod body;
 mod chunked;
 mod connect;
@@ -49,6 +50,27 @@ use self::connect::Connector;
 pub(crate) struct Timeouts {
     /// Name resolution, TCP and TLS together.
     pub(crate) connect: Duration,
+}
+
+/// Why there is no response.
+pub(crate) struct NoResponse {
+    pub(crate) failure: Failure,
+    /// The request, if there was no connection to send it on.
+    pub(crate) unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl NoResponse {
+    fn unsent(failure: Failure, request: Request<RequestBody>) -> Self {
+        let unsent = Some(Box::new(request));
+        NoResponse { failure, unsent }
+    }
+}
+
+impl From<Failure> for NoResponse {
+    fn from(failure: Failure) -> Self {
+        let unsent = None;
+        NoResponse { failure, unsent }
+    }
 }
 
 /// Sends requests to one upstream. Clones share the connections.
@@ -103,11 +125,6 @@ impl UpstreamClient {
         })
     }
 
-    /// Whether it has the same connections.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
     /// The address, for logs.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.inner.upstream
@@ -145,7 +162,7 @@ impl UpstreamClient {
         &self,
         request: Request<RequestBody>,
         expected: Option<Arc<Expected>>,
-    ) -> Result<Response<UpstreamBody>, Failure> {
+    ) -> Result<Response<UpstreamBody>, NoResponse> {
         match &self.inner.transport {
             Transport::Http1(pool) => pool.send(request, expected.as_deref()).await,
             Transport::Http2(shared) => {
@@ -160,8 +177,11 @@ impl UpstreamClient {
     }
 }
 
-/// Moves `Host` into the URI, where HTTP/2 has it as `:authority`.
+/// Moves `Host` into the URI, where HTTP/2 has it as `:authority`. Another upstream was asked if it is there.
 fn with_authority(mut request: Request<RequestBody>) -> Result<Request<RequestBody>, Failure> {
+    if request.uri().authority().is_some() {
+        return Ok(request);
+    }
     let authority = request
         .headers_mut()
         .remove(HOST)
@@ -175,7 +195,9 @@ fn with_authority(mut request: Request<RequestBody>) -> Result<Request<RequestBo
 }
 
 /// A copy for a second try: of a request that changes nothing and has no body (RFC 9110 section 9.2.2).
-fn copy_if_safe(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+pub(in crate::proxy) fn copy_if_safe(
+    request: &Request<RequestBody>,
+) -> Option<Request<RequestBody>> {
     let safe = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS

@@ -2,6 +2,9 @@
 //!
 //! hyper-util's connector does it between the two families. Within one it tries an address for as long as there is time, so a
 //! name whose first address drops packets was never reached. Its resolver is used, which asks that of the system.
+//!
+//! Of the addresses of one family that one is tried first to which the fewest connections are open, and those that did not
+//! answer are left for last for a while.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,40 +27,49 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::addresses::{Addresses, Counted};
+
 /// The next address is tried when the one before has not answered for so long.
 const TURN: Duration = Duration::from_millis(250);
 
-/// Opens connections of TCP. The name is resolved for each; clones share what answered last.
+/// Opens connections of TCP. The name is resolved for each; clones share what is known of its addresses.
 #[derive(Clone)]
 pub(super) struct Tcp {
     resolver: GaiResolver,
-    answered: Arc<Mutex<Option<SocketAddr>>>,
+    known: Arc<Addresses>,
 }
 
 impl Tcp {
     pub(super) fn new() -> Self {
         Tcp {
             resolver: GaiResolver::new(),
-            answered: Arc::default(),
+            known: Arc::default(),
         }
     }
 
-    async fn connect(mut self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+    async fn connect(mut self, uri: Uri) -> Result<Counted, BoxError> {
         if let Some(address) = address(&uri) {
-            return Ok(open(address).await?);
+            return Ok(Counted::alone(open(address).await?));
         }
         let (host, port) = (uri.host().unwrap_or_default(), port(&uri));
         let addresses = self.resolver.call(host.parse()?).await;
         let addresses = addresses.map_err(Unresolved)?;
-        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        let addresses = in_turn(addresses.collect(), answered);
-        let (address, io) = race(addresses, move |mut address| {
+        let addresses = self.known.in_order(in_turn(addresses.collect()));
+        let known = Arc::clone(&self.known);
+        let raced = race(&addresses, move |mut address| {
+            let place = known.place(address);
             address.set_port(port);
-            async move { open(address).await.map_err(BoxError::from) }
-        })
-        .await?;
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
-        Ok(io)
+            async move {
+                let io = open(address).await?;
+                Ok(Counted::new(io, place))
+            }
+        });
+        let (reached, io) = match raced.await {
+            Ok((place, io)) => (place, Ok(io)),
+            Err(error) => (addresses.len(), Err(error)),
+        };
+        self.known.tried(&addresses, reached);
+        io
     }
 }
 
@@ -77,7 +89,7 @@ fn port(uri: &Uri) -> u16 {
 }
 
 impl Service<Uri> for Tcp {
-    type Response = TokioIo<TcpStream>;
+    type Response = Counted;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -90,8 +102,8 @@ impl Service<Uri> for Tcp {
     }
 }
 
-/// The order of the resolver with the families in turn, and first of all the one that answered last.
-fn in_turn(addresses: Vec<SocketAddr>, answered: Option<SocketAddr>) -> Vec<SocketAddr> {
+/// The order of the resolver with the families in turn.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let is_6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses
         .into_iter()
@@ -102,30 +114,28 @@ fn in_turn(addresses: Vec<SocketAddr>, answered: Option<SocketAddr>) -> Vec<Sock
         all.extend(first.next());
         all.extend(second.next());
     }
-    // A stable sort: `false` is less.
-    all.sort_by_key(|address| Some(*address) != answered);
     all
 }
 
-/// The first that is connected. Others begin when it is their turn, or when one before has failed.
+/// The first that is connected, and its place. Others begin when it is their turn, or when one before has failed.
 async fn race<T, F>(
-    addresses: Vec<SocketAddr>,
+    addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
-) -> Result<(SocketAddr, T), BoxError>
+) -> Result<(usize, T), BoxError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
 {
-    if let [address] = *addresses {
-        return Ok((address, connect(address).await?));
+    if let [address] = addresses[..] {
+        return Ok((0, connect(address).await?));
     }
-    let mut waiting = addresses.into_iter();
+    let mut waiting = addresses.iter().enumerate();
     let mut attempts = JoinSet::new();
     let mut error = None;
     loop {
-        if let Some(address) = waiting.next() {
-            let attempt = connect(address);
-            attempts.spawn(async move { attempt.await.map(|io| (address, io)) });
+        if let Some((place, address)) = waiting.next() {
+            let attempt = connect(*address);
+            attempts.spawn(async move { attempt.await.map(|io| (place, io)) });
         }
         let ended = match waiting.len() {
             0 => attempts.join_next().await,
@@ -229,7 +239,8 @@ mod tests {
     /// Which address is reached, and after how many milliseconds; 1 drops packets, 2 refuses, others answer after 100 ms.
     async fn reached(all: &[&str]) -> (Result<String, String>, u128) {
         let began = Instant::now();
-        let result = race(addresses(all), |address| async move {
+        let all = addresses(all);
+        let result = race(&all, |address| async move {
             match address.port() {
                 1 => std::future::pending().await,
                 2 => return Err("refused".into()),
@@ -238,7 +249,7 @@ mod tests {
             Ok(())
         })
         .await;
-        let address = result.map(|(address, ())| address.to_string());
+        let address = result.map(|(place, ())| all[place].to_string());
         let address = address.map_err(|error| error.to_string());
         (address, began.elapsed().as_millis())
     }
@@ -261,12 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_the_one_that_answered_is_first() {
+    fn families_take_turns() {
         let (a, b, c, d) = ("[::1]:80", "[::2]:80", "192.0.2.1:80", "192.0.2.2:80");
         let all = addresses(&[a, b, c, d]);
-        assert_eq!(in_turn(all.clone(), None), addresses(&[a, c, b, d]));
-        let answered = Some(d.parse().expect("an address"));
-        assert_eq!(in_turn(all, answered), addresses(&[d, a, c, b]));
-        assert_eq!(in_turn(addresses(&[c, a]), answered), addresses(&[c, a]));
+        assert_eq!(in_turn(all), addresses(&[a, c, b, d]));
+        assert_eq!(in_turn(addresses(&[c, a])), addresses(&[c, a]));
     }
 }
