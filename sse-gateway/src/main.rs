@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod cli;
 mod client;
+mod coding;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;

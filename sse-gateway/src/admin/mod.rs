@@ -24,6 +24,7 @@ use serde_json::json;
 use crate::admin::ready::Upstreams;
 use crate::admin::trust::Refusal;
 use crate::answer::{TEXT, answer};
+use crate::coding::{Coding, DECODED};
 use crate::config::{AdminToken, GatewaySettings};
 use crate::listener::tls::HANDSHAKES;
 use crate::listener::{self, ACCEPT_PAUSES, Connection};
@@ -139,6 +140,13 @@ fn describe() {
         SECONDS,
         "From a request to the end of the answer, unless that is an event stream."
     );
+    describe_counter!(
+        DECODED,
+        "Event streams that the upstream had encoded, and that were decoded."
+    );
+    for coding in Coding::ALL {
+        counter!(DECODED, "coding" => coding.name()).increment(0);
+    }
     describe_gauge!("sse_build_info", "1, with the version of the gateway.");
     gauge!("sse_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     describe_gauge!("sse_connections", "Connections of clients that are open.");

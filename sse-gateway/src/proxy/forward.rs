@@ -24,6 +24,7 @@ use tower_sse::relay::NoUpstream;
 
 use crate::answer::{TEXT, answer};
 use crate::client::address::ClientAddress;
+use crate::coding::Decoded;
 use crate::descriptors::Expected;
 use crate::log::limiter;
 use crate::log::shown_path::ShownPath;
@@ -37,8 +38,8 @@ use crate::proxy::upstream::{NoResponse, UpstreamBody, UpstreamClient, copy_if_s
 use crate::proxy::upstreams::{AnsweredBy, Asked, Upstreams};
 use crate::shutdown::Shutdown;
 
-/// The upstream's body, or a short text of the proxy's own.
-pub(crate) type ProxyBody = Either<UpstreamBody, Full<Bytes>>;
+/// The upstream's body, as it came or decoded, or a short text of the proxy's own.
+pub(crate) type ProxyBody = Either<UpstreamBody, Either<Decoded, Full<Bytes>>>;
 
 /// A `tower` service in front of the upstreams of a route. Clones share their connections.
 ///
@@ -223,7 +224,8 @@ fn failed(failure: &Failure, asked: &Asked, path: Option<&ShownPath>) -> Respons
         let suppressed = limiter::told(suppressed);
         tracing::warn!(reason, %upstream, path, error = %failure, suppressed, "no response from the upstream");
     }
-    let mut response = answer(kind.status(), TEXT, kind.message()).map(Either::Right);
+    let response = answer(kind.status(), TEXT, kind.message());
+    let mut response = response.map(|text| Either::Right(Either::Right(text)));
     response.extensions_mut().insert(kind);
     if kind != FailureKind::Client {
         response.extensions_mut().insert(NoUpstream);
@@ -297,14 +299,20 @@ fn to_client(
     asked: Asked,
 ) -> Response<ProxyBody> {
     let (mut parts, body) = response.into_parts();
+    let coding = Decoded::coding(&parts);
     headers::to_client(&mut parts.headers);
-    let mut response = Response::new(Either::Left(body.for_client(asked, gate)));
+    let mut response = Response::new(body.for_client(asked, gate));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     if let Some(reason) = parts.extensions.remove::<ReasonPhrase>() {
         response.extensions_mut().insert(reason);
     }
-    response
+    match coding {
+        None => response.map(Either::Left),
+        Some(coding) => {
+            Decoded::response(response, coding).map(|body| Either::Right(Either::Left(body)))
+        }
+    }
 }
 
 /// Passes a 101 on and joins the connections behind it.
@@ -326,7 +334,7 @@ fn switch(
         upgrade::set(&mut parts.headers, protocol);
     }
     wish.join(upstream, asked, shutdown);
-    let mut response = Response::new(Either::Right(Full::default()));
+    let mut response = Response::new(Either::Right(Either::Right(Full::default())));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     Ok(response)

@@ -114,7 +114,7 @@ async fn streams_that_come_encoded_are_told_once_a_route() {
         server.head().await;
         server
             .send(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip, br\r\n\
                  Connection: close\r\nContent-Length: 2\r\n\r\nab",
             )
             .await;
@@ -124,7 +124,10 @@ async fn streams_that_come_encoded_are_told_once_a_route() {
     gateway.log_with(told);
     let log = gateway.log();
     assert_eq!(log.matches(told).count(), 1, "{log}");
-    assert!(log.contains("route=\"default\" coding=\"gzip\""), "{log}");
+    assert!(
+        log.contains("route=\"default\" coding=\"gzip, br\""),
+        "{log}"
+    );
 }
 
 #[tokio::test]

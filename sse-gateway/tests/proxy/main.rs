@@ -12,6 +12,7 @@ mod admin;
 mod bodies;
 mod certificates;
 mod circles;
+mod codings;
 mod descriptors;
 mod ends;
 mod failures;

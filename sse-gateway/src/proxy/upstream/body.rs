@@ -80,6 +80,11 @@ impl UpstreamBody {
         }
     }
 
+    /// What came cannot be read.
+    pub(crate) fn is_broken(&mut self, error: &str) {
+        self.failed(&error.into());
+    }
+
     fn release_if_ended(&mut self) {
         if self.body.is_end_stream() {
             self.release();
