@@ -81,6 +81,7 @@ fn every_setting_has_the_documented_default() {
         ["retry_jitter", "0.5"],
         ["pause_event", "off"],
         ["max_event_bytes", "1MiB"],
+        ["compress", "off"],
         ["share", "off"],
         ["ignore", "off"],
         ["share_private", "off"],
@@ -1028,6 +1029,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("retry_jitter", "0.25", "0", "1"),
     ("pause_event", "'pause'", "rest", "off"),
     ("max_event_bytes", "65536", "2MiB", "1KiB"),
+    ("compress", "true", "on", "off"),
     ("share", "true", "on", "path,query:room"),
     ("ignore", "'x-a'", "x-b,x-c", "off"),
     ("share_private", "false", "on", "off"),
@@ -1283,6 +1285,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "the event type is empty; use a name such as pause, or off",
     ),
     (
+        "compress",
+        "gzip",
+        "\"gzip\" is neither on nor off; use on or off",
+    ),
+    (
         "max_event_bytes",
         "1023",
         "\"1023\" is too small; use a size from 1KiB to 1GiB, such as 64KiB or 1MiB",
@@ -1397,7 +1404,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "# colours\n\ncolour = 'red'",
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, heartbeat_frame, \
-         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, compress, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, max_connection_rate_per_client, threads, log_format, access_log, route",
     ),
     (
@@ -1510,7 +1517,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         "[[route]]\npath = '/x'\n[[route]]\ncolour = 'red'",
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, \
-         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
+         heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, compress, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
          idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
     ),
     (

@@ -1,9 +1,14 @@
-//! Content codings of event streams: what an upstream encodes is decoded, so that its events can be seen.
+//! Content codings of event streams: what an upstream encodes is decoded, so that its events can be seen; what a client may have
+//! compressed is.
 
+mod compressed;
 mod decode;
 mod decoded;
+mod gzip;
 
+pub(crate) use self::compressed::{accepts_gzip, compressed};
 pub(crate) use self::decoded::{DECODED, Decoded};
+pub(crate) use self::gzip::Once;
 
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;

@@ -129,6 +129,8 @@ settings! {
             "End streams with an event of this type; its data is when to reconnect, Unix time in ms.";
         route max_event_bytes: usize = "1MiB", "SIZE", size, bare Numbers,
             "The largest event that is looked at; a larger one passes through as it is.";
+        route compress: bool = "off", "on|off", switch, bare Booleans,
+            "Send event streams as gzip to clients that accept it, flushed at each event.";
     }
 
     "Sharing and resuming" top {

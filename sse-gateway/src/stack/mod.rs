@@ -1,5 +1,6 @@
 //! What stands in front of the upstream on each route, and in which order.
 
+mod compress;
 mod expiry;
 mod hold;
 pub(crate) mod plan;
@@ -22,13 +23,14 @@ use tower_sse::stage::Drain;
 
 use crate::body::{StackBody, boxed};
 use crate::client::address::ClientAddress;
-use crate::config::{Error, NoAnswer, Route, RouteSettings};
+use crate::config::{Error, NoAnswer, Relayed, Route, RouteSettings};
 use crate::listener::ClientBody;
 use crate::log::shown_path::ShownPath;
 use crate::policy::limits::Limits;
 use crate::policy::{AdmissionLayer, Policy};
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream_side::UpstreamSide;
+use crate::stack::compress::Compress;
 use crate::stack::hold::{Hold, HoldLayer};
 use crate::state::relays;
 use crate::state::streams::Streams;
@@ -80,6 +82,13 @@ pub(crate) fn build(
                 })
                 .service(upstream),
         ),
+    };
+    let behind_policy = match stream.compress {
+        false => behind_policy,
+        true => {
+            let is_shared = matches!(route.relayed, Relayed::Shared(_));
+            Stack::new(Compress::around(behind_policy, is_shared))
+        }
     };
     let policy = Policy::of(stream, limits)?;
     if !policy.is_set() {

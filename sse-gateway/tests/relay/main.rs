@@ -11,6 +11,7 @@ mod answers;
 mod bounds;
 mod chains;
 mod client;
+mod compression;
 mod many;
 mod redis;
 mod resume;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, Method, Request, Response, Version, response};
 use http_body::Body;
-use tower_sse::stage;
+use tower_sse::stage::{self, Bypass};
 
 use super::Plain;
 use crate::fields::has_token;
@@ -151,7 +151,7 @@ impl<B: Body> Taken<B> {
 /// Whether it is a stream of events that has no length, and no trailers that were announced.
 fn is_stream(head: &response::Parts, body: &impl Body) -> bool {
     let of_hyper = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, CONNECTION];
-    stage::bypass(head, false).is_none()
+    matches!(stage::bypass(head, false), None | Some(Bypass::Encoded))
         && !of_hyper.iter().any(|name| head.headers.contains_key(name))
         && !body.is_end_stream()
         && body.size_hint().exact().is_none()
