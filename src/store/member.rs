@@ -58,6 +58,8 @@ pub struct Member {
     /// `meta` was read under this reign.
     is_known: bool,
     gone_since: u64,
+    /// Nobody has written it again, who might have.
+    is_gone: bool,
     watch: Watch,
     is_acquiring: bool,
     owner: Option<Owner>,
@@ -128,6 +130,7 @@ impl Member {
             meta: None,
             is_known: false,
             gone_since: 0,
+            is_gone: false,
             watch: Watch::default(),
             is_acquiring: false,
             owner: None,
@@ -191,8 +194,13 @@ impl Member {
         is_strange && self.is_known && self.meta.is_some() && !self.replica.is_closed()
     }
 
-    /// Whether it was to take up a log, and there is none.
+    /// Whether it was to take up a log, and there is none: the store may have forgotten it, and its owner has had the time to write
+    /// it again.
     pub fn is_missing(&self) -> bool {
+        self.is_gone && self.finds_nothing()
+    }
+
+    fn finds_nothing(&self) -> bool {
         let is_strange = self.part == Part::Joins && self.replica.epoch().is_none();
         is_strange && self.is_known && self.meta.is_none()
     }

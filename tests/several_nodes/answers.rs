@@ -20,6 +20,8 @@ pub(crate) struct Answers(Arc<Counts>);
 #[derive(Default)]
 struct Counts {
     events: AtomicU64,
+    /// Milliseconds behind the last event, before the end.
+    rest: AtomicU64,
     gets: AtomicUsize,
     posts: AtomicUsize,
 }
@@ -28,6 +30,11 @@ impl Answers {
     /// How long they are. Until then there are none.
     pub(crate) fn have(&self, events: u64) {
         self.0.events.store(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rest_before_the_end(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.0.rest.store(millis, Ordering::Relaxed);
     }
 
     pub(crate) fn gets(&self) -> usize {
@@ -55,8 +62,10 @@ impl Answers {
             let response = Response::builder().status(404);
             return response.body(Body::empty()).unwrap();
         }
+        let rest = Duration::from_millis(self.0.rest.load(Ordering::Relaxed));
         let events = stream::unfold(from, move |from| async move {
             if from >= until {
+                sleep(rest).await;
                 return None;
             }
             sleep(PACE).await;

@@ -5,6 +5,7 @@
 mod acknowledged;
 mod answers;
 mod any;
+mod begin;
 mod client;
 mod cluster;
 mod cluster_answers;

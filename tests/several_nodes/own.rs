@@ -272,6 +272,27 @@ async fn a_get_whose_node_dies_is_made_again_behind_the_last_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_get_is_made_again_also_where_its_node_has_died_before_it_told_of_it() {
+    const EVENTS: u64 = 400;
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers.have(EVENTS);
+    let mut nodes = nodes(2, &server, &upstream);
+    let mut client = Asker::get();
+    client.read(&nodes[0], HOP).await;
+    nodes.remove(0).kill();
+    let mut admin = server.admin().await;
+    let keys = redis::cmd("KEYS").arg("sse:*:m").take();
+    let keys: Vec<String> = keys.query_async(&mut admin).await.unwrap();
+    assert_eq!(keys.len(), 1);
+    let told = redis::cmd("HDEL").arg(&keys[0]).arg("h").take();
+    let _: usize = told.query_async(&mut admin).await.unwrap();
+    client.read_all(&nodes[0]).await;
+    assert_eq!(client.given, numbers(EVENTS));
+    assert_eq!(upstream.answers.gets(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_has_ended_is_given_again_at_any_node_also_at_one_that_comes_later() {
     const EVENTS: u64 = 50;
     let server = Server::start();

@@ -14,6 +14,8 @@ use crate::store::outside::{Found, Opening};
 use crate::store::{Part, WhenAway, Writing};
 use crate::wire::Epoch;
 
+/// So long a stream may be there of which nothing was told.
+const BEGINS: Duration = Duration::from_secs(2);
 /// Between two looks for what may come.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -96,12 +98,14 @@ impl Store {
         at_most: Duration,
     ) -> Elsewhere {
         let name = self.name_of_own(epoch, binding);
-        let until = Instant::now() + at_most;
+        let began = Instant::now();
         loop {
-            let is_over = Instant::now() >= until;
+            let is_over = began.elapsed() >= at_most;
             match self.hub.find(name).await {
-                Found::There(note) => return Elsewhere::There(note),
-                Found::Nothing => return Elsewhere::Nothing,
+                Found::There(note) if !note.is_empty() => return Elsewhere::There(note),
+                // Whether its request may be made again is told next, unless whoever has begun it is dead.
+                Found::There(_) if began.elapsed() < BEGINS => sleep(AGAIN).await,
+                Found::There(_) | Found::Nothing => return Elsewhere::Nothing,
                 Found::Away if self.when_away == WhenAway::Local => return Elsewhere::Nothing,
                 Found::NotYet if is_over => return Elsewhere::Nothing,
                 Found::Away if is_over => return Elsewhere::Unknown,

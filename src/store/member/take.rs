@@ -12,9 +12,10 @@ const ANEW: u64 = 4_000;
 impl Member {
     /// Becomes the owner, if there is need and nobody is.
     pub(super) fn consider(&mut self, cx: &mut Context<'_>) {
+        self.is_gone = self.meta.is_none() && cx.now >= self.gone_since + ANEW;
         let is_busy = self.is_reading || self.is_acquiring || self.owner.is_some();
         let is_idle = !self.is_wanted || self.replica.is_closed();
-        let is_others = self.is_taken() || self.is_missing() && self.rules.hold(Rule::JoinsOnly);
+        let is_others = self.is_taken() || self.finds_nothing() && self.rules.hold(Rule::JoinsOnly);
         if !self.is_connected || !self.is_known || is_busy || is_idle || is_others {
             return;
         }

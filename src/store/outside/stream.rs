@@ -188,7 +188,8 @@ impl Stream {
         if state.end == End::Asked {
             state.end = End::Known;
         }
-        if let Some(note) = note {
+        // How it has ended is yet to be told.
+        if let Some(note) = note.filter(|_| !state.is_ending) {
             state.note = Some(note);
             self.tell_crowd(&mut state);
         }
@@ -239,9 +240,11 @@ impl Stream {
                 session.job(Job::Crowd(self.name, state.is_wanted));
             }
         }
+        let was_missing = state.member.is_missing();
         let changed = self.act(&mut state, Member::tick);
+        let is_missing = state.member.is_missing();
         drop(state);
-        if changed {
+        if changed || is_missing != was_missing {
             self.tell_change();
         }
     }
@@ -383,11 +386,12 @@ impl Stream {
         act(&mut state.member, &mut cx);
         let outputs = cx.outputs;
         let has_outputs = !outputs.is_empty();
+        // In front of what ends the log, behind which nothing is told.
+        self.note_again(state);
         for output in outputs {
             self.carry_out(state, output);
         }
         let was_fed = self.feed(state);
-        self.note_again(state);
         has_outputs || was_fed
     }
 

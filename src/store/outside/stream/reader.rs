@@ -29,9 +29,13 @@ impl Stream {
             let sought = state.member.sought(id, since);
             // What has ended here is still read, and nothing comes any more.
             let is_over = state.fate != Fate::Shared;
-            // Nobody knows it of another log, and whoever asks the upstream behind it need not wait.
+            // Nobody knows it of another log, and whoever asks the upstream behind it need not wait. One that is shown here is of
+            // this log, which the store may have forgotten before it was read.
             let is_read = state.member.has_read(since);
-            let is_strange = epoch.is_none_or(|epoch| !state.member.replica().knows(epoch));
+            let replica = state.member.replica();
+            let is_shown = epoch.is_some() && epoch == self.writing.shown;
+            let is_awaited = is_shown && replica.epoch().is_none();
+            let is_strange = epoch.is_none_or(|epoch| !replica.knows(epoch)) && !is_awaited;
             match sought {
                 Sought::At { place, is_lost } => Some(log.follow_at(place, is_lost)),
                 Sought::Unknown | Sought::Wait if is_over => Some(log.follow_unknown()),
