@@ -12,6 +12,7 @@ mod bounds;
 mod chains;
 mod client;
 mod compression;
+mod cut_off;
 mod many;
 mod redis;
 mod resume;

@@ -47,6 +47,14 @@ impl Redis {
         }
     }
 
+    /// What it answers to a command.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        let mut cli = Command::new("redis-cli");
+        let cli = cli.arg("-s").arg(self.directory.join("socket")).args(words);
+        let output = cli.output().expect("redis-cli, which comes with it");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// What a gateway is told of it, beside how its streams are kept.
     pub(crate) fn flags(&self, how: &[&str]) -> Vec<String> {
         let path = |name| self.directory.join(name).display().to_string();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,28 +16,30 @@ use crate::gateway::{Gateway, PATIENCE};
 use crate::redis::Redis;
 
 /// Unless `ROUNDS` says otherwise.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 10;
 /// Events that a client reads from one gateway.
 const HOP: usize = 10;
 const PACE: Duration = Duration::from_millis(2);
 /// An answer that does not end while it is looked at.
-const LONG: u32 = 1_000_000;
+pub(crate) const LONG: u32 = 1_000_000;
 
 /// An upstream that counts from 1 to each that asks: with ids to a GET, and without to a POST.
-struct Counter {
-    url: String,
-    counts: Arc<Counts>,
+pub(crate) struct Counter {
+    pub(crate) url: String,
+    pub(crate) counts: Arc<Counts>,
 }
 
 #[derive(Default)]
-struct Counts {
+pub(crate) struct Counts {
     until: AtomicU32,
+    /// What each event has beside its number, in bytes.
+    pub(crate) padding: AtomicUsize,
     gets: AtomicUsize,
     posts: AtomicUsize,
 }
 
 impl Counter {
-    async fn start(until: u32) -> Self {
+    pub(crate) async fn start(until: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let counts = Arc::new(Counts::default());
@@ -52,7 +55,7 @@ impl Counter {
         Counter { url, counts }
     }
 
-    fn gets(&self) -> usize {
+    pub(crate) fn gets(&self) -> usize {
         self.counts.gets.load(Ordering::Relaxed)
     }
 
@@ -88,7 +91,8 @@ async fn count(stream: TcpStream, counts: &Counts) -> io::Result<()> {
             true => String::new(),
             false => format!("id: {sent}\n"),
         };
-        let event = format!("{id}data: {sent}\n\n");
+        let padding = "x".repeat(counts.padding.load(Ordering::Relaxed));
+        let event = format!("{id}x: {padding}\ndata: {sent}\n\n");
         let chunk = format!("{:x}\r\n{event}\r\n", event.len());
         stream.write_all(chunk.as_bytes()).await?;
         sleep(PACE).await;
@@ -98,7 +102,7 @@ async fn count(stream: TcpStream, counts: &Counts) -> io::Result<()> {
 
 /// How the answer ended when it was read last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// The client left, or its gateway did.
     Open,
     Whole,
@@ -109,18 +113,18 @@ enum End {
 
 /// Asks once, and comes back with its last event ID.
 #[derive(Clone)]
-struct Asker {
+pub(crate) struct Asker {
     is_post: bool,
     credentials: &'static str,
     last_id: Option<String>,
     numbers: Vec<u32>,
     /// How many numbers there were in front of each gap.
-    gaps: Vec<usize>,
+    pub(crate) gaps: Vec<usize>,
     end: End,
 }
 
 impl Asker {
-    fn new(is_post: bool) -> Self {
+    pub(crate) fn new(is_post: bool) -> Self {
         Asker {
             is_post,
             credentials: "Authorization: mine",
@@ -131,12 +135,12 @@ impl Asker {
         }
     }
 
-    fn last(&self) -> u32 {
+    pub(crate) fn last(&self) -> u32 {
         self.numbers.last().copied().unwrap_or(0)
     }
 
     /// Reads so many events, or to the end.
-    async fn read(&mut self, gateway: SocketAddr, events: usize) {
+    pub(crate) async fn read(&mut self, gateway: SocketAddr, events: usize) {
         // A gateway may be killed at any moment.
         let reading = timeout(PATIENCE, self.visit(gateway, events)).await;
         let _ = reading.unwrap_or_else(|_| panic!("it waits behind {}", self.last()));
@@ -207,13 +211,13 @@ impl Asker {
 
     /// It has each number up to its last once and in order.
     #[track_caller]
-    fn assert_in_order(&self) {
+    pub(crate) fn assert_in_order(&self) {
         let expected: Vec<u32> = (1..=self.last()).collect();
         assert_eq!(self.numbers, expected);
     }
 }
 
-fn gateway(redis: &Redis, upstream: &Counter, more: &[&str]) -> Gateway {
+pub(crate) fn gateway(redis: &Redis, upstream: &Counter, more: &[&str]) -> Gateway {
     let flags = redis.flags(&["--resume", "on"]);
     let flags = flags.iter().map(String::as_str);
     let flags: Vec<_> = flags.chain(more.iter().copied()).collect();
@@ -226,13 +230,19 @@ fn addresses(gateways: &[Gateway]) -> Vec<SocketAddr> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_read_answers_are_killed_again_and_again_and_no_post_is_sent_twice() {
-    let redis = Redis::start("answers").await;
-    let upstream = Counter::start(LONG).await;
-    const TOLD: &[&str] = &["--gap-event", "stream-gap"];
-    let mut gateways: Vec<_> = (0..3).map(|_| gateway(&redis, &upstream, TOLD)).collect();
     let rounds = std::env::var("ROUNDS").ok();
     let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
-    for round in 0..rounds {
+    // What takes its time is to find that a gateway is dead.
+    let half = rounds / 2;
+    tokio::join!(kill("answers", 0..half), kill("answers-too", half..rounds));
+}
+
+async fn kill(name: &str, rounds: Range<usize>) {
+    const TOLD: &[&str] = &["--gap-event", "stream-gap"];
+    let redis = Redis::start(name).await;
+    let upstream = Counter::start(LONG).await;
+    let mut gateways: Vec<_> = (0..3).map(|_| gateway(&redis, &upstream, TOLD)).collect();
+    for (posts, round) in (1..).zip(rounds) {
         let all = addresses(&gateways);
         let (mut client, mut other) = (Asker::new(true), Asker::new(false));
         for hop in 0..=round % 4 {
@@ -254,10 +264,10 @@ async fn gateways_that_read_answers_are_killed_again_and_again_and_no_post_is_se
         let client = reading.await.expect("an answer that ends");
         client.assert_in_order();
         assert_eq!(client.gaps, [client.numbers.len()], "round {round}");
-        assert_eq!((client.end, upstream.posts()), (End::BrokenOff, round + 1));
+        assert_eq!((client.end, upstream.posts()), (End::BrokenOff, posts));
         gateways.push(gateway(&redis, &upstream, TOLD));
         // A GET is made once more, and goes on.
-        let made = 2 * (round + 1);
+        let made = 2 * posts;
         for gateway in all[1..].iter().cycle() {
             other.read(*gateway, 50 * HOP).await;
             if upstream.gets() >= made {
