@@ -5,6 +5,7 @@ import random
 import subprocess
 import threading
 import time
+from urllib.parse import urlsplit
 
 from harness import processes
 from harness.browser import Browser
@@ -16,8 +17,9 @@ GAP = "stream-gap"
 class Verdict:
     """Each number comes once and in order, or behind an event that tells of a gap."""
 
-    def __init__(self, name):
-        self.name, self.last, self.told, self.gaps, self.wrong = name, None, False, 0, []
+    def __init__(self, client, path):
+        self.name, self.path = f"{client} at {path}", path
+        self.last, self.told, self.gaps, self.wrong = None, False, 0, []
 
     def take(self, kind, data):
         if kind == GAP:
@@ -37,7 +39,7 @@ class Node:
     def __init__(self, package, url):
         command = ["node", processes.E2E / "node" / "client.mjs", processes.NODE_PACKAGES, url, GAP]
         self.process = processes.Process(package, command, env={"CLIENT": package}, stdin=subprocess.PIPE)
-        self.verdict = Verdict(f"{package} at {url}")
+        self.verdict = Verdict(package, urlsplit(url).path)
         self._log = self.process.log_path.open("rb")
         self._rest = b""
 
@@ -69,7 +71,7 @@ class Chromium:
 
     def __init__(self, base, paths):
         self.paths = paths
-        self.verdicts = [Verdict(f"chromium at {path}") for path in paths]
+        self.verdicts = [Verdict("chromium", path) for path in paths]
         self.browser = Browser().__enter__()
         self.browser.driver.get(f"{base}/page")
         self.browser.js(self.CONNECT, paths)
@@ -90,7 +92,7 @@ class Hopper(threading.Thread):
     def __init__(self, url, seed):
         super().__init__(daemon=True)
         self.url, self.random = url, random.Random(seed)
-        self.verdict = Verdict(f"hopper {seed} at {url}")
+        self.verdict = Verdict(f"hopper {seed}", urlsplit(url).path)
         self.last_id, self.left = None, False
         self.start()
 

