@@ -139,7 +139,9 @@ fn version_field(info: &str) -> &str {
 }
 
 pub(super) fn is_cluster(info: &str) -> bool {
-    info.lines().any(|line| line == "redis_mode:cluster")
+    // The second is Valkey's.
+    let modes = ["redis_mode:cluster", "server_mode:cluster"];
+    info.lines().any(|line| modes.contains(&line))
 }
 
 /// Since when the server is the primary. The first number changes when the process restarts, the second also when a
