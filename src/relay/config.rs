@@ -82,7 +82,8 @@ pub enum CleanEnd {
     Lost,
 }
 
-/// What a client gets that comes back for a resumable stream which it was given whole, if that was the answer to a GET.
+/// What a client gets that comes back for a resumable stream which it was given whole, if that was the answer to a GET, or if it comes
+/// by a GET with an id of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum AfterEnd {

@@ -72,7 +72,8 @@ where
                 }
             }
         };
-        match resume(config, known, last).await {
+        let may_ask = parts.method == Method::GET && last.upstream.is_some();
+        match resume(config, known, last, may_ask).await {
             Resumed::Answered(response) => {
                 return Ok(response.map(|body| body.with_hangup(hangup)));
             }
@@ -214,8 +215,14 @@ enum Resumed<R> {
     Again,
 }
 
-/// Gives a client that comes back what it missed, if its stream is still there.
-async fn resume<R>(config: &Arc<Config>, known: Option<Client>, last: &LastEventId) -> Resumed<R> {
+/// Gives a client that comes back what it missed, if its stream is still there. With `may_ask` it has an id of the upstream, and
+/// comes by a request that can be made again.
+async fn resume<R>(
+    config: &Arc<Config>,
+    known: Option<Client>,
+    last: &LastEventId,
+    may_ask: bool,
+) -> Resumed<R> {
     let Some(client) = known else {
         return Resumed::Unknown;
     };
@@ -240,6 +247,12 @@ async fn resume<R>(config: &Arc<Config>, known: Option<Client>, last: &LastEvent
         None => {}
         Some(Ended::NoContent | Ended::Finished | Ended::Failed) if joined.ahead > 0 || is_gap => {}
         Some(Ended::Finished) if client.is_asked_again && config.after_end == AfterEnd::Again => {
+            return Resumed::Again;
+        }
+        // A server of MCP ends an answer early, and goes on with it where it is asked by a GET.
+        Some(Ended::Finished | Ended::Failed)
+            if may_ask && !client.is_asked_again && config.after_end == AfterEnd::Again =>
+        {
             return Resumed::Again;
         }
         Some(Ended::Failed) if client.is_broken() => {

@@ -197,6 +197,36 @@ async fn who_had_all_of_a_get_is_given_the_upstreams_answer_anew_or_204() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_upstream_goes_on_with_an_answer_that_it_ended_early_where_it_is_asked_by_a_get() {
+    for fails in [false, true] {
+        let (fake, mut calls) = upstream();
+        let layer = breaking();
+        let first = read(&layer, &fake, post());
+        let upstream = async {
+            let stream = calls.recv().await.unwrap().open();
+            stream.events(1..=2, true).await;
+            match fails {
+                true => stream.fail().await,
+                false => drop(stream),
+            }
+        };
+        let ((text, broken), ()) = tokio::join!(first, upstream);
+        assert_eq!(broken.is_some(), fails);
+
+        let back = post().method("GET").header("last-event-id", last_id(&text));
+        let again = read(&layer, &fake, back);
+        let upstream = async {
+            let call = calls.recv().await.unwrap();
+            assert_eq!(call.last_event_id(), Some("2"));
+            call.open().events([3], true).await;
+        };
+        let ((text, broken), ()) = tokio::join!(again, upstream);
+        assert!(text.contains("data: 3\n") && broken.is_none(), "{text:?}");
+        assert!(!text.contains("stream-gap"), "{text:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_answer_to_a_post_is_204_for_who_had_all_of_it() {
     let (fake, mut calls) = upstream();
     let app = app(&RelayLayer::resumable(), &fake);
