@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::node::Node;
 use crate::server::Server;
-use crate::upstream::Upstream;
-use crate::{assert_one_upstream, until};
+use crate::upstream::{Kind, Upstream};
+use crate::{PATIENCE, assert_one_upstream, until};
 
 async fn run(admin: &mut MultiplexedConnection, words: &[&str]) {
     let mut cmd = redis::cmd(words[0]);
@@ -89,4 +90,47 @@ async fn a_server_without_room_is_waited_for() {
         run(&mut admin, &["CONFIG", "SET", "maxmemory", "0"]).await;
     })
     .await;
+}
+
+/// Nothing is written, so the owner does not notice; and its heartbeats go on when its last client has left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_a_silent_stream_whose_log_was_lost_goes_on_when_its_owner_has_left_it() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.sends(Kind::Silent(5));
+    let nodes = [(); 2].map(|()| Node::start(&server, &upstream));
+    let mut client = Client::new(0);
+    client.read(nodes[0].address(), 5).await;
+    let stay = |mut client: Client, node: &Node| {
+        let address = node.address();
+        tokio::spawn(async move { client.read(address, 1).await })
+    };
+    let leaves = stay(client, &nodes[0]);
+    let stays = stay(Client::new(1), &nodes[1]);
+    let mut admin = server.admin().await;
+    let both_follow = async { while crowd(&mut admin).await < nodes.len() {} };
+    timeout(PATIENCE, both_follow)
+        .await
+        .expect("both have clients");
+    assert!(nodes[0].is_owner());
+    for meta in keys(&mut admin, "sse:*:m").await {
+        run(&mut admin, &["DEL", &meta]).await;
+    }
+    leaves.abort();
+    until(|| nodes[1].is_owner()).await;
+    stays.abort();
+}
+
+async fn keys(admin: &mut MultiplexedConnection, pattern: &str) -> Vec<String> {
+    let keys = redis::cmd("KEYS").arg(pattern).take();
+    keys.query_async(admin).await.unwrap()
+}
+
+/// How many nodes have clients of the one stream.
+async fn crowd(admin: &mut MultiplexedConnection) -> usize {
+    let Some(set) = keys(admin, "sse:*:w").await.pop() else {
+        return 0;
+    };
+    let count = redis::cmd("SCARD").arg(set).take();
+    count.query_async(admin).await.unwrap()
 }

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Private,
     /// So many numbered events from the first on, and then the end.
     Finite(u64),
+    /// So many, and then nothing.
+    Silent(u64),
     NotFound,
 }
 
@@ -85,7 +87,7 @@ impl Upstream {
         let asked = asked.and_then(|id| id.to_str().ok()?.parse().ok());
         let last = self.last.clone();
         let from: u64 = asked.unwrap_or_else(|| match kind {
-            Kind::Finite(_) => 0,
+            Kind::Finite(_) | Kind::Silent(_) => 0,
             _ => *last.borrow(),
         });
         let open = Open::new(self.counts.clone());
@@ -100,6 +102,9 @@ impl Upstream {
                 let next = from + 1;
                 if matches!(kind, Kind::Finite(end) if next > end) {
                     return None;
+                }
+                if matches!(kind, Kind::Silent(last) if next > last) {
+                    std::future::pending::<()>().await;
                 }
                 let event = match kind {
                     Kind::WithoutIds => format!("data: {next}\n\n"),

@@ -12,10 +12,15 @@
 use bytes::Bytes;
 
 use super::{Name, text};
-use crate::store::{InstanceId, Message};
+use crate::store::{Fence, InstanceId, Message};
 
 pub(super) const ASKED: &[u8] = b"?";
 pub(super) const TOLD: &[u8] = b"n";
+
+/// Nobody owns the stream, of which there is no log, and so no fence.
+pub(super) fn free() -> String {
+    format!("f{}", text::fence(Fence::default()))
+}
 
 /// A heartbeat: an instance lives, and these streams have moved to these positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +78,6 @@ pub(super) fn parse_message(bytes: Vec<u8>) -> Option<Message> {
 mod tests {
     use super::super::Secret;
     use super::*;
-    use crate::store::Fence;
 
     #[test]
     fn a_beat_is_read_as_it_was_written() {
@@ -126,5 +130,7 @@ mod tests {
         for (bytes, message) in messages {
             assert_eq!(parse_message(bytes.into()), Some(message));
         }
+        let of_nobody = Message::Free(Fence::default());
+        assert_eq!(parse_message(free().into()), Some(of_nobody));
     }
 }

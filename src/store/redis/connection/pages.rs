@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::Connection;
 use crate::store::redis::scripts::Script;
-use crate::store::redis::{Acknowledge, Name, StoreError, replies};
+use crate::store::redis::{Acknowledge, Name, StoreError, publish, replies};
 use crate::store::{Command, Snapshot};
 
 /// How many bytes a page is to have.
@@ -54,14 +54,22 @@ impl Connection {
         }
     }
 
-    /// Has this instance own the stream no more, if it does.
+    /// Has this instance own the stream no more, if it does, or if its log is gone.
     pub(in crate::store::redis) async fn release(&mut self, name: &Name) -> Result<(), StoreError> {
         let mut cmd = redis::cmd("HMGET");
         cmd.arg(self.keys.meta(name)).arg(&replies::FIELDS);
-        let meta = replies::meta(self.send(&cmd).await?)?;
-        if let Some(meta) = meta.filter(|meta| meta.owner == Some(self.instance)) {
-            let fence = meta.fence;
-            self.execute(name, Command::Leave { fence }).await?;
+        match replies::meta(self.send(&cmd).await?)? {
+            Some(meta) if meta.owner == Some(self.instance) => {
+                let fence = meta.fence;
+                self.execute(name, Command::Leave { fence }).await?;
+            }
+            Some(_) => {}
+            // Whoever follows it may not know that the log is gone, and hears that this instance lives.
+            None => {
+                let mut cmd = redis::cmd("SPUBLISH");
+                cmd.arg(self.keys.channel(name)).arg(publish::free());
+                self.send::<Value>(&cmd).await?;
+            }
         }
         Ok(())
     }
