@@ -39,6 +39,29 @@ fn an_owner_that_is_gone_is_replaced_before_its_session_ends() {
     assert!(other.member.is_owner());
 }
 
+/// What was told may be heard later than that the owner is gone.
+#[test]
+fn a_new_owner_knows_what_was_told_last_before_it_appends() {
+    let mut bench = Bench::new();
+    let mut gone = bench.host(1);
+    bench.settle(&mut gone);
+    bench.give(&mut gone, 1);
+    bench.settle(&mut gone);
+    let mut other = bench.host(2);
+    bench.settle(&mut other);
+    bench.with(&mut other, |member, cx| member.beat(gone.id, None, cx));
+    bench.pass(&mut other, SESSION / 2);
+    let note = Bytes::from_static(b"note");
+    bench.with(&mut gone, |member, cx| member.tell(note.clone(), cx));
+    bench.settle(&mut gone);
+    bench.with(&mut other, |member, cx| member.gone(gone.id, cx));
+    while !other.member.is_settled() {
+        let answer = bench.execute(&mut other);
+        bench.with(&mut other, |member, cx| member.answer(answer, cx));
+    }
+    assert_eq!(other.member.note(), &note);
+}
+
 /// Somebody was told so, and it was wrong by then.
 #[test]
 fn an_owner_that_is_heard_again_was_not_gone() {

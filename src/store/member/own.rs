@@ -33,7 +33,9 @@ impl Member {
         if let (Some(epoch), None) = (fresh, self.replica.epoch()) {
             self.replica.begin(epoch, (0, 0));
         }
-        if self.replica.epoch() == Some(meta.epoch) && self.replica.tip().0 == meta.position {
+        // Of a log that was there something may have been told last that is not heard yet.
+        let is_known = self.replica.tip().0 == meta.position;
+        if is_made && is_known && self.replica.epoch() == Some(meta.epoch) {
             self.resolve(fresh, cx);
         } else {
             self.read(cx);
