@@ -215,6 +215,11 @@ impl Owner {
         !is_mine || !replica.contains(behind)
     }
 
+    /// Whether something was sent of which nobody knows whether it is there, or will be.
+    pub(super) fn has_unanswered(&self) -> bool {
+        !self.flights.is_empty() || !self.again.is_empty()
+    }
+
     /// Forgets what the upstream has sent: it is asked again.
     pub(super) fn begin_again(&mut self) {
         self.flights.clear();

@@ -70,6 +70,10 @@ impl Member {
             }
         }
         if owner.is_astray(&self.replica) {
+            // What was sent over an earlier connection may arrive yet, under this fence, and what is asked for again would stand behind it.
+            if owner.has_unanswered() {
+                return self.step_down(cx);
+            }
             if owner.is_open {
                 cx.outputs.push(Output::Close);
             }
