@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::gateway::{Gateway, PATIENCE};
+use crate::gateway::Gateway;
 use crate::one_at_a_time;
 use crate::support::admin::{admin_until, sum_of};
 use crate::upstream::Upstream;
 use crate::visits::{AT_ONCE, visits};
 
-/// In each half, behind a tenth of it that is not counted: the first streams fill what is kept.
+/// In each round, behind a tenth of one that is not counted: the first streams fill what is kept.
 const VISITS: usize = 10_000;
-/// KiB by which the process may have grown from the end of the first half to that of the second: 50 bytes a visit.
+const MOST_ROUNDS: usize = 4;
+/// KiB by which the process may have grown in a round: 50 bytes a visit.
 const GROWTH: usize = VISITS * 50 / 1024;
 
 const GAUGES: [&str; 7] = [
@@ -37,25 +37,15 @@ async fn clients_that_come_and_leave_leave_nothing() {
     let before = gateway.descriptors();
     visits(gateway.address, &upstream, VISITS / 10).await;
     let mut memory = Vec::new();
-    for _ in 0..2 {
+    // What leaks does so in each of them; how the allocator's pages are filled varies by a megabyte.
+    while memory.len() < MOST_ROUNDS && !has_stopped_growing(&memory) {
         visits(gateway.address, &upstream, VISITS).await;
         until_nothing_is_left(&gateway, &upstream).await;
         gateway.until_descriptors(before).await;
         memory.push(gateway.anonymous_memory());
     }
-    let [first, mut second] = memory[..] else {
-        panic!("two halves");
-    };
-    println!("{first} KiB after the first half, {second} after the second");
-    let began = Instant::now();
-    while second > first + GROWTH {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "it grew from {first} to {second} KiB"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        second = gateway.anonymous_memory();
-    }
+    println!("KiB after each round: {memory:?}");
+    assert!(has_stopped_growing(&memory), "it grew: {memory:?} KiB");
     let log = gateway.log();
     assert!(!log.contains("panicked"), "{log}");
 }
@@ -69,6 +59,11 @@ share = "on"
 start = "last:1"
 on_leave = "cancel"
 "#;
+
+fn has_stopped_growing(memory: &[usize]) -> bool {
+    let mut rounds = memory.windows(2);
+    rounds.any(|round| round[1] <= round[0] + GROWTH)
+}
 
 async fn until_nothing_is_left(gateway: &Gateway, upstream: &Upstream) {
     admin_until(gateway, "/metrics", |metrics| {

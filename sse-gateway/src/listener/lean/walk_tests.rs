@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_service::Service;
 use tower_sse::EventLayer;
-use tower_sse::relay::{Key, RelayLayer};
+use tower_sse::relay::{CleanEnd, Key, RelayLayer};
 use tower_sse::stage::{EventIds, Heartbeat};
 
 use super::walk;
@@ -61,7 +61,8 @@ fn upstream(
 }
 
 fn relay() -> RelayLayer {
-    RelayLayer::shared(Key::default())
+    // The upstream is there once.
+    RelayLayer::shared(Key::default()).with_clean_end(CleanEnd::Finished)
 }
 
 fn heartbeat() -> EventLayer<Heartbeat> {
