@@ -75,6 +75,11 @@ impl Upstream {
         self.counts.most.load(Ordering::Relaxed)
     }
 
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> usize {
+        self.counts.now.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn asked(&self) -> usize {
         self.counts.all.load(Ordering::Relaxed)
     }
