@@ -50,6 +50,8 @@ pub(super) struct Owner {
     last_sent: bool,
     /// The position behind which what the upstream sends belongs, once that is known.
     behind: Option<u64>,
+    /// The epoch of the log that has this position.
+    epoch: Option<u64>,
     /// A client has had the event with this id, which an upstream may begin with.
     pub(super) had: Option<Bytes>,
 }
@@ -84,6 +86,7 @@ impl Owner {
             leaving: false,
             last_sent: false,
             behind: None,
+            epoch: None,
             had: None,
         }
     }
@@ -187,6 +190,7 @@ impl Owner {
         self.resolved = true;
         self.last_sent = false;
         self.behind = Some(self.end.0);
+        self.epoch = replica.epoch();
     }
 
     /// The oldest frame that was sent is there.
@@ -209,6 +213,10 @@ impl Owner {
         let Some(behind) = self.behind else {
             return false;
         };
+        // A position of another log says nothing.
+        if replica.epoch() != self.epoch {
+            return true;
+        }
         let tip = replica.tip().0;
         let mut fences = self.flights.iter().map(|flight| flight.frame.fence);
         let is_mine = tip == behind || fences.any(|fence| replica.has_under(tip, fence));
