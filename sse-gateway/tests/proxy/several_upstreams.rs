@@ -133,7 +133,8 @@ async fn one_that_closes_connections_is_left_alone_and_only_what_is_safe_is_aske
     let closing_url = closing.url.clone();
     tokio::spawn(async move {
         loop {
-            drop(closing.accept().await);
+            // Behind the head, so that it is known to have been sent.
+            closing.accept().await.head().await;
         }
     });
     let there = named("there").await;
