@@ -23,8 +23,8 @@ def two(started):
 
 
 def told(stream):
-    """Who sent the last event: the upstream's process."""
-    return int(stream.reading.events[-1].data.split()[0])
+    """Who sent the last event that is no gap: the upstream's process."""
+    return int(next(event.data for event in reversed(stream.reading.events) if event.data != "null").split()[0])
 
 
 def opened(gateway, path):

@@ -76,8 +76,9 @@ def test_it_takes_over_the_sockets_of_systemd(flask, started, key, tmp_path):
         with httpx.Client(transport=transport, timeout=30) as client:
             with client.stream("GET", f"{url}/stream?user_id={key}") as stream:
                 assert next(line for line in stream.iter_lines() if line.startswith("data:"))
+    # systemd listens before the gateway says so.
     for told in [f"listening on http://127.0.0.1:{port}", f"listening on unix:{path}"]:
-        assert told in own.log
+        until(lambda told=told: told in own.log, told)
     own.signal(signal.SIGTERM)
     assert own.wait() == 0
     assert path.exists(), "it is systemd's"
