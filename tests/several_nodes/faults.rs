@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
 use crate::node::Node;
+use crate::own::{Asker, Given};
 use crate::server::Server;
 use crate::upstream::{Kind, Upstream};
 use crate::{PATIENCE, assert_one_upstream, until};
@@ -59,7 +60,7 @@ async fn a_server_that_comes_back_with_an_older_dump_is_given_what_it_has_lost()
     let mut server = Server::start();
     endure(&mut server, async |server, _| {
         run(&mut server.admin().await, &["SAVE"]).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
         server.kill();
         server.start_again();
     })
@@ -90,6 +91,39 @@ async fn a_server_without_room_is_waited_for() {
         run(&mut admin, &["CONFIG", "SET", "maxmemory", "0"]).await;
     })
     .await;
+}
+
+/// It is away at the moment at which the streams are as old as it is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_waited_for_from_when_it_has_gone() {
+    let mut server = Server::start();
+    let upstream = Upstream::begin();
+    let nodes = [(); 2].map(|()| Node::start_patient(&server, &upstream, Duration::from_secs(6)));
+    upstream.answers.have(10_000);
+    let mut clients = [Client::new(0), Client::new(1)];
+    let mut asker = Asker::get();
+    clients[0].read(nodes[0].address(), 1).await;
+    asker.read(&nodes[0], 1).await;
+    let mut askers = [asker.clone(), asker];
+    let ([one, other], [mine, again]) = (&mut clients, &mut askers);
+    tokio::join!(
+        one.read(nodes[0].address(), 1000),
+        other.read(nodes[1].address(), 1000),
+        mine.read(&nodes[0], 1000),
+        again.read(&nodes[1], 1000),
+        async {
+            sleep(Duration::from_secs(4)).await;
+            server.kill();
+            sleep(Duration::from_secs(4)).await;
+            server.start_again();
+        },
+    );
+    assert_eq!((upstream.asked(), upstream.answers.gets()), (1, 1));
+    for asker in &askers {
+        let last = asker.last();
+        let all: Vec<_> = (1..=last).map(Given::Number).collect();
+        assert_eq!(asker.given, all);
+    }
 }
 
 /// Nothing is written, so the owner does not notice; and its heartbeats go on when its last client has left.

@@ -18,6 +18,8 @@ pub(crate) const SECRET: [u8; 32] = [7; 32];
 
 /// How long a node follows a stream without clients.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long it waits for a store that is away.
+const GIVE_UP: Duration = Duration::from_secs(300);
 
 pub(crate) struct Node {
     runtime: Option<Runtime>,
@@ -43,9 +45,24 @@ impl Node {
         Self::start_at(server.url(), options, upstream, secret)
     }
 
+    /// One that waits so long for a store that is away.
+    pub(crate) fn start_patient(server: &Server, upstream: &Upstream, give_up: Duration) -> Self {
+        let given = (RedisStore::options(), give_up);
+        Self::begin(server.url(), given, upstream, &SECRET)
+    }
+
     pub(crate) fn start_at(
         url: String,
         options: RedisOptions,
+        upstream: &Upstream,
+        secret: &[u8],
+    ) -> Self {
+        Self::begin(url, (options, GIVE_UP), upstream, secret)
+    }
+
+    fn begin(
+        url: String,
+        (options, give_up): (RedisOptions, Duration),
         upstream: &Upstream,
         secret: &[u8],
     ) -> Self {
@@ -60,6 +77,7 @@ impl Node {
             let store = options.connect(&url, secret).await.unwrap();
             let relays = RelayLayer::shared(Key::default())
                 .with_on_leave(OnLeave::Linger(LINGER))
+                .with_give_up(give_up)
                 .with_clean_end(CleanEnd::Finished)
                 .with_store(store.clone());
             let answers = upstream.answers.clone();
@@ -67,6 +85,7 @@ impl Node {
             let shared = Router::new().route("/events", get(answer)).layer(relays);
             let relays = RelayLayer::resumable()
                 .with_on_leave(OnLeave::Linger(LINGER))
+                .with_give_up(give_up)
                 .with_store(store.for_route("answers"));
             let answer = move |request: Request| async move {
                 answers.answer(request.method(), request.headers())
@@ -76,6 +95,7 @@ impl Node {
                 .layer(relays);
             let relays = RelayLayer::shared("default, body".parse().unwrap())
                 .with_on_leave(OnLeave::Linger(LINGER))
+                .with_give_up(give_up)
                 .with_store(store.for_route("questions"));
             let asked = Router::new().route("/question", any(answer)).layer(relays);
             let app = shared.merge(own).merge(asked);

@@ -44,8 +44,8 @@ impl Stream {
         match *self {}
     }
 
-    pub(in crate::relay) fn is_reachable(&self) -> bool {
-        match *self {}
+    pub(in crate::relay) async fn unreachable_for(self: &Arc<Self>, _: Duration) {
+        match **self {}
     }
 
     pub(in crate::relay) fn is_owner(&self) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::{Drive, either};
 use crate::history::History;
@@ -40,13 +40,8 @@ where
             let takes_note = !self.upstream.is_open;
             let early = self.config.open_after;
             let early = early.filter(|_| takes_note && !is_found);
-            let wait = match early {
-                Some(time) => time,
-                // Its client has the head of its own answer, and waits for the rest.
-                None if self.is_adopted() => PATIENCE.min(self.config.give_up),
-                None => self.config.give_up,
-            };
-            let Ok(lead) = timeout(wait, stream.lead(takes_note)).await else {
+            let patience = pin!(self.patience(early).over(stream));
+            let Some(lead) = either(pin!(stream.lead(takes_note)), patience).await else {
                 match self.waited(stream, early.is_some()) {
                     Some(how) => return how,
                     None => continue,
@@ -125,6 +120,18 @@ where
         self.upstream.registry.withdraw(&self.relay);
     }
 
+    fn patience(&self, early: Option<Duration>) -> Patience {
+        let give_up = self.config.give_up;
+        match early {
+            Some(time) => Patience::InAll(time),
+            // Its client has the head of its own answer, and waits for the rest.
+            None if self.is_adopted() => Patience::InAll(PATIENCE.min(give_up)),
+            // For as long as somebody else reads the upstream there is nothing to do.
+            None if self.upstream.is_open => Patience::WhileUnreachable(give_up),
+            None => Patience::InAll(give_up),
+        }
+    }
+
     /// Nothing was heard for so long. How it ends, if it does.
     fn waited(&mut self, stream: &Arc<Stream>, opens_early: bool) -> Option<Ended> {
         if opens_early {
@@ -138,9 +145,6 @@ where
         if !self.upstream.is_open {
             self.upstream.refuse_all();
             return Some(Ended::Refused);
-        }
-        if stream.is_reachable() {
-            return None;
         }
         match self.relay.of {
             // What there is of the answer is for its client, and no more will come of it.
@@ -180,6 +184,22 @@ where
         }
         self.was_connected = !is_fresh;
         self.upstream.backoff = Backoff::new();
+    }
+}
+
+/// How long there may be nothing to do.
+enum Patience {
+    InAll(Duration),
+    /// Without connections to the store.
+    WhileUnreachable(Duration),
+}
+
+impl Patience {
+    async fn over(self, stream: &Arc<Stream>) {
+        match self {
+            Patience::InAll(time) => sleep(time).await,
+            Patience::WhileUnreachable(time) => stream.unreachable_for(time).await,
+        }
     }
 }
 

@@ -215,13 +215,8 @@ impl Stream {
         }
     }
 
-    /// Whether there are connections to the store.
-    pub(crate) fn is_reachable(&self) -> bool {
-        self.lock().session.is_some()
-    }
-
-    /// Waits until there were no connections to the store for so long, and gives up what was to be there.
-    pub(crate) async fn give_up_behind(self: &Arc<Self>, time: Duration) {
+    /// Waits until there were no connections to the store for so long without a break.
+    pub(crate) async fn unreachable_for(self: &Arc<Self>, time: Duration) {
         loop {
             self.until(|state| state.session.is_none().then_some(()))
                 .await;
@@ -230,6 +225,11 @@ impl Stream {
                 break;
             }
         }
+    }
+
+    /// Waits for that, and gives up what was to be there.
+    pub(crate) async fn give_up_behind(self: &Arc<Self>, time: Duration) {
+        self.unreachable_for(time).await;
         if self.be_alone() {
             self.lock().term += 1;
             self.tell_change();
