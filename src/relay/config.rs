@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Uri, header};
+use http::{Extensions, HeaderMap, HeaderName, Uri, header};
 
 use super::metrics::Metrics;
 use super::{Key, Secret, outside};
@@ -154,7 +154,9 @@ pub(super) struct Config {
     pub(super) tag: Option<IdTag>,
     pub(super) target: Option<TargetOf>,
     pub(super) insist: bool,
-    /// Cookies to which a resumable stream is bound.
+    /// Fields to which a resumable stream is bound.
+    pub(super) bound_fields: Vec<HeaderName>,
+    /// Cookies to which it is bound as well.
     pub(super) bound_cookies: Vec<String>,
     pub(super) secret: Secret,
     /// Where other processes find the same streams.
@@ -214,6 +216,7 @@ impl Config {
             tag: None,
             target: None,
             insist: false,
+            bound_fields: vec![header::AUTHORIZATION],
             bound_cookies: Vec::new(),
             secret: Secret::random(),
             store: None,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, Uri};
+use http::{Extensions, HeaderName, Uri};
 use tower_layer::Layer;
 
 use super::config::{Config, GapEvent, TargetOf, UpstreamStages};
@@ -311,12 +311,31 @@ impl<H, X> RelayLayer<H, X> {
 
     /// Binds a resumable stream also to the cookies of these names. Default: none.
     ///
-    /// It is bound to its id, `Authorization` and the path in any case. A cookie that changes while a stream is open, as
-    /// that of a session which is renewed, must not be named: its client would not find the stream again.
+    /// It is bound to its id, the path and [the fields](Self::with_bound_fields) in any case. A cookie that changes while a stream
+    /// is open, as that of a session which is renewed, must not be named: its client would not find the stream again.
     #[must_use]
     pub fn with_bound_cookies(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
         self.with(|config| config.bound_cookies = names)
+    }
+
+    /// Binds a resumable stream to these fields of its request, beside its id and the path. Default: `Authorization`.
+    ///
+    /// To be set where `Authorization` changes while a stream is open, as a token does that is renewed every few minutes, and
+    /// something in front of this layer says in a field who it is that asks. Clients must not be able to set that field by
+    /// themselves: the layer believes it.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_sse::relay::RelayLayer;
+    ///
+    /// let user = HeaderName::from_static("x-user");
+    /// let layer = RelayLayer::resumable().with_bound_fields([user]);
+    /// ```
+    #[must_use]
+    pub fn with_bound_fields(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let names = names.into_iter().collect();
+        self.with(|config| config.bound_fields = names)
     }
 
     /// Sets the secret by which keys are hashed, and ids of the upstream are known again. Default: a random one.

@@ -236,7 +236,7 @@ A [[route]] of the file may have settings of its own, and they win for what it m
 mod tests {
     use super::*;
     #[cfg(feature = "demo")]
-    use crate::config::Relayed;
+    use crate::config::{Bound, Relayed};
 
     #[test]
     fn the_parser_is_consistent() {
@@ -265,7 +265,7 @@ mod tests {
             relayed.collect::<Vec<_>>(),
             [
                 ("/news", &Relayed::Shared(path)),
-                ("/tokens", &Relayed::Resumable(Vec::new())),
+                ("/tokens", &Relayed::Resumable(Bound::default())),
                 ("default", &Relayed::No),
             ]
         );

@@ -1033,7 +1033,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("share", "true", "on", "path,query:room"),
     ("ignore", "'x-a'", "x-b,x-c", "off"),
     ("share_private", "false", "on", "off"),
-    ("resume", "false", "off", "cookie:session"),
+    ("resume", "false", "off", "header:x-user,cookie:session"),
     ("secret_file", "'LICENSE'", "README.md", "off"),
     ("store", "'off'", "off", "off"),
     ("store_secret", "'LICENSE'", "README.md", "off"),
@@ -1299,6 +1299,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "paths",
         "unknown part of a key: \"paths\"; known are default, host, path, query, query:NAME, header:NAME, cookie:NAME, auth and body; \
          use off, on or a list of these",
+    ),
+    (
+        "resume",
+        "header:",
+        "\"header:\" is none of these; use on, off, or what a stream is bound to: auth, header:NAME or cookie:NAME, as in header:x-user",
     ),
     (
         "store",

@@ -111,7 +111,10 @@ impl<H: History> Registry<H> {
         let mut fields = config.secret.fields("binding");
         fields.add(room);
         fields.add(request.uri.path().as_bytes());
-        fields.add_if_any(joined(&request.headers, &header::AUTHORIZATION).as_deref());
+        for name in &config.bound_fields {
+            fields.add(name.as_str().as_bytes());
+            fields.add_if_any(joined(&request.headers, name).as_deref());
+        }
         if !config.bound_cookies.is_empty() {
             let all = joined(&request.headers, &header::COOKIE).unwrap_or_default();
             fields.add(&cookies(&config.bound_cookies, &all));

@@ -16,8 +16,8 @@ use super::upstreams::Upstreams;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    AdminToken, CertificatePart, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt, LogFormat,
-    NoAnswer, Origins, ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls, value_access,
+    AdminToken, Bound, CertificatePart, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt,
+    LogFormat, NoAnswer, Origins, ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls, value_access,
     value_relay, value_store,
 };
 
@@ -141,7 +141,7 @@ settings! {
             "Request fields that are neutral to a shared stream, beside those that always are.";
         route share_private: bool = "off", "on|off", switch, bare Booleans, needs Sharing,
             "Share also what the upstream says not to, by Vary and Cache-Control: private.";
-        route resume: Option<Vec<String>> = "off", "on|off|cookie:NAME", value_relay::resume, bare Booleans,
+        route resume: Option<Bound> = "off", "on|off|PART,…", value_relay::resume, bare Booleans,
             "Let a client go on with its own stream when it comes back with its last event id.";
         gateway secret_file: Option<Secret> = "off", "FILE|off", or("off", value_relay::secret_file), needs AnyRelay,
             "A file with 32 random bytes or more: ids are known again after a restart.";

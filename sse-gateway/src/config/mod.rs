@@ -53,7 +53,7 @@ pub(crate) use known::{GatewaySettings, RouteSettings};
 pub(crate) use listen::{ListenAddress, ListenerSettings};
 pub(crate) use log_filter::LogFilter;
 pub(crate) use opening::Opening;
-pub(crate) use relay::{GapEvent, Kept, Relayed};
+pub(crate) use relay::{Bound, GapEvent, Kept, Relayed};
 pub(crate) use reread::{Changed, Reread};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};

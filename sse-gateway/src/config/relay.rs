@@ -1,5 +1,6 @@
 //! What is set of sharing and resuming.
 
+use http::{HeaderName, header};
 use tower_sse::relay::{Key, OnFull};
 
 use super::RouteSettings;
@@ -11,8 +12,24 @@ pub(crate) enum Relayed {
     No,
     /// Those with the same key have one together.
     Shared(Key),
-    /// Each has its own, and finds it again with the same values of these cookies.
-    Resumable(Vec<String>),
+    /// Each has its own, and finds it again with the same values of these.
+    Resumable(Bound),
+}
+
+/// To what a resumable stream is bound, beside its id, the path and the route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) fields: Vec<HeaderName>,
+    pub(crate) cookies: Vec<String>,
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Bound {
+            fields: vec![header::AUTHORIZATION],
+            cookies: Vec::new(),
+        }
+    }
 }
 
 /// By what clients are told of what is missing.
@@ -39,7 +56,7 @@ impl Relayed {
         match (settings.share.clone(), settings.resume.clone()) {
             (None, None) => Some(Self::No),
             (Some(key), None) => Some(Self::Shared(key.ignoring(settings.ignore.clone()))),
-            (None, Some(cookies)) => Some(Self::Resumable(cookies)),
+            (None, Some(bound)) => Some(Self::Resumable(bound)),
             (Some(_), Some(_)) => None,
         }
     }

@@ -241,7 +241,7 @@ mod tests {
         on_leave | linger:1m | linger ~ linger: ~ linger:0s ~ stay
         history_events | auto ~ 10000000 | 0 ~ 10000001 ~ 1e3 ~ many
         ignore | off ~ x-a, X-B | x-a, ~ a b
-        resume | on ~ cookie:a, cookie:b | cookie: ~ a";
+        resume | on ~ cookie:a, cookie:b ~ auth, header:x-user | cookie: ~ a ~ header: ~ header:a b ~ auth,";
 
     #[test]
     fn values_are_bounded_and_of_one_form() {

@@ -1,12 +1,10 @@
 //! The same for the settings of sharing and resuming.
 
-use http::HeaderName;
+use http::{HeaderName, header};
 use tower_sse::relay::{AfterEnd, Key, OnFull, OnLeave, Secret, SlowClient, Start};
 
-use super::relay::GapEvent;
-use super::value::{
-    Parsed, choices, event_type, line, list_or_off, number, or_wrong, switch, time,
-};
+use super::relay::{Bound, GapEvent};
+use super::value::{Parsed, choices, event_type, line, number, or_wrong, switch, time};
 
 pub(crate) fn gap_event(text: &str) -> Parsed<GapEvent> {
     match text {
@@ -36,13 +34,31 @@ pub(crate) fn field_name(text: &str) -> Parsed<HeaderName> {
     or_wrong(text.parse().ok(), text, why)
 }
 
-pub(crate) fn resume(text: &str) -> Parsed<Option<Vec<String>>> {
-    let cookie = |text: &str| {
-        let name = text.strip_prefix("cookie:").filter(|name| !name.is_empty());
-        let why = "is none of these; use on, off, or the cookies to which a stream is bound, as in cookie:session";
-        or_wrong(name.map(str::to_owned), text, why)
-    };
-    switch_or(text, list_or_off(cookie))
+pub(crate) fn resume(text: &str) -> Parsed<Option<Bound>> {
+    switch_or(text, bound)
+}
+
+/// Cookies add to `Authorization`, and fields take its place unless it is named too.
+fn bound(text: &str) -> Parsed<Bound> {
+    let why = "is none of these; use on, off, or what a stream is bound to: auth, header:NAME or cookie:NAME, as in \
+               header:x-user";
+    let (mut fields, mut cookies) = (Vec::new(), Vec::new());
+    for part in text.split(',').map(str::trim) {
+        let field = match part.split_once(':') {
+            Some(("cookie", name)) if !name.is_empty() => {
+                cookies.push(name.to_owned());
+                continue;
+            }
+            Some(("header", name)) => name.parse().ok(),
+            None if part == "auth" => Some(header::AUTHORIZATION),
+            _ => None,
+        };
+        fields.push(or_wrong(field, part, why)?);
+    }
+    if fields.is_empty() {
+        fields = Bound::default().fields;
+    }
+    Ok(Bound { fields, cookies })
 }
 
 fn switch_or<T: Default>(text: &str, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Option<T>> {

@@ -90,9 +90,9 @@ impl Relays {
         let layer = match &route.relayed {
             Relayed::No => return None,
             Relayed::Shared(key) => RelayLayer::shared_in(key.clone(), history),
-            Relayed::Resumable(cookies) => {
-                RelayLayer::resumable_in(history).with_bound_cookies(cookies.iter().cloned())
-            }
+            Relayed::Resumable(bound) => RelayLayer::resumable_in(history)
+                .with_bound_fields(bound.fields.iter().cloned())
+                .with_bound_cookies(bound.cookies.iter().cloned()),
         };
         let layer = layer
             .with_broken_ends()

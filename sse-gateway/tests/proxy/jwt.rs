@@ -197,6 +197,44 @@ async fn a_stream_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn an_answer_that_has_outlived_its_token_goes_on_for_who_renews_it() {
+    let upstream = WireUpstream::bind().await;
+    let file = File::new("renewed", SECRET);
+    let mut flags = vec!["--jwt-keys", file.path(), "--jwt-leeway", "1s"];
+    flags.extend(["--jwt-fields", "x-user=sub", "--resume", "header:x-user"]);
+    let gateway = Gateway::with(&upstream.url, &flags, &[]);
+    let of =
+        |user: &str, left: u64| by_secret(SECRET, &json!({ "sub": user, "exp": now() + left }));
+    let post = |token: &str, fields: &str| {
+        let get = asking(&format!(
+            "Authorization: Bearer {token}\r\nContent-Length: 1\r\n{fields}"
+        ));
+        get.replacen("GET", "POST", 1) + "q"
+    };
+    let (mut client, mut server, _) = let_in(&upstream, &gateway, &post(&of("alice", 2), "")).await;
+    server.send("data: 2\n\n").await;
+    let event = client.until("data: 2\n\n").await;
+    let id = event
+        .lines()
+        .find(|line| line.starts_with("id: "))
+        .expect("an id");
+    let id = format!("Last-Event-{}\r\n", id.replacen("id", "ID", 1));
+    // An end with a last chunk would be that of the answer.
+    let rest = client.rest().await;
+    assert!(
+        rest.contains(": closing: expired\n") && !rest.ends_with("0\r\n\r\n"),
+        "{rest}"
+    );
+    server.send("data: 3\n\n").await;
+    for (user, told) in [("mallory", ": closing: gap\n"), ("alice", "data: 3\n\n")] {
+        let mut client = Wire::connect(gateway.address).await;
+        client.send(post(&of(user, 600), &id)).await;
+        let got = client.until(told).await;
+        assert_eq!(got.contains("data: 3"), user == "alice", "{got}");
+    }
+}
+
+#[tokio::test]
 async fn claims_go_upstream_as_fields_that_no_client_sets() {
     let upstream = WireUpstream::bind().await;
     let file = File::new("fields", SECRET);
