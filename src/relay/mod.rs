@@ -172,6 +172,7 @@ mod service;
 mod share;
 mod shared;
 mod task;
+mod template;
 mod upstream;
 mod vary;
 

@@ -22,7 +22,8 @@ use super::pace;
 use super::reading::Reading;
 use super::registry::Registry;
 use super::shared::{Ended, Phase, Relay};
-use super::upstream::{Connected, Source, Template, Upstream, header_value};
+use super::template::{Template, header_value};
+use super::upstream::{Connected, Source, Upstream};
 use crate::history::{Draft, History, Log};
 
 pub(super) mod terms;

@@ -6,30 +6,30 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request, response};
+use http::{Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::NoUpstream;
 use super::asked::Asked;
 use super::backoff::{Backoff, Lost};
 use super::config::Config;
 use super::document;
 use super::head::{self, Head};
 use super::inside::Inside;
-use super::keyed::{copied, value};
-use super::last_event_id::LAST_EVENT_ID;
-use super::late::{self, Leader, is_nobodys_own};
+use super::late::{Leader, is_nobodys_own};
 use super::passed::Known;
 use super::registry::Registry;
 use super::retry_after;
-use super::shared::{Ended, Of, Phase, Refusal, Relay};
+use super::shared::{Ended, Phase, Refusal, Relay};
+use super::template::Template;
 use super::vary::Vary;
-use super::{Key, NoUpstream};
-use crate::history::{History, Reserved};
+use crate::history::History;
 use crate::stage;
 
 mod outside;
+mod whom;
 
 /// So long the answer to an attempt is waited for at least, also when it is the last one.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -65,14 +65,6 @@ pub(super) enum Source<R, E> {
     Body(Box<R>, Asked),
     /// Another process has asked. The upstream may have to be asked again here.
     Elsewhere,
-}
-
-/// The upstream request, to be made as often as it takes.
-pub(super) struct Template {
-    parts: request::Parts,
-    body: Bytes,
-    /// What the body takes of the budget, until there is an answer.
-    held: Reserved,
 }
 
 /// What came of a request.
@@ -297,68 +289,6 @@ where
         }
     }
 
-    /// What the head of an answer says of for whom else it is.
-    fn whom_for(&self, answer: &HeaderMap) -> Vary {
-        let none = HeaderMap::new();
-        let template = self.template.as_ref();
-        let sent = template.map_or(&none, |template| &template.parts.headers);
-        Vary::of(answer, sent, self.config.insist)
-    }
-
-    /// Whether all who are there may be given what is no event stream.
-    fn may_give_all_of(&mut self, head: &response::Parts) -> bool {
-        if self.had_stream {
-            return true;
-        }
-        let vary = match self.config.insist || is_nobodys_own(head) {
-            true => self.whom_for(&head.headers),
-            false => Vary::Private,
-        };
-        self.is_for_all_here(vary)
-    }
-
-    /// Whether all who were given a head before this answer may be given the answer. From here on it can be found by those for
-    /// whom it is.
-    fn is_for_all_here(&mut self, vary: Vary) -> bool {
-        let leader = self.leader.take();
-        let none = Key::default();
-        let key = self.config.key.as_ref().unwrap_or(&none);
-        let is_for_all = late::is_for_all_here(&self.relay, leader.as_ref(), key, &vary);
-        if is_for_all {
-            self.share_if(&vary);
-        }
-        if let Some(leader) = leader.filter(|leader| leader.is_alone && is_for_all) {
-            if vary != Vary::Private {
-                self.registry.publish(&self.relay, &leader.headers);
-            }
-        }
-        self.note(&vary);
-        is_for_all
-    }
-
-    /// What is to be known of the key by those who come next.
-    fn note(&self, vary: &Vary) {
-        let key = self.config.key.as_ref();
-        match vary {
-            Vary::Private => self.note_as(Known::Private),
-            vary => {
-                let names = vary.names();
-                if names
-                    .iter()
-                    .any(|name| !key.is_some_and(|key| key.tells_apart(name)))
-                {
-                    self.note_as(Known::Differs(names));
-                }
-            }
-        }
-    }
-
-    fn note_as(&self, known: Known) {
-        if let Of::Key { key, .. } = &self.relay.of {
-            self.registry.note(*key, known);
-        }
-    }
-
     pub(super) fn open(&mut self, head: Head, own: Option<response::Parts>) {
         self.registry.hold(&self.relay, head.bytes());
         self.is_open = true;
@@ -421,58 +351,6 @@ async fn read<R: Body>(body: R) -> (Bytes, bool, Option<Pin<Box<R>>>) {
     let whole = reading.await;
     let rest = whole.is_err().then_some(body);
     (all.freeze(), whole == Ok(true), rest)
-}
-
-impl Template {
-    /// The head of the request is one that pins nothing, such as a copy.
-    pub(super) fn new(parts: request::Parts, body: Bytes) -> Self {
-        Template {
-            parts,
-            body,
-            held: Reserved::nothing(),
-        }
-    }
-
-    /// Takes so much of the budget for its body.
-    pub(super) fn holding(self, held: Reserved) -> Self {
-        Template { held, ..self }
-    }
-
-    /// A copy of a request without a body.
-    pub(super) fn copy(request: &request::Parts) -> Self {
-        Self::new(copied(request), Bytes::new())
-    }
-
-    fn take_body(&mut self) -> Reserved {
-        self.body = Bytes::new();
-        std::mem::take(&mut self.held)
-    }
-
-    /// What the upstream is asked to go on behind.
-    pub(super) fn last_id(&self) -> Option<Bytes> {
-        let id = self.parts.headers.get(&LAST_EVENT_ID)?;
-        Some(Bytes::copy_from_slice(id.as_bytes()))
-    }
-
-    /// Whether the same is asked for by this one.
-    pub(super) fn is_same(&self, other: &Template) -> bool {
-        let (one, other) = (&self.parts, &other.parts);
-        (&one.method, &one.uri, &one.headers) == (&other.method, &other.uri, &other.headers)
-    }
-
-    pub(super) fn request<B: From<Bytes>>(&self, last_id: Option<&[u8]>) -> Request<B> {
-        let mut parts = self.parts.clone();
-        parts.headers.remove(&LAST_EVENT_ID);
-        if let Some(id) = header_value(last_id) {
-            parts.headers.insert(LAST_EVENT_ID, id);
-        }
-        Request::from_parts(parts, self.body.clone().into())
-    }
-}
-
-/// A last event ID may hold what a header field cannot: then nothing can be asked for with it.
-pub(super) fn header_value(last_id: Option<&[u8]>) -> Option<HeaderValue> {
-    value(last_id?)
 }
 
 fn is_final(status: StatusCode) -> bool {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::super::inside::Inside;
 use super::super::shared::Relay;
-use super::super::upstream::{Template, header_value};
+use super::super::template::{Template, header_value};
 use super::asking::ask;
 use super::group::{End, Group, Member, Next};
 use super::{Behind, Bounds, Came, groups};

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::super::upstream::Template;
+use super::super::template::Template;
 use super::window::{Step, Window};
 use crate::slots::{self, Slots};
 

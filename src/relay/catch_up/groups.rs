@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::super::upstream::Template;
+use super::super::template::Template;
 use super::group::{Group, Member};
 use super::{Behind, Bounds};
 
