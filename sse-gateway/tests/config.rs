@@ -1308,13 +1308,34 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
     (
         "store",
         "127.0.0.1:6379",
-        "\"127.0.0.1:6379\" is not the URL of a Redis server; use one such as redis://127.0.0.1:6379, rediss://host \
-         or unix:///run/redis.sock, or off",
+        "\"127.0.0.1:6379\": the address is not that of a Redis server: it begins with redis://, rediss://, unix:// or \
+         redis+sentinel://, and so on; use one such as redis://127.0.0.1:6379, rediss://host or unix:///run/redis.sock, or off",
+    ),
+    (
+        "store",
+        "redis+sentinel://host",
+        "\"redis+sentinel://host\": the address is not that of a Redis server: behind its sentinels is the name of the primary, \
+         as redis+sentinel://host/name; use one such as redis://127.0.0.1:6379, rediss://host or unix:///run/redis.sock, or off",
     ),
     (
         "store",
         "redis://me:secret@host",
         "the URL holds a password, which would be shown; write it into a file, and use file:FILE, or off",
+    ),
+    (
+        "store",
+        "redis://me:sec/ret@host",
+        "the URL holds a password, which would be shown; write it into a file, and use file:FILE, or off",
+    ),
+    (
+        "store",
+        "me:secret@host",
+        "the URL holds a password, which would be shown; write it into a file, and use file:FILE, or off",
+    ),
+    (
+        "store_secret",
+        "0123456789abcdef0123456789abcdef",
+        "it is the name of a file that holds the secret, and there is no such file, or off",
     ),
     (
         "store_secret",

@@ -16,6 +16,7 @@ mod own;
 mod questions;
 #[path = "../support/rights.rs"]
 mod rights;
+mod says;
 mod sealed;
 mod sentinel;
 mod server;
@@ -412,51 +413,6 @@ async fn what_another_version_or_a_stranger_has_written_leaves_one_stream_alone(
 
     assert!(first.stats().is_up && second.stats().is_up && third.stats().is_up);
     assert_eq!(first.stats().connections, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_cannot_be_used_says_why() {
-    let server = Server::start();
-    let connect = async |url: &str, secret: &[u8]| {
-        let connected = tower_sse::store::RedisStore::connect(url, secret).await;
-        connected.map(drop).map_err(|error| error.to_string())
-    };
-    let secret = &node::SECRET[..];
-    assert_eq!(connect(&server.url(), secret).await, Ok(()));
-    let short = connect(&server.url(), &secret[..31]).await.unwrap_err();
-    assert!(short.contains("32 bytes"), "{short}");
-    let away = connect("unix:///nowhere/redis.sock", secret).await;
-    assert_eq!(away.unwrap_err(), "the store cannot be reached");
-
-    let mut admin = server.admin().await;
-    let () = redis::cmd("ACL")
-        .arg("SETUSER")
-        .arg("gateway")
-        .arg("-xadd")
-        .arg("-hset")
-        .query_async(&mut admin)
-        .await
-        .unwrap();
-    let rights = connect(&server.url(), secret).await.unwrap_err();
-    assert_eq!(rights, "the user of the store may not: XADD, HSET");
-    let () = redis::cmd("ACL")
-        .arg("SETUSER")
-        .arg("gateway")
-        .arg("+xadd")
-        .arg("+hset")
-        .query_async(&mut admin)
-        .await
-        .unwrap();
-
-    let () = redis::cmd("CONFIG")
-        .arg("SET")
-        .arg("maxmemory")
-        .arg("1")
-        .query_async(&mut admin)
-        .await
-        .unwrap();
-    let full = connect(&server.url(), secret).await.unwrap_err();
-    assert!(full.contains("maxmemory"), "{full}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

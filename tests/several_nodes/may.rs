@@ -49,8 +49,8 @@ async fn each_documented_right_is_needed_and_named_where_it_is_missing() {
         set(&mut admin, &format!("+{right}")).await;
     }
     for (rule, all, missing) in [
-        ("resetkeys", "~sse:*", "access one of the keys"),
-        ("resetchannels", "&sse:*", "spublish"),
+        ("resetkeys", "~sse:*", "keys ~sse:*"),
+        ("resetchannels", "&sse:*", "channels &sse:*"),
     ] {
         set(&mut admin, rule).await;
         let told = told(&connect().await.unwrap_err());

@@ -8,6 +8,7 @@ use tower_sse::store::{RedisOptions, RedisStore, StoreError};
 use crate::client::Client;
 use crate::cluster::{self, Cluster};
 use crate::node::{Node, SECRET};
+use crate::says::answering;
 use crate::sentinel::Fleet;
 use crate::server::{LOGIN, Server};
 use crate::upstream::Upstream;
@@ -184,12 +185,38 @@ async fn what_is_wrong_with_certificates_is_said() {
     let no_pem = connect(RedisStore::options().with_ca("no certificate")).await;
     assert!(no_pem.contains("none is there to be trusted"), "{no_pem}");
 
+    let plain = tls.url().replace("rediss:", "redis:");
+    let plain = RedisStore::connect(&plain, SECRET).await.map(drop);
+    let plain = plain.unwrap_err().source().unwrap().to_string();
+    assert!(plain.contains("rediss://"), "{plain}");
+
     let elsewhere = Tls::start(&authority, "elsewhere");
     let options = options(&authority, authority.signs("node"));
     let connected = options.connect(&elsewhere.url(), SECRET).await;
     let wrong = told(&connected.map(drop).unwrap_err());
     assert!(wrong.contains("127.0.0.1"), "{wrong}");
     drop(elsewhere.server);
+}
+
+#[tokio::test]
+async fn a_server_without_tls_says_so() {
+    let mut server = Server::start();
+    let port = server.listen("port");
+    for (address, may_pass) in [
+        (format!("127.0.0.1:{port}"), true),
+        (answering("HTTP/1.1 400 Bad Request\r\n\r\n").await, false),
+    ] {
+        let url = format!("rediss://{address}");
+        let authority = Authority::new("one");
+        let connected = RedisStore::options()
+            .with_ca(authority.pem())
+            .connect(&url, SECRET)
+            .await;
+        let error = connected.map(drop).unwrap_err();
+        let told = format!("{error}: {:?}", error.source().map(ToString::to_string));
+        assert!(told.contains("redis://"), "{told}");
+        assert_eq!(error.is_away(), may_pass, "{told}");
+    }
 }
 
 /// And that it does not seem as if the store might come later.

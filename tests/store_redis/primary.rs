@@ -26,10 +26,8 @@ async fn a_reign_ends_when_the_primary_becomes_a_replica_and_is_refused_as_such(
     };
     let (address, keys) = (server.place(), server.keys());
     let connection = Connection::open(&address, InstanceId(1), keys.clone(), lifetimes).await;
-    assert_eq!(
-        connection.unwrap_err().to_string(),
-        "the server is a replica"
-    );
+    let error = connection.unwrap_err().to_string();
+    assert!(error.starts_with("the server is a replica"), "{error}");
     assert!(Tail::open(&address, keys.clone()).await.is_err());
     let () = admin.run("REPLICAOF NO ONE").await;
     assert_ne!(server.connect(1).await.reign(), before);

@@ -51,59 +51,99 @@ impl fmt::Display for Endpoint {
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(StoreError::address)?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(unknown)?;
         let (family, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         let mut sentinel_login = RedisConnectionInfo::default();
         let (info, servers) = match (family, kind) {
-            ("redis" | "rediss", "") => one(format!("redis://{rest}"))?,
-            ("unix", "") => one(url.to_owned())?,
-            ("redis" | "rediss", "sentinel") => {
-                sentinel_login = at_sentinels(rest)?;
+            ("redis" | "rediss" | "valkey" | "valkeys", "") => one(format!("redis://{rest}"))?,
+            ("unix", "") | ("redis" | "valkey", "unix") => one(format!("unix://{rest}"))?,
+            ("redis" | "rediss" | "valkey" | "valkeys", "sentinel") => {
+                let names = ["sentinel_user", "sentinel_pass"];
+                sentinel_login = in_query(rest, names)?.unwrap_or_default();
                 sentinels(rest)?
             }
-            ("redis" | "rediss", "cluster") => nodes(rest)?,
-            _ => return Err(StoreError::address()),
+            ("redis" | "rediss" | "valkey" | "valkeys", "cluster") => nodes(rest)?,
+            _ => return Err(unknown()),
         };
+        let mut settings = info.redis_settings().clone();
+        if let Some(named) = in_query(rest, ["user", "pass"])? {
+            // As with a socket, which has no host to be in front of.
+            if let Some(user) = named.username() {
+                settings = settings.set_username(user);
+            }
+            if let Some(password) = named.password() {
+                settings = settings.set_password(password);
+            }
+        }
         Ok(Address {
             servers,
-            login: login(info.redis_settings().clone()),
+            login: login(settings),
             sentinel_login: login(sentinel_login),
-            is_tls: family == "rediss",
+            is_tls: matches!(family, "rediss" | "valkeys"),
         })
     }
 }
 
 fn one(url: String) -> Result<(ConnectionInfo, Servers), StoreError> {
-    let info = url.into_connection_info().map_err(StoreError::redis)?;
+    let info = url.into_connection_info().map_err(malformed)?;
     let endpoint = match info.addr() {
+        ConnectionAddr::Tcp(host, _) if host.contains(',') => {
+            let why = "several are redis+sentinel://host,host/name or redis+cluster://host,host";
+            return Err(StoreError::address(why));
+        }
         ConnectionAddr::Tcp(host, port) => Endpoint::Tcp(host.clone(), *port),
         ConnectionAddr::Unix(path) => Endpoint::Unix(path.clone()),
-        _ => return Err(StoreError::address()),
+        _ => return Err(unknown()),
     };
     Ok((info, Servers::One(endpoint)))
 }
 
+fn unknown() -> StoreError {
+    StoreError::address(
+        "it begins with redis://, rediss://, unix:// or redis+sentinel://, and so on",
+    )
+}
+
+/// Its text is not shown, since it may have a password.
+fn malformed(error: redis::RedisError) -> StoreError {
+    let why = error.to_string();
+    let (why, _) = why.split_once(" - ").unwrap_or((&why, ""));
+    StoreError::address(match why {
+        "Redis URL did not parse" => {
+            "a host, a port, or a character of user or password that is to be escaped, as %40 for @"
+        }
+        why => why,
+    })
+}
+
 /// `user:password@host,host:port/name`. Who logs in does so at the primary.
 fn sentinels(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
-    let (authority, path) = rest.split_once('/').ok_or_else(StoreError::address)?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (name, query) = path.split_once('?').unwrap_or((path, ""));
     if name.is_empty() || name.contains('/') {
-        return Err(StoreError::address());
+        let why = "behind its sentinels is the name of the primary, as redis+sentinel://host/name";
+        return Err(StoreError::address(why));
     }
     let (info, endpoints) = several(authority, query, SENTINEL)?;
     Ok((info, Servers::Sentinels(endpoints, name.to_owned())))
 }
 
-/// `?sentinel_user=user&sentinel_pass=password`, both escaped as they are in front of a host.
-fn at_sentinels(rest: &str) -> Result<RedisConnectionInfo, StoreError> {
+/// `?user=user&pass=password` by names such as these, both escaped as they are in front of a host; none where neither is there.
+fn in_query(
+    rest: &str,
+    [user, password]: [&str; 2],
+) -> Result<Option<RedisConnectionInfo>, StoreError> {
     let query = rest.split_once('?').map_or("", |(_, query)| query);
     let value = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find(|pair| pair.0 == name).map_or("", |pair| pair.1)
     };
-    let (user, password) = (value("sentinel_user"), value("sentinel_pass"));
-    let (info, _) = one(format!("redis://{user}:{password}@sentinel"))?;
-    Ok(info.redis_settings().clone())
+    let (user, password) = (value(user), value(password));
+    if user.is_empty() && password.is_empty() {
+        return Ok(None);
+    }
+    let (info, _) = one(format!("redis://{user}:{password}@host"))?;
+    Ok(Some(info.redis_settings().clone()))
 }
 
 /// `user:password@host,host:port`
@@ -112,7 +152,7 @@ fn nodes(rest: &str) -> Result<(ConnectionInfo, Servers), StoreError> {
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     // A cluster has one database.
     if authority.contains('/') {
-        return Err(StoreError::address());
+        return Err(StoreError::address("a cluster has no numbers of databases"));
     }
     let (info, endpoints) = several(authority, query, "")?;
     Ok((info, Servers::Cluster(endpoints)))
@@ -131,7 +171,7 @@ fn several(
         let port = if has_port { "" } else { default };
         match one(format!("redis://{host}{port}"))? {
             (_, Servers::One(endpoint)) => endpoints.push(endpoint),
-            _ => return Err(StoreError::address()),
+            _ => return Err(unknown()),
         }
     }
     Ok((info, endpoints))
@@ -141,7 +181,11 @@ fn several(
 const SENTINEL: &str = ":26379";
 
 /// What is published comes on the same connection as answers. The name of the library is not told: it takes a right more.
-fn login(login: RedisConnectionInfo) -> RedisConnectionInfo {
+fn login(mut login: RedisConnectionInfo) -> RedisConnectionInfo {
+    // Without a password, nobody would be logged in, and all be done as the default user.
+    if login.username().is_some() && login.password().is_none() {
+        login = login.set_password("");
+    }
     login
         .set_protocol(ProtocolVersion::RESP3)
         .set_skip_set_lib_name()
@@ -186,6 +230,12 @@ mod tests {
                 Some(("cluster of a:6379 b:1", false)),
             ),
             ("rediss+cluster://a", Some(("cluster of a:6379", true))),
+            ("valkey://a", Some(("a:6379", false))),
+            ("valkeys+cluster://a", Some(("cluster of a:6379", true))),
+            (
+                "redis+unix:///run/redis.sock",
+                Some(("/run/redis.sock", false)),
+            ),
             ("redis+cluster://", None),
             ("redis+cluster://a/1", None),
             ("redis+sentinel://a", None),
@@ -194,6 +244,11 @@ mod tests {
             ("redis+sentinel://a,,b/main", None),
             ("unix+sentinel://a/main", None),
             ("redis://", None),
+            ("redis://::1:6379", None),
+            ("redis://u:p/q@a", None),
+            ("redis://a:65536", None),
+            ("redis://a/main", None),
+            ("redis://a,b", None),
             ("http://redis", None),
             ("redis", None),
         ];
@@ -213,6 +268,9 @@ mod tests {
                 part(login.username()) + ":" + &part(login.password())
             })
         };
+        assert_eq!(logins("redis://a?user=u&pass=p%26"), ["u:p&", ":"]);
+        assert_eq!(logins("redis+cluster://a,b/?pass=p"), [":p", ":"]);
+        assert_eq!(logins("unix:///a?user=u&pass=p"), ["u:p", ":"]);
         let url = "redis+sentinel://u:p@a/main";
         assert_eq!(logins(url), ["u:p", ":"]);
         let url = "redis+sentinel://a/main?sentinel_pass=p%26%3A";

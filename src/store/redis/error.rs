@@ -1,7 +1,10 @@
 //! Why a store has not answered.
 
-use std::fmt;
 use std::io;
+
+use redis::ErrorKind;
+
+mod told;
 
 /// Why there is no answer. Whether the command was carried out is not known, and the connection is to be given up.
 #[derive(Debug)]
@@ -10,17 +13,22 @@ pub struct StoreError(Kind);
 #[derive(Debug)]
 enum Kind {
     Redis(redis::RedisError),
+    /// It speaks, but not as Redis does.
+    Stranger(redis::RedisError),
     Answer(&'static str),
     Version,
     NoPrimary,
-    /// The server's.
-    OldServer(String),
+    /// The server's, if it says so.
+    OldServer(Option<String>),
     Rights(Vec<String>),
     Changed,
     Deaf,
     Behind,
     Secret,
-    Address,
+    /// What is wrong with it.
+    Address(String),
+    /// It speaks, but no TLS.
+    NoTls,
     /// Whether the server is a node of one.
     Cluster(bool),
     NoMap,
@@ -37,9 +45,16 @@ enum Kind {
 impl StoreError {
     /// No `From`, which would make the crate's version a part of the public API.
     pub(super) fn redis(error: redis::RedisError) -> Self {
+        let error = first(error);
         let details = error.detail().unwrap_or_default();
         if details.contains("cluster support disabled") {
             return StoreError::cluster(false);
+        }
+        match error.kind() {
+            ErrorKind::Parse => return StoreError(Kind::Stranger(error)),
+            // Redis 5 does not know how to be asked for it.
+            ErrorKind::RESP3NotSupported => return StoreError(Kind::OldServer(None)),
+            _ => {}
         }
         // A server that refuses our certificate says so once it is sent something, and what it said is known as a text only.
         let is_refused = error.is_io_error() && error.to_string().contains("fatal alert");
@@ -49,10 +64,17 @@ impl StoreError {
         }
     }
 
+    /// The server ended the connection as soon as it was spoken to.
+    pub(super) fn closed() -> Self {
+        let why = "it closes the connection; a server with TLS is rediss://";
+        StoreError::io(io::Error::new(io::ErrorKind::BrokenPipe, why))
+    }
+
     pub(super) fn io(error: io::Error) -> Self {
-        match is_tls(&error) {
-            true => StoreError(Kind::Tls(error)),
-            false => StoreError::redis(error.into()),
+        match tls_fault(&error) {
+            Some(true) => StoreError(Kind::NoTls),
+            Some(false) => StoreError(Kind::Tls(error)),
+            None => StoreError::redis(error.into()),
         }
     }
 
@@ -69,7 +91,7 @@ impl StoreError {
     }
 
     pub(super) fn old_server(version: &str) -> Self {
-        StoreError(Kind::OldServer(version.to_owned()))
+        StoreError(Kind::OldServer(Some(version.to_owned())))
     }
 
     pub(super) fn rights(missing: Vec<String>) -> Self {
@@ -92,8 +114,14 @@ impl StoreError {
         StoreError(Kind::Secret)
     }
 
-    pub(super) fn address() -> Self {
-        StoreError(Kind::Address)
+    pub(super) fn address(why: impl Into<String>) -> Self {
+        StoreError(Kind::Address(why.into()))
+    }
+
+    /// It does not answer by TLS, or not yet.
+    pub(super) fn no_handshake() -> Self {
+        let why = "no answer to a TLS handshake; a server without TLS is redis://";
+        StoreError::io(io::Error::new(io::ErrorKind::TimedOut, why))
     }
 
     pub(super) fn cluster(is_node: bool) -> Self {
@@ -139,7 +167,8 @@ impl StoreError {
                     || error.is_timeout()
                     || error.is_connection_refusal()
                     || error.is_connection_dropped()
-                    || self.says(&["LOADING", "CLUSTERDOWN", "MASTERDOWN"])
+                    || self.says(&NOT_NOW)
+                    || self.has(|error| details(error).starts_with(NO_MORE))
             }
             Kind::NoPrimary | Kind::Changed | Kind::NoMap => true,
             _ => false,
@@ -164,8 +193,7 @@ impl StoreError {
         // A script that looks for the owner's session says it like this, and where a cluster is down.
         let within = "Script attempted to ";
         self.has(|error| {
-            let details = error.details().unwrap_or_default();
-            ["ASK", "TRYAGAIN"].contains(&error.code()) || details.starts_with(within)
+            ["ASK", "TRYAGAIN"].contains(&error.code()) || details(error).starts_with(within)
         })
     }
 
@@ -181,12 +209,25 @@ impl StoreError {
 
     /// Whether the server says that its user may not do something. Its error names what.
     fn is_forbidden(&self) -> bool {
-        // Redis 7.0 says it of a command within a script like this.
-        let within = "The user executing the script can't";
+        // Redis 7.0 says it of a command within a script like the first, Valkey like the second.
+        let within = [
+            "The user executing the script can't",
+            "ACL failure in script",
+        ];
         self.has(|error| {
-            let details = error.details().unwrap_or_default();
-            error.code() == "NOPERM" || details.starts_with(within)
+            let is_within = within.iter().any(|text| details(error).starts_with(text));
+            error.code() == "NOPERM" || is_within
         })
+    }
+
+    /// Whether it is the names of keys that its user may not use.
+    pub(super) fn is_of_keys(&self) -> bool {
+        self.is_forbidden() && self.has(|error| details(error).contains("access"))
+    }
+
+    /// Whether the server asks for another user or password.
+    fn is_locked(&self) -> bool {
+        self.says(&["NOAUTH", "WRONGPASS"])
     }
 
     /// Whether the server has answered with one of these codes.
@@ -204,69 +245,46 @@ impl StoreError {
     }
 }
 
+/// What a server says that may take a command later.
+const NOT_NOW: [&str; 6] = [
+    "LOADING",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "READONLY",
+];
+/// And one with as many connections as it may have.
+const NO_MORE: &str = "max number of clients reached";
+
+fn details(error: &redis::ServerError) -> &str {
+    error.details().unwrap_or_default()
+}
+
+/// Whether it is one of TLS, and then whether what was answered is none.
 #[cfg(feature = "redis-tls")]
-fn is_tls(error: &io::Error) -> bool {
-    let inner = error.get_ref();
-    inner.is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
+fn tls_fault(error: &io::Error) -> Option<bool> {
+    use tokio_rustls::rustls::Error;
+    let error = error.get_ref()?.downcast_ref()?;
+    Some(matches!(error, Error::InvalidMessage(_)))
 }
 
 #[cfg(not(feature = "redis-tls"))]
-fn is_tls(_error: &io::Error) -> bool {
-    false
+fn tls_fault(_error: &io::Error) -> Option<bool> {
+    None
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Redis(_) if self.is_full() => {
-                f.write_str("the store has no room for more: its `maxmemory` is reached")
-            }
-            Kind::Redis(_) if self.is_forbidden() => {
-                f.write_str("the user of the store may not do all that is needed")
-            }
-            Kind::Redis(error) if error.is_connection_refusal() || error.is_io_error() => {
-                f.write_str("the store cannot be reached")
-            }
-            Kind::Redis(_) => f.write_str("the store has failed"),
-            Kind::Answer(expected) => write!(f, "the store's answer is no {expected}"),
-            Kind::Version => f.write_str("another version has written the stream"),
-            Kind::NoPrimary => f.write_str("the server is a replica"),
-            Kind::OldServer(version) => {
-                write!(f, "the server is Redis {version}, and 7.0 is needed")
-            }
-            Kind::Rights(missing) => {
-                write!(f, "the user of the store may not: {}", missing.join(", "))
-            }
-            Kind::Changed => f.write_str("the store has changed while it was connected to"),
-            Kind::Deaf => f.write_str("nothing is heard from the store any more"),
-            Kind::Behind => f.write_str("the store does not keep up"),
-            Kind::Secret => f.write_str(
-                "a secret has at least 32 bytes, and this has fewer; `openssl rand -hex 32` makes one",
-            ),
-            Kind::Address => f.write_str("the address is not that of a Redis server"),
-            Kind::Cluster(true) => {
-                f.write_str("the server is a node of a cluster; use redis+cluster://")
-            }
-            Kind::Cluster(false) => f.write_str("the server is no node of a cluster; use redis://"),
-            Kind::NoDisk => f.write_str("to wait for the disk, Redis 7.2 is needed"),
-            Kind::NoMap => f.write_str("not all slots of the cluster have a primary"),
-            Kind::UnknownPrimary(name) => write!(f, "no sentinel knows a primary {name:?}"),
-            Kind::Sentinel(_) => f.write_str(
-                "a sentinel refuses to answer; its user and password are ?sentinel_user=…&sentinel_pass=… of the address",
-            ),
-            Kind::Tls(_) => f.write_str("the store's certificate, or ours, is not accepted"),
-            Kind::Certificates(_) => f.write_str("a certificate or key cannot be used"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0 {
-            Kind::Redis(error) | Kind::Sentinel(error) => Some(error),
-            Kind::Tls(error) => Some(error),
-            Kind::Certificates(error) => Some(error.as_ref()),
-            _ => None,
-        }
+/// The first of what a pipeline has met with, which is the cause of the others. Without the arguments of a command that is not
+/// known: one of them may be a password.
+fn first(error: redis::RedisError) -> redis::RedisError {
+    let Some(errors) = error.clone().into_server_errors() else {
+        return error;
+    };
+    let Some((_, first)) = errors.first() else {
+        return error;
+    };
+    match details(first).split_once(", with args") {
+        Some((what, _)) => redis::make_extension_error(first.code().into(), Some(what.into())),
+        None => first.clone().into(),
     }
 }

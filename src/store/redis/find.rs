@@ -47,7 +47,7 @@ impl Finder {
         let endpoint = match &self.servers {
             Servers::One(endpoint) => endpoint.clone(),
             Servers::Sentinels(sentinels, name) => self.ask(sentinels, name).await?,
-            Servers::Cluster(_) => return Err(StoreError::address()),
+            Servers::Cluster(_) => return Err(StoreError::cluster(true)),
         };
         Ok(self.server(endpoint))
     }
@@ -59,7 +59,7 @@ impl Finder {
         known: &[Endpoint],
     ) -> Result<Vec<(Endpoint, Vec<usize>)>, StoreError> {
         let Servers::Cluster(named) = &self.servers else {
-            return Err(StoreError::address());
+            return Err(StoreError::cluster(false));
         };
         let mut asking = JoinSet::new();
         let others = named.iter().filter(|named| !known.contains(named));

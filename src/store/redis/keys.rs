@@ -39,6 +39,10 @@ impl Keys {
         self
     }
 
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub(super) fn write(&self, name: &Name, what: What, bytes: Bytes) -> Bytes {
         seal::write(self.seal.as_ref(), name, what, bytes)
     }

@@ -167,13 +167,19 @@ impl RedisOptions {
         let address = Address::parse(url)?;
         let tls = address.is_tls.then(|| self.certificates.tls());
         let tls = tls.transpose()?;
+        let database = address.login.db();
         let finder = Finder::new(address, tls);
         let partitions = match finder.is_cluster() {
             true => Partitions::of_cluster(),
             false => Partitions::single(),
         };
         let count = partitions.count();
-        let mut keys = Keys::new(&self.prefix, partitions);
+        // Channels are of all databases.
+        let prefix = match database {
+            0 => self.prefix,
+            database => format!("{}:{database}", self.prefix),
+        };
+        let mut keys = Keys::new(&prefix, partitions);
         if self.is_sealed {
             keys = keys.with_seal(names.seal());
         }

@@ -1,6 +1,7 @@
 //! A server, and connections to it.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::address::{Address, Endpoint, Servers};
 use super::tls::{Certificates, Tls};
@@ -39,7 +40,7 @@ impl Server {
     pub fn parse(url: &str) -> Result<Self, StoreError> {
         let address = Address::parse(url)?;
         let Servers::One(endpoint) = address.servers else {
-            return Err(StoreError::address());
+            return Err(StoreError::address("it is that of several"));
         };
         let tls = address.is_tls.then(|| Certificates::default().tls());
         let tls = tls.transpose()?;
@@ -59,9 +60,7 @@ impl Server {
         &self,
         config: AsyncConnectionConfig,
     ) -> Result<(Link, Is), StoreError> {
-        let link = timeout(PATIENCE, self.open(config)).await;
-        let late = || Err(StoreError::io(io::ErrorKind::TimedOut.into()));
-        let mut link = link.unwrap_or_else(|_| late())?;
+        let mut link = self.open(config).await?;
         let mut pipe = redis::pipe();
         for section in ["server", "replication"] {
             pipe.cmd("INFO").arg(section);
@@ -79,37 +78,49 @@ impl Server {
     }
 
     pub(super) async fn open(&self, config: AsyncConnectionConfig) -> Result<Link, StoreError> {
+        let until = Instant::now() + PATIENCE;
         match (&self.endpoint, &self.tls) {
             (Endpoint::Tcp(host, port), tls) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(StoreError::io)?;
+                let stream = TcpStream::connect((host.as_str(), *port));
+                let stream = by(until, stream).await?.map_err(StoreError::io)?;
                 stream.set_nodelay(true).map_err(StoreError::io)?;
                 match tls {
                     Some(tls) => {
-                        let stream = tls.connect(host, stream).await?;
-                        self.log_in(stream, config).await
+                        let stream = timeout_at(until, tls.connect(host, stream)).await;
+                        let stream = stream.map_err(|_| StoreError::no_handshake())??;
+                        self.log_in(stream, config, until).await
                     }
-                    None => self.log_in(stream, config).await,
+                    None => self.log_in(stream, config, until).await,
                 }
             }
             #[cfg(unix)]
             (Endpoint::Unix(path), _) => {
-                let stream = UnixStream::connect(path).await;
-                let stream = stream.map_err(StoreError::io)?;
-                self.log_in(stream, config).await
+                let stream = UnixStream::connect(path);
+                let stream = by(until, stream).await?.map_err(StoreError::io)?;
+                self.log_in(stream, config, until).await
             }
             #[cfg(not(unix))]
             (Endpoint::Unix(_), _) => Err(StoreError::io(io::ErrorKind::Unsupported.into())),
         }
     }
 
-    async fn log_in<S>(&self, stream: S, config: AsyncConnectionConfig) -> Result<Link, StoreError>
+    async fn log_in<S>(
+        &self,
+        stream: S,
+        config: AsyncConnectionConfig,
+        until: Instant,
+    ) -> Result<Link, StoreError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let config = config.set_response_timeout(Some(PATIENCE));
-        let opened = MultiplexedConnection::new_with_config(&self.login, stream, config).await;
-        let (connection, driver) = opened.map_err(StoreError::redis)?;
+        let opened = MultiplexedConnection::new_with_config(&self.login, stream, config);
+        let opened = by(until, opened).await?;
+        let (connection, driver) = opened.map_err(|error| {
+            let is_closed = error.is_connection_dropped() && self.tls.is_none();
+            let closed = is_closed.then(StoreError::closed);
+            closed.unwrap_or_else(|| StoreError::redis(error))
+        })?;
         let driver = tokio::spawn(driver).abort_handle();
         Ok(Link {
             connection,
@@ -122,6 +133,12 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Server").field(&self.endpoint).finish()
     }
+}
+
+/// What it gives, if that is in time.
+async fn by<F: Future>(until: Instant, future: F) -> Result<F::Output, StoreError> {
+    let done = timeout_at(until, future).await;
+    done.map_err(|_| StoreError::io(io::ErrorKind::TimedOut.into()))
 }
 
 /// What a primary says of itself.

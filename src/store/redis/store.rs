@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::address::Address;
 use super::{RedisOptions, StoreError, WhenAway};
 use crate::relay;
 use crate::store::outside::Hub;
@@ -79,6 +80,8 @@ impl RedisStore {
     /// `rediss://` it speaks TLS, if the feature `redis-tls` is there. `redis+sentinel://user:password@host,host:26379/name` asks
     /// sentinels for the primary of that name, each time it connects, and `rediss+sentinel://` does so over TLS. The sentinels' own
     /// user and password, where they have any, stand behind: `…/name?sentinel_user=user&sentinel_pass=password`.
+    /// `redis+cluster://host,host:port` names some nodes of a cluster. Each may begin with `valkey` in place of `redis`.
+    /// Another database than 0 is a path, as in `redis://host/1`; streams of two databases are not shared.
     ///
     /// The secret has at least 32 bytes that are not guessed, as `openssl rand -hex 32` writes them, and is the same in each
     /// process. The keys of streams and the checks in their ids are made with it.
@@ -93,6 +96,15 @@ impl RedisStore {
     /// - When its `maxmemory` is reached.
     pub async fn connect(url: &str, secret: impl AsRef<[u8]>) -> Result<Self, StoreError> {
         Self::options().connect(url, secret).await
+    }
+
+    /// Whether an address is one that [`connect`](Self::connect) takes, with all that it may have: nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// When it is none. What is wrong is said without the address, in which there may be a password.
+    pub fn check_url(url: &str) -> Result<(), StoreError> {
+        Address::parse(url).map(drop)
     }
 
     /// Options, to be set before it is connected to.

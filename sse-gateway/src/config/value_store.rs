@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tower_sse::store::{Acknowledge, WhenAway};
+use tower_sse::store::{Acknowledge, RedisStore, WhenAway};
 
 use super::tls;
 use super::value::{Parsed, choices, or_wrong};
@@ -13,7 +13,9 @@ pub(crate) struct StoreUrl(pub(crate) String);
 
 impl StoreUrl {
     pub(crate) fn is_tls(&self) -> bool {
-        self.0.starts_with("rediss")
+        ["rediss", "valkeys"]
+            .iter()
+            .any(|tls| self.0.starts_with(tls))
     }
 }
 
@@ -46,31 +48,35 @@ impl fmt::Debug for StoreSecret {
 /// The least that a secret has.
 const LEAST: usize = 32;
 
-const FORM: &str =
-    "use one such as redis://127.0.0.1:6379, rediss://host or unix:///run/redis.sock";
-
 pub(crate) fn url(text: &str) -> Parsed<StoreUrl> {
     if let Some(path) = text.strip_prefix("file:") {
         let url = read(path)?;
-        let url = String::from_utf8(url).ok().filter(|url| is_known(url));
-        return match url {
-            Some(url) => Ok(StoreUrl(url)),
-            None => Err(format!("{path:?} has no URL that is known; {FORM}")),
-        };
+        let url = String::from_utf8(url).map_err(|_| format!("{path:?} is no text"))?;
+        return known(url).map_err(|why| format!("{path:?}: {why}"));
     }
     if has_password(text) {
         return Err("the URL holds a password, which would be shown; write it into a file, and use file:FILE".into());
     }
-    let why = format!("is not the URL of a Redis server; {FORM}");
-    or_wrong(
-        is_known(text).then(|| StoreUrl(text.to_owned())),
-        text,
-        &why,
-    )
+    known(text.to_owned()).map_err(|why| format!("{text:?}: {why}"))
+}
+
+/// What is wrong is said without it.
+fn known(url: String) -> Parsed<StoreUrl> {
+    let checked = match url.contains(char::is_whitespace) {
+        true => Err("a URL has no spaces".to_owned()),
+        false => RedisStore::check_url(&url).map_err(|error| error.to_string()),
+    };
+    let form = "use one such as redis://127.0.0.1:6379, rediss://host or unix:///run/redis.sock";
+    checked.map_err(|why| format!("{why}; {form}"))?;
+    Ok(StoreUrl(url))
 }
 
 pub(crate) fn secret(path: &str) -> Parsed<StoreSecret> {
-    let bytes = read(path)?;
+    let bytes = read(path).map_err(|why| match path.contains('.') || path.starts_with('/') {
+        true => why,
+        // It may be the secret itself.
+        false => "it is the name of a file that holds the secret, and there is no such file".into(),
+    })?;
     match bytes.len() {
         LEAST.. => Ok(StoreSecret(bytes)),
         len => Err(format!(
@@ -111,26 +117,10 @@ fn read(path: &str) -> Parsed<Vec<u8>> {
     Ok(bytes.trim_ascii().to_vec())
 }
 
-fn is_known(url: &str) -> bool {
-    let rest = [
-        "redis://",
-        "rediss://",
-        "unix://",
-        "redis+sentinel://",
-        "rediss+sentinel://",
-        "redis+cluster://",
-        "rediss+cluster://",
-    ]
-    .iter()
-    .find_map(|scheme| url.strip_prefix(scheme));
-    rest.is_some_and(|rest| !rest.is_empty() && !url.contains(char::is_whitespace))
-}
-
-/// Whether it has one in front of its host, or in its query.
+/// Whether it has one in front of its host, or in its query. One that is not escaped may look like anything.
 fn has_password(url: &str) -> bool {
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or_default();
-    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
     user.contains(':') || url.contains("pass=")
 }
 

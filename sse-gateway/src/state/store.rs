@@ -74,7 +74,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Option<RedisStore>, Error
     }
 }
 
-const AWAY: &str = "; start it first, or set --store-down local to start without it";
+const AWAY: &str = "; it has to be there first, or set --store-down local to start without it";
 
 fn refusal(error: &StoreError, what_to_do: &str) -> Error {
     let cause = std::error::Error::source(error);

@@ -123,10 +123,23 @@ impl Connection {
             .scripts
             .call(Script::Rights, &[self.keys.session(tag, self.instance)]);
         call.arg(self.keys.beats(tag));
-        let missing: Vec<String> = self.send(&call).await?;
-        match missing.is_empty() {
+        let missing: Vec<String> = match self.send(&call).await {
+            Err(error) if error.is_of_keys() => vec![format!("use keys ~{}:*", self.keys.prefix())],
+            missing => missing?,
+        };
+        // To listen no more takes no channel.
+        let is_missing = |right: &str| missing.iter().any(|missing| missing == right);
+        let hears = ["SPUBLISH", "SSUBSCRIBE"].map(is_missing);
+        let is_of_channels = hears == [true; 2] && !is_missing("SUNSUBSCRIBE");
+        let channels = || format!("use channels &{}:*", self.keys.prefix());
+        let all: Vec<_> = missing
+            .iter()
+            .cloned()
+            .chain(is_of_channels.then(channels))
+            .collect();
+        match all.is_empty() {
             true => Ok(()),
-            false => Err(StoreError::rights(missing)),
+            false => Err(StoreError::rights(all)),
         }
     }
 }
