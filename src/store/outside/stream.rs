@@ -17,6 +17,7 @@ use crate::store::{
 };
 
 mod feed;
+mod log;
 mod reader;
 mod state;
 mod writer;
@@ -269,6 +270,7 @@ impl Stream {
             let answer = state.answers.pop_front().flatten();
             state.answered += 1;
             if let Some(answer) = answer {
+                self.log_answer(&answer);
                 self.act(&mut state, |member, cx| member.answer(answer, cx));
             }
         }
@@ -396,6 +398,7 @@ impl Stream {
     }
 
     fn carry_out(self: &Arc<Self>, state: &mut State, output: Output) {
+        self.log_output(&output);
         match output {
             Output::Command(command) => {
                 let Some(session) = &state.session else {
