@@ -136,7 +136,7 @@ def test_no_client_loses_or_doubles_a_number_unseen():
             seen |= {"/own/live", "/answers"} if fault in [*SEEN, follower_is_killed] else set()
             # Who has read an answer to its end does not look after it any more when Redis forgets that.
             seen |= {"/answers"} if fault in FORGETS else set()
-            assert {path for path in +told if path not in seen} == set() or DOWN == "local", "\n".join(several.broken()[-3:])
+            assert {path for path in +told if path not in seen} == set() or DOWN == "local", several.notices(told)
             assert (told["/ids"], told["/own/ids"]) == (0, 0)
 
 

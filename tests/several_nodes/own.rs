@@ -384,6 +384,28 @@ async fn an_answer_outlives_a_redis_that_forgets_all_of_it() {
     assert_eq!(upstream.answers.posts(), 1);
 }
 
+/// Who comes to another node before the owner has written it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_waited_for_where_redis_has_just_been_emptied() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers.have(2000);
+    let nodes = [(); 3].map(|()| Node::start(&server, &upstream));
+    let mut admin = server.admin().await;
+    let mut asker = Asker::post();
+    asker.read(&nodes[0], 100).await;
+    for node in &nodes[1..] {
+        let () = redis::cmd("FLUSHALL")
+            .query_async(&mut admin)
+            .await
+            .unwrap();
+        asker.read(node, 100).await;
+    }
+    let all: Vec<_> = (1..=asker.last()).map(Number).collect();
+    assert_eq!(asker.given, all);
+    assert_eq!(upstream.answers.posts(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_finds_the_ids_of_an_answer_in_redis() {
     let server = Server::start();

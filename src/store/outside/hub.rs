@@ -225,9 +225,9 @@ impl Hub {
         session.look(Look::Find(name, sender));
         // Whoever has it may have lost the store as well.
         match found.await {
-            Ok(Some(note)) => Found::There(note),
-            Ok(None) if !session.is_first && session.began.elapsed() < RETURN => Found::NotYet,
-            Ok(None) => Found::Nothing,
+            Ok((Some(note), _)) => Found::There(note),
+            Ok((None, has_session)) if session.may_return(has_session, RETURN) => Found::NotYet,
+            Ok((None, _)) => Found::Nothing,
             Err(_) => Found::Away,
         }
     }

@@ -1,7 +1,8 @@
 //! What streams want done by the connections to the store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Stream;
 use crate::store::redis::Name;
-use crate::store::{Command, Fence, InstanceId, Reign};
+use crate::store::{Command, Fence, InstanceId, Reign, SESSION};
 
 /// How much may wait. A stream has four frames under way at most, so that only a store which has stopped brings this about;
 /// the connections are given up then, and what was under way is known to the members.
@@ -38,8 +39,8 @@ pub(crate) enum Look {
     Read(Arc<Stream>, u64, u64),
     /// What was told of a stream last, which is on its so many-th log here.
     Told(Arc<Stream>, u64),
-    /// Whether there is a stream, and what was told of it last.
-    Find(Name, oneshot::Sender<Option<Bytes>>),
+    /// Whether there is a stream, and what was told of it last; and whether this instance has a session.
+    Find(Name, oneshot::Sender<(Option<Bytes>, bool)>),
 }
 
 /// For the connection that hears.
@@ -76,7 +77,17 @@ pub(crate) struct Session {
     pub(crate) is_first: bool,
     /// Whether there are streams here, so that heartbeats are sent.
     is_used: AtomicBool,
+    sessions: Mutex<Sessions>,
     senders: Senders,
+}
+
+/// What is known of the session that heartbeats keep in the store.
+#[derive(Default)]
+struct Sessions {
+    /// When it was written last.
+    written: Option<Instant>,
+    /// When it was gone before its time: the store was emptied.
+    emptied: Option<Instant>,
 }
 
 /// Where jobs for the connections to a primary go. A stream has one lane, in which its order is kept.
@@ -134,6 +145,7 @@ impl Session {
             began: Instant::now(),
             is_first,
             is_used: AtomicBool::new(false),
+            sessions: Mutex::default(),
             senders,
         }
     }
@@ -177,6 +189,36 @@ impl Session {
         if !self.is_used.swap(true, Ordering::Relaxed) {
             self.job(Job::Beat(name));
         }
+    }
+
+    /// Whether the store was emptied since the last heartbeat, by whether it has the session that was written then.
+    fn see(&self, has_session: bool) -> bool {
+        let mut sessions = self.sessions();
+        let lasts = |at: Instant| at.elapsed() < Duration::from_millis(SESSION);
+        let is_emptied = !has_session && sessions.written.is_some_and(lasts);
+        if is_emptied {
+            sessions.emptied = Some(Instant::now());
+        }
+        is_emptied
+    }
+
+    /// A heartbeat has written the session, which was there or not. Whether the store was emptied before.
+    pub(crate) fn wrote(&self, was_there: bool) -> bool {
+        let is_emptied = self.see(was_there);
+        self.sessions().written = Some(Instant::now());
+        is_emptied
+    }
+
+    /// Whether others may be about to write again what the store had, by whether it has the session.
+    pub(super) fn may_return(&self, has_session: bool, within: Duration) -> bool {
+        self.see(has_session);
+        let recently = |at: Instant| at.elapsed() < within;
+        let emptied = self.sessions().emptied;
+        !self.is_first && recently(self.began) || emptied.is_some_and(recently)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether heartbeats are to be sent, by whether there are streams.

@@ -250,6 +250,13 @@ impl Stream {
         }
     }
 
+    /// The store may have lost the log.
+    pub(crate) fn look_again(self: &Arc<Self>) {
+        self.have(|member, cx| {
+            member.look(cx);
+        });
+    }
+
     /// The answer to a command that was sent over this session.
     pub(crate) fn answered(self: &Arc<Self>, session: u64, number: u64, answer: Answer) {
         if let Some(error) = damage(&answer) {

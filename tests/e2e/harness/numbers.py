@@ -20,11 +20,14 @@ class Verdict:
     def __init__(self, client, path):
         self.name, self.path = f"{client} at {path}", path
         self.last, self.told, self.gaps, self.wrong = None, False, 0, []
+        # Of which gaps it was told, and when.
+        self.notices = []
 
     def take(self, kind, data):
         if kind == GAP:
             self.told = True
             self.gaps += 1
+            self.notices.append(f"{self.name}: a gap behind {self.last}, at {time.time():.3f}")
             return
         number = int(data.split(" ")[0])
         follows = self.last is None or number == self.last + 1 or (self.told and number > self.last)

@@ -203,9 +203,10 @@ class Several:
         told["/answers"] = sum(asker.verdict.gaps for asker in self.askers)
         return told
 
-    def broken(self):
-        """The answers that were broken off."""
-        return [broken for asker in self.askers for broken in asker.verdict.broken]
+    def notices(self, told):
+        """What clients of these paths were told of gaps last, and the answers that were broken off last."""
+        lines = [line for one in self.verdicts() if told[one.path] for line in one.notices[-2:]]
+        return "\n".join(lines + [line for asker in self.askers for line in asker.verdict.broken[-1:]])
 
     # ---- the end
 

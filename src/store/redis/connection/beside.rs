@@ -62,23 +62,29 @@ impl Connection {
         Ok(note.map(|note| self.keys.read(name, What::Note, Bytes::from(note))))
     }
 
-    /// Whether there is a log that can be read, by what was told of it last: empty where that is nothing.
+    /// Whether there is a log that can be read, by what was told of it last: empty where that is nothing. And whether the session of
+    /// this instance is there.
     ///
     /// # Errors
     ///
     /// When there is no answer.
-    pub async fn find(&mut self, name: &Name) -> Result<Option<Bytes>, StoreError> {
-        let mut cmd = redis::cmd("HMGET");
-        cmd.arg(self.keys.meta(name)).arg("v").arg("h");
-        let found: [Option<Vec<u8>>; 2] = match self.send(&cmd).await {
-            Err(error) if error.is_of_stream() => return Ok(None),
+    pub async fn find(&mut self, name: &Name) -> Result<(Option<Bytes>, bool), StoreError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HMGET")
+            .arg(self.keys.meta(name))
+            .arg("v")
+            .arg("h");
+        pipe.cmd("EXISTS")
+            .arg(self.keys.session(self.keys.tag(name), self.instance));
+        let found: ([Option<Vec<u8>>; 2], bool) = match self.send_all(&pipe).await {
+            Err(error) if error.is_of_stream() => return Ok((None, true)),
             found => found?,
         };
-        let [version, note] = found;
+        let ([version, note], has_session) = found;
         let is_known = version.is_some_and(|version| version == replies::VERSION.as_bytes());
         let note = note.filter(|_| is_known).map(Bytes::from);
         let note = note.map(|note| self.keys.read(name, What::Note, note));
-        Ok(is_known.then(|| note.unwrap_or_default()))
+        Ok((is_known.then(|| note.unwrap_or_default()), has_session))
     }
 
     /// Says that this instance has clients of the stream, or none any more.
@@ -153,12 +159,12 @@ impl Connection {
         }
     }
 
-    /// A heartbeat in the partition with this tag.
+    /// A heartbeat in the partition with this tag. Says whether the session of this instance was there.
     ///
     /// # Errors
     ///
     /// When there is no answer.
-    pub async fn beat(&mut self, tag: &str, moved: Vec<(Name, u64)>) -> Result<(), StoreError> {
+    pub async fn beat(&mut self, tag: &str, moved: Vec<(Name, u64)>) -> Result<bool, StoreError> {
         let beat = Beat {
             instance: self.instance,
             moved,
@@ -168,11 +174,12 @@ impl Connection {
             .arg(self.keys.session(tag, self.instance))
             .arg(1)
             .arg("PX")
-            .arg(SESSION);
+            .arg(SESSION)
+            .arg("GET");
         pipe.cmd("SPUBLISH")
             .arg(self.keys.beats(tag))
             .arg(beat.to_text());
-        self.send_all::<(Value, Value)>(&pipe).await?;
-        Ok(())
+        let (before, _) = self.send_all::<(Option<String>, Value)>(&pipe).await?;
+        Ok(before.is_some())
     }
 }

@@ -144,7 +144,7 @@ fn begin(hub: &Arc<Hub>, mut connection: Connection, job: Job) -> Boxed {
         }
         Job::Beat(name) => Box::pin(async move {
             let tag = connection.keys().tag(&name).to_owned();
-            Done::Other(connection.beat(&tag, Vec::new()).await)
+            Done::Other(connection.beat(&tag, Vec::new()).await.map(drop))
         }),
         Job::Flush(sender) => Box::pin(async move {
             // It is answered behind all that is under way.

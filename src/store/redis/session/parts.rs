@@ -291,17 +291,31 @@ impl<'a> Parts<'a> {
                     .beat(tag, parts.next().unwrap_or_default().to_vec())
                     .await;
                 for part in parts {
-                    if beat.is_ok() {
-                        beat = connection.beat(tag, part.to_vec()).await;
+                    if let Ok(was_there) = beat {
+                        let more = connection.beat(tag, part.to_vec()).await;
+                        beat = more.map(|_| was_there);
                     }
                 }
-                if let Err(error) = beat {
-                    self.failed(ticket, error)?;
+                match beat {
+                    Ok(was_there) if self.wrote(ticket, was_there) => {
+                        // Who owns a silent stream would not notice for long.
+                        streams.iter().for_each(|stream| stream.look_again());
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.failed(ticket, error)?,
                 }
             }
             self.ask_for(&mut connection, silent).await;
             Ok(())
         })
+    }
+
+    /// A heartbeat has written the session, which was there or not. Whether the store was emptied before.
+    fn wrote(&self, ticket: Ticket, was_there: bool) -> bool {
+        let held = self.held();
+        let mut sessions = held.iter().map(|part| &part.session);
+        let session = sessions.find(|session| session.ticket == ticket);
+        session.is_some_and(|session| session.wrote(was_there))
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<Part>> {
