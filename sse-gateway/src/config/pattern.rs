@@ -94,6 +94,28 @@ impl PathPattern {
         })
     }
 
+    /// The same with its segments written in another way, and without a slash at its end.
+    pub(super) fn written(&self, write: fn(&str) -> String) -> Self {
+        let mut segments: Vec<_> = self
+            .segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::One(pattern) => {
+                    let written = Pattern::new(&write(pattern.as_str()));
+                    Segment::One(written.unwrap_or_else(|_| pattern.clone()))
+                }
+                other => other.clone(),
+            })
+            .collect();
+        if segments.len() > 1 && segments.last().is_some_and(Segment::is_empty) {
+            segments.pop();
+        }
+        Self {
+            text: write(&self.text),
+            segments,
+        }
+    }
+
     pub(crate) fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else {
             return false;

@@ -47,6 +47,19 @@ impl Route {
             || settings.cors_origins.is_some()
     }
 
+    /// The same with its path written in another way.
+    pub(crate) fn written(&self, write: fn(&str) -> String) -> Self {
+        let matcher = match &self.matcher {
+            Matcher::Prefix(prefix) => Matcher::Prefix(write(prefix)),
+            Matcher::Pattern(pattern) => Matcher::Pattern(pattern.written(write)),
+            Matcher::Any => Matcher::Any,
+        };
+        Route {
+            matcher,
+            ..self.clone()
+        }
+    }
+
     /// How much of each of its streams is kept.
     pub(crate) fn kept(&self) -> Kept {
         let auto = self.relayed.kept();

@@ -1,42 +1,161 @@
-//! The one spelling of a path that all spellings have in common.
+//! Spellings of a request: what is one route's by the letter may be another's for its upstream, which reads it by rules of its own.
 
 use std::borrow::Cow;
 
-/// A path as a server may read it that decodes it and then goes along its segments: percent-encoding undone, `\` as `/`, no empty
-/// segments, no `.` and `..`, no parameters behind `;`.
-pub(crate) fn normal(path: &str) -> Cow<'_, str> {
-    let is_normal = !path.contains(['%', '\\', ';'])
-        && !path.contains("//")
-        && !path.split('/').any(|segment| matches!(segment, "." | ".."));
-    if is_normal {
-        return path.into();
+use http::Method;
+
+use crate::config::Route;
+
+/// The routes, by all that servers are known to read in a path.
+pub(crate) struct Spellings {
+    /// In order, written as [`decoded`] writes. None where no route has a policy, so that there is nothing to get around.
+    routes: Vec<Route>,
+}
+
+const METHOD: &str = "Write the method in capital letters.\n";
+const UP: &str = "Write the path without `..` and NUL.\n";
+const PATH: &str = "Write the path as its route is written: the same letters, none of them encoded, and no slash, dot or semicolon more.\n";
+
+impl Spellings {
+    pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a Route> + Clone) -> Self {
+        let routes = match routes.clone().any(Route::has_policy) {
+            false => Vec::new(),
+            true => routes.map(|route| route.written(decoded)).collect(),
+        };
+        Spellings { routes }
     }
-    let decoded = decoded(path);
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split(['/', '\\']) {
-        // Servers after the manner of servlets leave these out.
-        let segment = segment.split(';').next().unwrap_or(segment);
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
+
+    /// Why a request that the route at this place takes, or none, may be one that another takes and has a policy for.
+    pub(crate) fn doubt(
+        &self,
+        method: &Method,
+        path: &str,
+        place: Option<usize>,
+    ) -> Option<&'static str> {
+        if self.routes.is_empty() {
+            return None;
+        }
+        let is_method_plain = !method
+            .as_str()
+            .bytes()
+            .any(|byte| byte.is_ascii_lowercase());
+        if is_method_plain && is_plain(path) {
+            return None;
+        }
+        let in_capitals = method.as_str().to_ascii_uppercase();
+        let in_capitals = Method::from_bytes(in_capitals.as_bytes()).ok()?;
+        // Some servers decode twice.
+        let first = once(path);
+        let second = once(&first);
+        for text in [path, &*first, &*second] {
+            if goes_up(text) {
+                return Some(UP);
             }
-            segment => segments.push(segment),
+            let text = text.to_lowercase();
+            let all = [Some(&*text), behind_host(&text)];
+            let mut readings = all.into_iter().flatten().flat_map(readings);
+            let elsewhere =
+                |path: String| self.leads_elsewhere(&in_capitals, &path, place, is_method_plain);
+            if readings.any(elsewhere) {
+                return Some(if is_method_plain { PATH } else { METHOD });
+            }
+        }
+        None
+    }
+
+    fn leads_elsewhere(
+        &self,
+        method: &Method,
+        reading: &str,
+        place: Option<usize>,
+        is_method_plain: bool,
+    ) -> bool {
+        let mut routes = self.routes.iter();
+        let Some(at) = routes.position(|route| route.matches(method, reading)) else {
+            return false;
+        };
+        // Where two routes are told apart by case alone, case counts.
+        let is_told_apart =
+            |place: usize| is_method_plain && self.routes[place].matcher == self.routes[at].matcher;
+        Some(at) != place && self.routes[at].has_policy() && !place.is_some_and(is_told_apart)
+    }
+}
+
+/// Whether nobody reads anything else in it.
+fn is_plain(path: &str) -> bool {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._~!$&'()*+,=:@".contains(&byte)
+    };
+    let mut segments = path.split('/').skip(1);
+    path == "/" || segments.all(|one| !matches!(one, "" | "." | "..") && one.bytes().all(is_plain))
+}
+
+/// Whether a segment leads out of what is in front of it: to where depends on when it is looked at. Also whether the path ends early
+/// for who takes NUL for the end. No honest client sends either.
+fn goes_up(path: &str) -> bool {
+    path.contains('\0')
+        || path
+            .split(['/', '\\'])
+            .any(|segment| without_parameters(segment) == "..")
+}
+
+/// Servers after the manner of servlets leave parameters out. Others take what was encoded for the beginning of a query.
+fn without_parameters(segment: &str) -> &str {
+    segment.split(BEFORE_PARAMETERS).next().unwrap_or(segment)
+}
+
+const BEFORE_PARAMETERS: [char; 3] = [';', '?', '#'];
+
+/// What is the path for who reads the target as a reference to a resource: `//host/path`, as browsers' `URL` does.
+fn behind_host(path: &str) -> Option<&str> {
+    let rest = path.trim_start_matches(['/', '\\']);
+    (path.len() - rest.len() > 1).then(|| rest.find(['/', '\\']).map_or("/", |at| &rest[at..]))
+}
+
+/// A path as servers read it: with `\` as `/` or not, with or without parameters, empty segments and dots, and a slash at its end.
+fn readings(path: &str) -> Vec<String> {
+    let both = |signs: &[char]| match path.contains(signs) {
+        true => &[false, true][..],
+        false => &[false],
+    };
+    let mut readings = Vec::new();
+    for &turned in both(&['\\']) {
+        for &cut in both(&BEFORE_PARAMETERS) {
+            for tidy in [false, true] {
+                let ends: &[char] = if turned { &['/', '\\'] } else { &['/'] };
+                let segments = path.split(ends).map(|segment| match cut {
+                    true => without_parameters(segment),
+                    false => segment,
+                });
+                let segments = segments
+                    .skip(1)
+                    .filter(|segment| !tidy || !matches!(*segment, "" | "."));
+                let mut reading = String::with_capacity(path.len() + 1);
+                for segment in segments {
+                    reading.push('/');
+                    reading.push_str(segment);
+                }
+                let bare = reading.trim_end_matches('/').len();
+                reading.truncate(bare);
+                if path.ends_with('/') || reading.is_empty() {
+                    readings.push(format!("{reading}/"));
+                }
+                readings.push(reading);
+            }
         }
     }
-    let end = match path.ends_with('/') && !segments.is_empty() {
-        true => "/",
-        false => "",
-    };
-    format!("/{}{end}", segments.join("/")).into()
+    readings
 }
 
-/// Some servers do so twice.
+/// Without any percent-encoding, and in lower case.
 fn decoded(path: &str) -> String {
-    once(&once(path))
+    once(&once(path)).to_lowercase()
 }
 
-fn once(path: &str) -> String {
+fn once(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {
@@ -55,7 +174,7 @@ fn once(path: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 #[cfg(test)]
@@ -63,32 +182,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_spellings_come_to_one() {
+    fn what_is_read_in_a_path_is_what_servers_read() {
+        let read = |path: &str| {
+            let all = [path.to_owned(), once(path).into_owned(), decoded(path)];
+            let all = all.iter().flat_map(|text| {
+                let both = [Some(&**text), behind_host(text)];
+                both.into_iter().flatten().flat_map(readings)
+            });
+            all.collect::<Vec<_>>()
+        };
         for path in [
             "/v1/chat",
             "//v1/chat",
             "/v1//chat",
             "/v1/./chat",
-            "/x/../v1/chat",
+            "/v1/chat/",
+            "/V1/Chat",
             "/v1/%63hat",
             "/v1/%2563hat",
             "/%76%31/chat",
             "/v1%2Fchat",
+            "/v1%252fchat",
             "/v1\\chat",
-            "/v1/x/%2e%2e/chat",
-            "/v1/x/.%2e/chat",
-            "/../v1/chat",
             "/v1/%5cchat",
             "/v1;x=1/chat;y",
-            "/v1/x/..;/chat",
+            "/v1/chat%3fx",
+            "//host/v1/chat",
+            "/\\host/v1/chat",
+            "///host/v1/chat",
+            "//host\\v1/chat",
         ] {
-            assert_eq!(normal(path), "/v1/chat", "{path}");
+            assert!(
+                read(path).contains(&"/v1/chat".to_owned()),
+                "{path}: {:?}",
+                read(path)
+            );
         }
-        for path in ["/", "/v1/chat/", "/a.b/..c", "/ä"] {
-            assert_eq!(normal(path), path);
-        }
-        assert_eq!(normal("/%"), "/%");
-        assert_eq!(normal("/%zz/%4"), "/%zz/%4");
-        assert_eq!(normal("/.."), "/");
     }
 }

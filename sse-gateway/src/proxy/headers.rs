@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, TE, TRANSFER_ENCODING,
-    UPGRADE, VIA,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -51,7 +51,28 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, client_host: Option<&HeaderVa
 /// Makes an upstream's header one for the client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
     settle_length(headers);
+    remove_named(headers);
     remove_hop_by_hop(headers);
+}
+
+/// Takes out what the other end says belongs to its connection. Of a request this is done before anything else is: what is put in
+/// later, such as who a client is by its token, is not for that client to take away.
+pub(crate) fn remove_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        // Without these a message means something else; no honest sender names them.
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        // What was judged is not for the client to take away, nor to make us forget where it came from.
+        .filter(|name| *name != VIA && !claims::is_claim(name))
+        // These are looked at until the message goes on.
+        .filter(|name| ![TE, TRANSFER_ENCODING, UPGRADE, EXPECT].contains(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
 }
 
 /// Leaves one length, said once, or none where the body did not go by it (RFC 9112, section 6.3).
@@ -70,20 +91,8 @@ fn settle_length(headers: &mut HeaderMap) {
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-            .filter_map(|token| HeaderName::from_bytes(token).ok())
-            // Without these a message means something else; no honest sender names them.
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-            // What was judged is not for the client to take away, nor to make us forget where it came from.
-            .filter(|name| *name != VIA && !claims::is_claim(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
     for name in [
+        &CONNECTION,
         &KEEP_ALIVE,
         &PROXY_CONNECTION,
         &TE,
@@ -218,6 +227,7 @@ mod tests {
                 "host, content-length, x-forwarded-for, x-forwarded-proto, x-real-ip, via",
             ),
         ]);
+        remove_named(&mut headers);
         to_upstream(&mut headers, None, HOP);
         assert_eq!(headers["host"], "a");
         assert_eq!(headers["content-length"], "5");

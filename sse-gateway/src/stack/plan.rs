@@ -5,6 +5,7 @@ use tower_sse::stage::Drain;
 use crate::config::trusted_proxies::TrustedProxies;
 use crate::config::{Config, Error, ListenAddress, NoAnswer, Route};
 use crate::policy::limits::Limits;
+use crate::policy::path::Spellings;
 use crate::policy::rate::Requests as ClientRates;
 use crate::proxy::circle;
 use crate::proxy::forward::Proxy;
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) routes: Vec<(Route, Stack, Requests)>,
     /// Those that no route takes.
     pub(crate) other_requests: Requests,
+    /// What no spelling of a request is to get around.
+    pub(crate) spellings: Spellings,
     pub(crate) trusted: TrustedProxies,
     /// The connections that clients have opened, where these are counted.
     pub(crate) connections: Option<ClientRates>,
@@ -45,6 +48,7 @@ impl Plan {
         });
         Ok(Plan {
             routes: routes.collect::<Result<_, Error>>()?,
+            spellings: Spellings::of(config.routes.iter().chain(&config.fallback)),
             other_requests: Requests::of(NO_ROUTE, is_logged),
             trusted: config.gateway.trusted_proxy.clone(),
             connections: config

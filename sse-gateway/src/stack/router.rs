@@ -25,7 +25,7 @@ use crate::log::limiter;
 use crate::log::limiter::Limiter;
 use crate::log::shown_path::ShownPath;
 use crate::policy::REFUSED;
-use crate::policy::path::normal;
+use crate::proxy::headers;
 use crate::proxy::no_answer::{self, Unanswered};
 use crate::proxy::target;
 use crate::proxy::via;
@@ -115,21 +115,16 @@ impl Service<Request<ClientBody>> for Router {
         if via::is_known(&parts.headers) {
             return self.in_a_circle(plan.other_requests.asked(&parts));
         }
+        headers::remove_named(&mut parts.headers);
         claims::judge(&mut parts, &plan.trusted, &self.own_fields);
         let path = parts.uri.path();
         // A browser asks for a method before it uses it.
         let method = asked_for(&parts).unwrap_or_else(|| parts.method.clone());
-        let takes = |path: &str| {
-            let mut routes = plan.routes.iter();
-            routes.position(|(route, ..)| route.matches(&method, path))
-        };
-        let place = takes(path);
-        // The upstream may read another spelling as the path of a route that asks for more.
-        let normal = takes(&normal(path)).filter(|normal| Some(*normal) != place);
-        if normal.is_some_and(|normal| plan.routes[normal].0.has_policy()) {
-            let text = "Write the path in its normal form: no encoded letters, dots or slashes, and none twice.\n";
+        let mut routes = plan.routes.iter();
+        let place = routes.position(|(route, ..)| route.matches(&method, path));
+        if let Some(why) = plan.spellings.doubt(&method, path, place) {
             let asked = plan.other_requests.asked(&parts);
-            return plain(asked, StatusCode::BAD_REQUEST, text);
+            return plain(asked, StatusCode::BAD_REQUEST, why);
         }
         let Some(place) = place else {
             let text = "No route takes this method and path.\n";

@@ -254,13 +254,23 @@ async fn claims_go_upstream_as_fields_that_no_client_sets() {
     assert_eq!(field(&head, "x-user"), ["alice"]);
     assert_eq!(field(&head, "x-groups"), ["a,7,true"]);
     assert!(!head.contains("root"), "{head}");
-    // A claim that no field can hold is none.
-    let claims = json!({ "sub": "a\r\nX-Admin: 1", "exp": now() + 600 });
-    let (.., head) = let_in(&upstream, &gateway, &bearing(&by_secret(SECRET, &claims))).await;
-    assert!(
-        field(&head, "x-user").is_empty() && !head.contains("X-Admin"),
-        "{head}"
+    // Nor does it take them away as if they were of its connection.
+    let fields = format!(
+        "Authorization: Bearer {token}\r\nConnection: keep-alive, X-User, x-groups\r\nX-User: root\r\n"
     );
+    let (.., head) = let_in(&upstream, &gateway, &asking(&fields)).await;
+    assert_eq!(field(&head, "x-user"), ["alice"]);
+    assert_eq!(field(&head, "x-groups"), ["a,7,true"]);
+    // A claim that no field can hold, or that would be read as another, is none.
+    for (user, groups) in [("a\r\nX-Admin: 1", "a,admin"), ("alice ", " admin")] {
+        let claims = json!({ "sub": user, "groups": [groups], "exp": now() + 600 });
+        let (.., head) = let_in(&upstream, &gateway, &bearing(&by_secret(SECRET, &claims))).await;
+        let fields = ["x-user", "x-groups"].map(|name| field(&head, name));
+        assert!(
+            fields.concat().is_empty() && !head.contains("X-Admin"),
+            "{head}"
+        );
+    }
 }
 
 #[tokio::test]

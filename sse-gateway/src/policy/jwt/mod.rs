@@ -250,12 +250,21 @@ fn since_epoch() -> Duration {
         .unwrap_or_default()
 }
 
+/// As the upstream reads it. None where that would be something else.
 fn written(value: &Value) -> Option<HeaderValue> {
     let text = match value {
-        Value::Array(all) => all.iter().map(text).collect::<Option<Vec<_>>>()?.join(","),
-        one => text(one)?,
+        Value::Array(all) => {
+            let item = |one| text(one).filter(|text| !text.contains(',') && is_as_read(text));
+            all.iter().map(item).collect::<Option<Vec<_>>>()?.join(",")
+        }
+        one => text(one).filter(|text| is_as_read(text))?,
     };
     HeaderValue::try_from(text).ok()
+}
+
+/// Space around a value is no part of it (RFC 9110 section 5.5).
+fn is_as_read(text: &str) -> bool {
+    text.trim_matches([' ', '\t']) == text
 }
 
 fn text(value: &Value) -> Option<String> {
