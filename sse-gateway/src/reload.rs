@@ -68,6 +68,7 @@ impl Reload {
     /// When there is no file, or it would be refused at a start. Then all stays as it is.
     pub(crate) fn reload(&self) -> Result<String, String> {
         let Some(reread) = &self.0.reread else {
+            tracing::warn!("{NO_FILE}");
             return Err(NO_FILE.to_owned());
         };
         // Held, so that of two reloads the last wins as a whole.

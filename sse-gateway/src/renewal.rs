@@ -46,10 +46,8 @@ impl Renewal {
             if let Some(checks) = &mut checks {
                 checks.check_now();
             }
-            // What it leads to is told.
-            if let Err(error) = reload.reload() {
-                tracing::warn!(%error, "SIGHUP");
-            }
+            // What it leads to is told there.
+            let _ = reload.reload();
         }
     }
 }

@@ -35,9 +35,6 @@ pub(crate) fn judge(
         remove(&mut parts.headers);
         return;
     };
-    for (name, value) in identity.iter().flat_map(|fields| fields.iter()) {
-        parts.headers.insert(name, value.clone());
-    }
     let peer = peer.map(canonical);
     let hop = peer.map(|peer| peer.ip());
     let mut client = hop;
@@ -45,6 +42,9 @@ pub(crate) fn judge(
         client = real_client(&parts.headers, hop, trusted);
     } else {
         remove(&mut parts.headers);
+    }
+    for (name, value) in identity.iter().flat_map(|fields| fields.iter()) {
+        parts.headers.insert(name, value.clone());
     }
     // Here, where all requests come by: those that a relay makes for several clients have no connection.
     if is_tls && !parts.headers.contains_key(X_FORWARDED_PROTO) {

@@ -104,10 +104,20 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     let right = "give a PEM file that begins with -----BEGIN CERTIFICATE-----";
     let bytes = read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| format!("{path:?}: {error}; {right}"))?;
+    let certificates =
+        certificates.map_err(|error| format!("{path:?}: {}; {right}", in_words(&error)))?;
     match certificates.is_empty() {
         true => Err(format!("{path:?} has no certificate; {right}")),
         false => Ok(certificates),
+    }
+}
+
+/// The library's own text shows bytes as numbers.
+fn in_words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "it ends before its last -----END line".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line is not whole".to_owned(),
+        error => error.to_string(),
     }
 }
 
@@ -119,7 +129,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
             "the key in {path:?} is encrypted; decrypt it: openssl pkey -in {path:?} -out key.pem"
         ),
         pem::Error::NoItemsFound => format!("{path:?} has no private key; {right}"),
-        error => format!("{path:?}: {error}; {right}"),
+        error => format!("{path:?}: {}; {right}", in_words(&error)),
     })
 }
 
@@ -130,4 +140,34 @@ fn is_encrypted(pem: &[u8]) -> bool {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{path:?} cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_half_written_is_told_in_words() {
+        let file = std::env::temp_dir().join(format!("gateway-half-{}.pem", std::process::id()));
+        for (text, what) in [
+            (
+                "-----BEGIN CERTIFICATE-----\nMIIB\n",
+                "it ends before its last -----END line",
+            ),
+            (
+                "-----BEGIN CERTIF\nMIIB\n",
+                "a -----BEGIN line is not whole",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nMIIB\n",
+                "it ends before its last -----END line",
+            ),
+        ] {
+            std::fs::write(&file, text).expect("is written");
+            let path = file.to_str().expect("text");
+            let told = [cert_file(path), key_file(path)].map(|read| read.expect_err(text));
+            assert!(told.iter().all(|told| told.contains(what)), "{told:?}");
+        }
+        std::fs::remove_file(&file).expect("is removed");
+    }
 }

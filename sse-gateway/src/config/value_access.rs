@@ -143,10 +143,21 @@ pub(super) fn service_url(text: &str) -> Parsed<ServiceUrl> {
 /// A field that is not of one connection, and says nothing of the way or of the body.
 pub(super) fn own_field(text: &str) -> Parsed<HeaderName> {
     let name = HeaderName::try_from(text).ok();
-    let name = name.filter(|name| !NOT_OWN.contains(&name.as_str()) && !claims::is_claim(name));
+    // Services that decide who may read use it for who that is. It is not believed of a client any more than the others are.
+    let is_claim =
+        |name: &HeaderName| claims::is_claim(name) && !OF_A_USER.contains(&name.as_str());
+    let name = name.filter(|name| !NOT_OWN.contains(&name.as_str()) && !is_claim(name));
     let why = "is not a field that can be given; use one such as X-User or X-Api-Key";
     or_wrong(name, text, why)
 }
+
+const OF_A_USER: [&str; 5] = [
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-roles",
+    "x-forwarded-user",
+];
 
 const NOT_OWN: [&str; 11] = [
     "connection",
@@ -199,7 +210,9 @@ pub(super) fn claim(text: &str) -> Parsed<(String, String)> {
 pub(super) fn field_of_claim(text: &str) -> Parsed<(HeaderName, String)> {
     let halves = text.split_once('=').filter(|(_, claim)| !claim.is_empty());
     let halves = halves.and_then(|(field, claim)| Some((field.parse().ok()?, claim.to_owned())));
-    let is_free = |(field, _): &(HeaderName, String)| !TAKEN.contains(field);
+    let is_free = |(field, _): &(HeaderName, String)| {
+        !TAKEN.contains(field) && own_field(field.as_str()).is_ok()
+    };
     let why = "is not a field and its claim; use such as x-user=sub";
     or_wrong(halves.filter(is_free), text, why)
 }
@@ -222,14 +235,5 @@ pub(super) fn field_of_certificate(text: &str) -> Parsed<(HeaderName, Certificat
     Ok((own_field(field)?, or_wrong(part, text, why)?))
 }
 
-/// Fields that say how the message is to be read, or by which the client is known otherwise.
-const TAKEN: [HeaderName; 8] = [
-    http::header::HOST,
-    http::header::CONNECTION,
-    http::header::CONTENT_LENGTH,
-    http::header::TRANSFER_ENCODING,
-    http::header::UPGRADE,
-    http::header::AUTHORIZATION,
-    http::header::ACCEPT,
-    http::header::TE,
-];
+/// Fields by which the client is known otherwise, or says what it takes.
+const TAKEN: [HeaderName; 2] = [http::header::AUTHORIZATION, http::header::ACCEPT];

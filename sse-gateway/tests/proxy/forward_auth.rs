@@ -67,11 +67,12 @@ impl Both {
 
 #[tokio::test]
 async fn a_request_is_told_to_the_service_and_its_fields_go_upstream() {
-    let both = Both::start(&["--forward-auth-fields", "X-User,X-Groups"]).await;
-    let fields = "Authorization: Bearer t\r\nCookie: a=1\r\nX-User: root\r\nX_User: root\r\nX-Api-Key: k\r\n\
+    let flags = ["--forward-auth-fields", "X-User,X-Groups,X-Forwarded-User"];
+    let both = Both::start(&flags).await;
+    let fields = "Authorization: Bearer t\r\nConnection: X-User, X-Groups\r\nX-Forwarded-User: root\r\nCookie: a=1\r\nX-User: root\r\nX_User: root\r\nX-Api-Key: k\r\n\
                   X-Forwarded-Uri: /other\r\nX-Forwarded-Method: HEAD\r\nX-Forwarded-For: 6.6.6.6\r\n";
     let mut client = both.ask("/events?room=1", fields).await;
-    let yes = "HTTP/1.1 200 OK\r\nX-User: ann\r\nX-Other: no\r\nX-Groups: a\r\nX-Groups: b\r\nContent-Length: 3\r\n\r\nyes";
+    let yes = "HTTP/1.1 200 OK\r\nX-User: ann\r\nX-Forwarded-User: ann\r\nX-Other: no\r\nX-Groups: a\r\nX-Groups: b\r\nContent-Length: 3\r\n\r\nyes";
     let question = both.decide(yes).await;
     assert!(
         question.starts_with("GET /check?by=sse HTTP/1.1\r\n"),
@@ -96,6 +97,7 @@ async fn a_request_is_told_to_the_service_and_its_fields_go_upstream() {
     assert_eq!(field(&head, "x-user"), ["ann"], "{head}");
     assert!(!head.to_lowercase().contains("x_user"), "{head}");
     assert_eq!(field(&head, "x-groups"), ["a", "b"]);
+    assert_eq!(field(&head, "x-forwarded-user"), ["ann"]);
     assert_eq!(field(&head, "x-other"), Vec::<&str>::new());
     assert_eq!(field(&head, "authorization"), ["Bearer t"]);
 }
@@ -142,6 +144,13 @@ async fn a_refusal_is_the_services_own() {
             "content-type",
             "application/json",
             "{}",
+        ),
+        (
+            "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+            "429",
+            "retry-after",
+            "7",
+            "",
         ),
         (
             "HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 0\r\n\r\n",
@@ -249,6 +258,29 @@ async fn of_those_who_come_at_once_with_the_same_one_asks() {
         client.until("data: 1").await;
     }
     Both::is_quiet(&both.service).await;
+}
+
+#[tokio::test]
+async fn a_cookie_that_the_service_sets_is_for_nobody_else() {
+    let both = Both::start(&[]).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(both.ask("/", "Connection: close\r\n").await);
+    }
+    // Those who have waited for the first answer ask for themselves.
+    for session in 1..=3 {
+        both.decide(&format!(
+            "HTTP/1.1 401 Unauthorized\r\nSet-Cookie: session={session}\r\nContent-Length: 0\r\n\r\n"
+        ))
+        .await;
+    }
+    let mut cookies = Vec::new();
+    for client in &mut clients {
+        let got = client.rest().await;
+        cookies.extend(field(&got, "set-cookie").into_iter().map(str::to_owned));
+    }
+    cookies.sort();
+    assert_eq!(cookies, ["session=1", "session=2", "session=3"]);
 }
 
 #[tokio::test]

@@ -44,10 +44,15 @@ impl Answers {
     }
 
     /// The answer that is kept, or that of who asks already, or that of `ask`. Only that somebody may read is kept.
-    pub(super) async fn get(&self, key: Key, ask: impl Future<Output = Verdict>) -> Arc<Verdict> {
+    pub(super) async fn get<F>(&self, key: Key, ask: impl Fn() -> F) -> Arc<Verdict>
+    where
+        F: Future<Output = Verdict>,
+    {
         let slot = self.slot(&key);
+        let mut has_asked = false;
         let verdict = slot.verdict.get_or_init(async || {
-            let verdict = ask.await;
+            has_asked = true;
+            let verdict = ask().await;
             let now = Instant::now();
             let kept_for = self.kept_for.filter(|_| matches!(verdict, Verdict::In(_)));
             let _ = slot.until.set(now + kept_for.unwrap_or_default());
@@ -56,7 +61,11 @@ impl Answers {
             }
             Arc::new(verdict)
         });
-        verdict.await.clone()
+        let verdict = verdict.await.clone();
+        match verdict.is_for_one() && !has_asked {
+            true => ask().await.into(),
+            false => verdict,
+        }
     }
 
     fn slot(&self, key: &Key) -> Arc<Slot> {
@@ -94,7 +103,8 @@ impl Answers {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use http::{HeaderMap, StatusCode};
+    use http::header::SET_COOKIE;
+    use http::{HeaderMap, HeaderValue, StatusCode};
     use tokio::time::{advance, sleep};
 
     use super::*;
@@ -102,10 +112,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     async fn ask(answers: &Answers, key: u8, count: &AtomicUsize, verdict: Verdict) -> bool {
-        let ask = async {
+        let verdict = std::cell::RefCell::new(Some(verdict));
+        let ask = async || {
             sleep(SECOND / 10).await;
             count.fetch_add(1, Ordering::Relaxed);
-            verdict
+            verdict.take().expect("is asked once")
         };
         matches!(*answers.get(vec![key], ask).await, Verdict::In(_))
     }
@@ -151,15 +162,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_cookie_is_for_who_has_asked() {
+        let count = AtomicUsize::new(0);
+        let answers = Answers::kept_for(Some(SECOND));
+        let login = || {
+            let cookie = HeaderValue::from_static("session=1");
+            Verdict::Out(
+                StatusCode::UNAUTHORIZED,
+                HeaderMap::from_iter([(SET_COOKIE, cookie)]),
+                "".into(),
+            )
+        };
+        tokio::join!(
+            ask(&answers, 1, &count, login()),
+            ask(&answers, 1, &count, login()),
+            ask(&answers, 1, &count, login()),
+        );
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_crowd_of_strangers_is_not_kept() {
         let answers = Answers::kept_for(Some(SECOND));
         for number in 0..MOST as u64 + 100 {
             let key = number.to_be_bytes().to_vec();
-            answers.get(key, async { yes() }).await;
+            answers.get(key, async || yes()).await;
         }
         assert_eq!(answers.lock().len(), MOST);
         advance(SECOND).await;
-        answers.get(vec![0], async { yes() }).await;
+        answers.get(vec![0], async || yes()).await;
         assert_eq!(answers.lock().len(), 1);
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE,
-    WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, COOKIE, HOST,
+    LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, request};
@@ -42,7 +42,15 @@ const X_FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const MOST_BODY: usize = 64 * 1024;
 
 /// What of a refusal is passed on beside its status and body.
-const PASSED: [HeaderName; 4] = [CONTENT_TYPE, WWW_AUTHENTICATE, LOCATION, SET_COOKIE];
+const PASSED: [HeaderName; 7] = [
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    WWW_AUTHENTICATE,
+    LOCATION,
+    RETRY_AFTER,
+    SET_COOKIE,
+];
 
 /// A service that decides who may read.
 pub(super) struct Decider {
@@ -70,6 +78,13 @@ pub(super) enum Verdict {
     Out(StatusCode, HeaderMap, Bytes),
     /// It did not decide.
     None,
+}
+
+impl Verdict {
+    /// Whether nobody else is to have it: whoever is given the same cookie is in the same session.
+    fn is_for_one(&self) -> bool {
+        matches!(self, Verdict::Out(_, fields, _) if fields.contains_key(SET_COOKIE))
+    }
 }
 
 impl Decider {
@@ -102,7 +117,8 @@ impl Decider {
         let asked = self.question(parts);
         remove_all(&mut parts.headers, self.gives.iter());
         let key = key(&asked);
-        self.answers.get(key, self.ask(asked)).await
+        let ask = || self.ask(asked.clone());
+        self.answers.get(key, ask).await
     }
 
     fn question(&self, parts: &request::Parts) -> HeaderMap {
