@@ -834,13 +834,35 @@ fn a_certificate_and_its_key_are_given_together() {
         assert_eq!(refused(upstream([]).args(&flags)), expected);
     }
     let output = check(&TomlFile::new("ca", "upstream = 'http://127.0.0.1:1'"))
-        .args(["--tls-client-ca", &a])
+        .args(["--tls-client-ca", &a, "--tls-cert", "off"])
         .out();
     let told = String::from_utf8_lossy(&output.stderr).into_owned() + &stdout(&output);
     assert!(
         told.contains("--tls-client-ca has no effect: tls.cert is off"),
         "{told}"
     );
+}
+
+#[test]
+fn what_is_to_keep_somebody_out_does_not_start_where_it_would_let_all_in() {
+    let ca = format!("{}/doors.pem", env!("CARGO_TARGET_TMPDIR"));
+    let made = rcgen::generate_simple_self_signed(["ca.example".to_owned()]);
+    std::fs::write(&ca, made.expect("a certificate").cert.pem()).expect("written");
+    for (flag, value, needs) in [
+        ("--tls-client-ca", &*ca, "tls.cert"),
+        ("--jwt-issuer", "a", "jwt.keys"),
+        ("--jwt-audience", "a", "jwt.keys"),
+        ("--jwt-claims", "scope=read", "jwt.keys"),
+        ("--jwt-fields", "x-user=sub", "jwt.keys"),
+        ("--forward-auth-fields", "x-user", "forward_auth.url"),
+    ] {
+        assert_eq!(
+            refused(upstream([]).args([flag, value])),
+            format!(
+                "{flag} has no effect: {needs} is off; set that too, or take this out: nobody would be checked"
+            )
+        );
+    }
 }
 
 #[test]

@@ -2,40 +2,52 @@
 
 use super::given::{Place, Values};
 use super::setting::{Needs, Scope, Setting};
-use super::{Config, Ids, ListenAddress, ListenerSettings, Relayed, Route, Sources, known};
+use super::{Config, Error, Ids, ListenAddress, ListenerSettings, Relayed, Route, Sources, known};
+
+/// What keeps somebody out, and what that needs: without it, everybody would be let in.
+const CHECKS: [(&str, &str); 6] = [
+    ("tls_client_ca", "tls_cert"),
+    ("jwt_issuer", "jwt_keys"),
+    ("jwt_audience", "jwt_keys"),
+    ("jwt_claims", "jwt_keys"),
+    ("jwt_fields", "jwt_keys"),
+    ("forward_auth_fields", "forward_auth_url"),
+];
+
+/// # Errors
+///
+/// When a check is asked for that nobody makes, and nobody has said that it is to be off.
+pub(super) fn refuse_open_doors(sources: &Sources, config: &Config) -> Result<(), Error> {
+    let is_open = |name: &str| {
+        let mut checks = CHECKS.iter();
+        checks.any(|(check, needs)| *check == name && !is_said(sources, needs))
+    };
+    let all = of_settings(sources, config).into_iter();
+    let mut all = all.chain(of_listeners(sources, config));
+    match all.find(|(name, _)| is_open(name)) {
+        None => Ok(()),
+        Some((_, told)) => Err(Error::new(format!(
+            "{told}; set that too, or take this out: nobody would be checked"
+        ))),
+    }
+}
+
+/// Whether a setting is given anywhere, be it as off.
+fn is_said(sources: &Sources, name: &str) -> bool {
+    let routes = sources.file.routes.iter().map(|entry| &entry.values);
+    let listeners = sources.file.listeners.iter().map(|entry| &entry.values);
+    let mut all = sources.top().into_iter().chain(routes).chain(listeners);
+    let mut known = known::ALL.iter();
+    let setting = known.find(|setting| setting.name == name);
+    setting.is_some_and(|setting| all.any(|values| values.get(setting).is_some()))
+}
 
 /// A line for each.
 pub(crate) fn warnings(sources: &Sources, config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let entries = &sources.file.routes;
-    let routes = || config.routes.iter().chain(&config.fallback);
-    for (route, entry) in config.routes.iter().zip(entries) {
-        for setting in known::ALL.iter() {
-            if let (Some(place), Some(why)) = (
-                place(&[&entry.values], setting),
-                needless(setting, config, route),
-            ) {
-                warnings.push(told(place, setting, why));
-            }
-        }
-    }
-    for setting in known::ALL.iter() {
-        let Some(place) = place(&sources.top(), setting) else {
-            continue;
-        };
-        // Of the routes that go by it; the fallback always does.
-        let has_own = |at: usize| {
-            let own = entries.get(at).map(|entry| &entry.values);
-            setting.scope == Scope::Route && own.is_some_and(|own| own.get(setting).is_some())
-        };
-        let by_it = routes().enumerate().filter(|(at, _)| !has_own(*at));
-        let why = by_it.map(|(_, route)| needless(setting, config, route));
-        // It has an effect where one of them has no reason.
-        let why = why.reduce(|one, other| one.and(other)).flatten();
-        warnings.extend(why.map(|why| told(place, setting, why)));
-    }
-    warnings.extend(of_listeners(sources, config));
-    for (at, entry) in entries.iter().enumerate() {
+    let found = of_settings(sources, config).into_iter();
+    let found = found.chain(of_listeners(sources, config));
+    let mut warnings: Vec<_> = found.map(|(_, told)| told).collect();
+    for (at, entry) in sources.file.routes.iter().enumerate() {
         let route = &config.routes[at];
         if let Some(before) = config.routes[..at].iter().find(|one| one.covers(route)) {
             warnings.push(format!(
@@ -52,10 +64,45 @@ pub(crate) fn warnings(sources: &Sources, config: &Config) -> Vec<String> {
     warnings
 }
 
-fn of_listeners(sources: &Sources, config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
+/// The names of settings, and what is told of each.
+type Found = Vec<(&'static str, String)>;
+
+fn of_settings(sources: &Sources, config: &Config) -> Found {
+    let mut found = Vec::new();
+    let entries = &sources.file.routes;
+    let routes = || config.routes.iter().chain(&config.fallback);
+    for (route, entry) in config.routes.iter().zip(entries) {
+        for setting in known::ALL.iter() {
+            if let (Some(place), Some(why)) = (
+                place(&[&entry.values], setting),
+                needless(setting, config, route),
+            ) {
+                found.push((setting.name, told(place, setting, why)));
+            }
+        }
+    }
+    for setting in known::ALL.iter() {
+        let Some(place) = place(&sources.top(), setting) else {
+            continue;
+        };
+        // Of the routes that go by it; the fallback always does.
+        let has_own = |at: usize| {
+            let own = entries.get(at).map(|entry| &entry.values);
+            setting.scope == Scope::Route && own.is_some_and(|own| own.get(setting).is_some())
+        };
+        let by_it = routes().enumerate().filter(|(at, _)| !has_own(*at));
+        let why = by_it.map(|(_, route)| needless(setting, config, route));
+        // It has an effect where one of them has no reason.
+        let why = why.reduce(|one, other| one.and(other)).flatten();
+        found.extend(why.map(|why| (setting.name, told(place, setting, why))));
+    }
+    found
+}
+
+fn of_listeners(sources: &Sources, config: &Config) -> Found {
+    let mut found = Vec::new();
     if !sources.has_listen_entries() {
-        return warnings;
+        return found;
     }
     for (listener, entry) in config.listeners.iter().zip(&sources.file.listeners) {
         let is_unix = matches!(listener.address, ListenAddress::Unix(_));
@@ -65,11 +112,12 @@ fn of_listeners(sources: &Sources, config: &Config) -> Vec<String> {
             (Setting::tls_client_ca(), is_tls, "tls_cert is off"),
         ] {
             if let Some((key, place)) = entry.key_of(&setting).filter(|_| !has_effect) {
-                warnings.push(format!("{place}: {key} has no effect: {why}"));
+                let told = format!("{place}: {key} has no effect: {why}");
+                found.push((setting.name, told));
             }
         }
     }
-    warnings
+    found
 }
 
 /// Where it was set, if it was.

@@ -5,6 +5,7 @@ use http::Method;
 use super::file::File;
 use super::given::{Layers, Place, Values};
 use super::listen::{self, ListenAddress, ListenerSettings};
+use super::needless;
 use super::setting::Setting;
 use super::trusted_proxies::TrustedProxies;
 use super::{
@@ -71,13 +72,15 @@ impl Config {
             let why = format!("{address} is there twice; keep one of them");
             return Err(Error::at(place(Layers(&top), &Setting::listen()), why));
         }
-        Ok(Config {
+        let config = Config {
             gateway,
             listeners,
             log_filter: sources.log_filter.clone(),
             routes,
             fallback,
-        })
+        };
+        needless::refuse_open_doors(sources, &config)?;
+        Ok(config)
     }
 }
 
