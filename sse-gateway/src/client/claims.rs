@@ -120,6 +120,26 @@ fn remove(headers: &mut HeaderMap) {
     }
 }
 
+/// Leaves of trailers what may stand there (RFC 9110 section 6.5.1), and nothing that is said in a header by others: some servers make one
+/// of both. Nobody in front writes trailers, so nobody is believed.
+pub(crate) fn judge_trailers(trailers: &mut HeaderMap, own_fields: &[HeaderName]) {
+    remove(trailers);
+    remove_all(trailers, own_fields.iter().chain(&NOT_IN_TRAILERS));
+}
+
+const NOT_IN_TRAILERS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::COOKIE,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
 /// Adds the peer of the connection to what the proxies in front of it have told.
 pub(crate) fn add_peer(headers: &mut HeaderMap, peer: IpAddr) {
     let peer = peer.to_canonical();

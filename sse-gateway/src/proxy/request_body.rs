@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use axum::BoxError;
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Either, Full};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
+use crate::client::claims;
 use crate::listener::{ClientBody, WholeBody};
 use crate::proxy::expect::Waiting;
 
@@ -23,6 +25,8 @@ pub(crate) struct RequestBody {
     sending: Option<Box<Sending>>,
     /// Told when all is read.
     whole: Option<WholeBody>,
+    /// Fields that no client sets, in trailers neither.
+    own_fields: Arc<[HeaderName]>,
 }
 
 struct Sending {
@@ -36,17 +40,23 @@ impl From<Bytes> for RequestBody {
             body: Either::Right(Full::new(all)),
             sending: None,
             whole: None,
+            own_fields: Arc::default(),
         }
     }
 }
 
 impl RequestBody {
     /// That of a client. `whole` is told when all is read.
-    pub(crate) fn coming(body: ClientBody, whole: Option<WholeBody>) -> Self {
+    pub(crate) fn coming(
+        body: ClientBody,
+        whole: Option<WholeBody>,
+        own_fields: Arc<[HeaderName]>,
+    ) -> Self {
         RequestBody {
             body: Either::Left(body),
             sending: None,
             whole,
+            own_fields,
         }
     }
 
@@ -111,7 +121,13 @@ impl Body for RequestBody {
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             this.take();
         }
-        polled
+        polled.map_ok(|frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                claims::judge_trailers(&mut trailers, &this.own_fields);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, timeout_at};
 
 use crate::fields::has_token;
+use crate::policy::expiry::ExpiresAt;
 use crate::proxy::upstreams::Asked;
 use crate::shutdown::{Open, Phase, Shutdown};
 
@@ -18,6 +20,8 @@ use crate::shutdown::{Open, Phase, Shutdown};
 pub(crate) struct Wish {
     protocol: HeaderValue,
     client: OnUpgrade,
+    /// When what allowed the request ends, and with it what was asked for.
+    expires: Option<Instant>,
 }
 
 /// Takes the wish out of a request that has one.
@@ -34,7 +38,12 @@ pub(crate) fn requested(parts: &mut request::Parts) -> Option<Wish> {
         parts.headers.remove(HTTP2_SETTINGS);
         return None;
     }
-    Some(Wish { protocol, client })
+    let expires = parts.extensions.get().map(|ExpiresAt(end)| *end);
+    Some(Wish {
+        protocol,
+        client,
+        expires,
+    })
 }
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -48,7 +57,13 @@ impl Wish {
     /// Joins the two connections once both have been upgraded, in a task of its own.
     pub(crate) fn join(self, upstream: OnUpgrade, asked: Asked, shutdown: &Shutdown) {
         let open = (shutdown.upgrade(), asked);
-        tokio::spawn(tunnel(self.client, upstream, open, shutdown.clone()));
+        let tunnel = tunnel(self.client, upstream, open, shutdown.clone());
+        tokio::spawn(async move {
+            match self.expires {
+                None => tunnel.await,
+                Some(expires) => drop(timeout_at(expires, tunnel).await),
+            }
+        });
     }
 }
 

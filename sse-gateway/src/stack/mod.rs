@@ -9,10 +9,11 @@ pub(crate) mod router;
 mod stages;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::BoxError;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body::Body;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
@@ -50,8 +51,10 @@ pub(crate) fn build(
     drain: Drain,
     streams: &Streams,
     limits: Limits,
+    own_fields: Arc<[HeaderName]>,
 ) -> Result<Stack, Error> {
     let stream = &route.settings;
+    let asked = move |request| asked(request, own_fields.clone());
     let stages = EventLayer::new(stages::of(route, relay.is_some(), drain, streams)?)
         .with_max_event_bytes(stream.max_event_bytes)
         .with_broken_ends();
@@ -123,11 +126,11 @@ where
     response.map(boxed)
 }
 
-fn asked(request: Request<ClientBody>) -> Request<RequestBody> {
+fn asked(request: Request<ClientBody>, own_fields: Arc<[HeaderName]>) -> Request<RequestBody> {
     let (mut head, body) = request.into_parts();
     move_last_event_id_to_header(&mut head);
     let whole = head.extensions.remove();
-    Request::from_parts(head, RequestBody::coming(body, whole))
+    Request::from_parts(head, RequestBody::coming(body, whole, own_fields))
 }
 
 /// Tells a relay what it may know of a request.

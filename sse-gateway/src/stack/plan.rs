@@ -1,5 +1,8 @@
 //! What the settings make of requests: which route takes one, and what is on it.
 
+use std::sync::Arc;
+
+use http::HeaderName;
 use tower_sse::stage::Drain;
 
 use crate::config::trusted_proxies::TrustedProxies;
@@ -89,7 +92,21 @@ fn stack(
         drain,
         &state.streams,
         limits(route, config, state),
+        own_fields(route, config),
     )
+}
+
+/// What the upstream is told in these is not the client's to say.
+fn own_fields(route: &Route, config: &Config) -> Arc<[HeaderName]> {
+    let of_certificate = config.gateway.tls_client_fields.iter();
+    let of_token = route.settings.jwt_fields.iter();
+    let of_service = route.settings.forward_auth_fields.iter();
+    of_certificate
+        .map(|(field, _)| field)
+        .chain(of_token.map(|(field, _)| field))
+        .chain(of_service)
+        .cloned()
+        .collect()
 }
 
 fn limits(route: &Route, config: &Config, state: &State) -> Limits {

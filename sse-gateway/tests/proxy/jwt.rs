@@ -235,6 +235,27 @@ async fn an_answer_that_has_outlived_its_token_goes_on_for_who_renews_it() {
 }
 
 #[tokio::test]
+async fn a_web_socket_ends_with_its_token() {
+    let upstream = WireUpstream::bind().await;
+    let file = File::new("socket", SECRET);
+    let flags = ["--jwt-keys", file.path(), "--jwt-leeway", "1s"];
+    let gateway = Gateway::with(&upstream.url, &flags, &[]);
+    let token = by_secret(SECRET, &json!({ "sub": "a", "exp": now() + 2 }));
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let request = asking(&format!("Authorization: Bearer {token}\r\n{upgrade}"));
+    let mut client = Wire::connect(gateway.address).await;
+    client.send(request).await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    let yes = format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\nhello");
+    server.send(yes).await;
+    client.until("hello").await;
+    let ends = async { (client.rest().await, server.rest().await) };
+    let ends = tokio::time::timeout(Duration::from_secs(30), ends).await;
+    assert_eq!(ends.expect("it ends"), (String::new(), String::new()));
+}
+
+#[tokio::test]
 async fn claims_go_upstream_as_fields_that_no_client_sets() {
     let upstream = WireUpstream::bind().await;
     let file = File::new("fields", SECRET);
@@ -261,6 +282,15 @@ async fn claims_go_upstream_as_fields_that_no_client_sets() {
     let (.., head) = let_in(&upstream, &gateway, &asking(&fields)).await;
     assert_eq!(field(&head, "x-user"), ["alice"]);
     assert_eq!(field(&head, "x-groups"), ["a,7,true"]);
+    // Nor in what comes behind its body, of which some servers make one with the head.
+    let fields = format!(
+        "Authorization: Bearer {token}\r\nTE: trailers\r\nTrailer: x-user, x-sum\r\nTransfer-Encoding: chunked\r\n"
+    );
+    let trailers = "x-user: root\r\nX_User: root\r\nx-forwarded-for: 6.6.6.6\r\nauthorization: Bearer x\r\nx-sum: 7\r\n";
+    let request =
+        asking(&fields).replacen("GET", "POST", 1) + "2\r\nab\r\n0\r\n" + trailers + "\r\n";
+    let (_client, mut server, _) = let_in(&upstream, &gateway, &request).await;
+    server.until("2\r\nab\r\n0\r\nx-sum: 7\r\n\r\n").await;
     // A claim that no field can hold, or that would be read as another, is none.
     for (user, groups) in [("a\r\nX-Admin: 1", "a,admin"), ("alice ", " admin")] {
         let claims = json!({ "sub": user, "groups": [groups], "exp": now() + 600 });
