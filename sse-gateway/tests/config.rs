@@ -1159,6 +1159,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
     ),
     (
         "cors_origins",
+        "https://*.example",
+        "\"https://*.example\" has a star, and stands for itself alone; name each origin, or use * alone for all, or off",
+    ),
+    (
+        "cors_origins",
         "https://me@a.example",
         "\"https://me@a.example\" has more than scheme, host and port; use \"https://a.example\", or off",
     ),

@@ -120,10 +120,12 @@ fn of_listeners(sources: &Sources, config: &Config) -> Found {
     found
 }
 
-/// Where it was set, if it was.
+/// Where it was set, if it was, and not to nothing.
 fn place<'a>(layers: &[&'a Values], setting: &Setting) -> Option<&'a Place> {
     let given = layers.iter().find_map(|values| values.get(setting));
-    given.map(|given| &given.place)
+    given
+        .filter(|given| given.text != "off")
+        .map(|given| &given.place)
 }
 
 fn told(place: &Place, setting: &Setting, why: &str) -> String {

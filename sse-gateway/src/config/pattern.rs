@@ -39,6 +39,10 @@ impl Segment {
         matches!(self, Self::One(pattern) if pattern.as_str().is_empty())
     }
 
+    fn is_literal(&self) -> bool {
+        matches!(self, Self::One(pattern) if !pattern.as_str().contains(['*', '?', '[']))
+    }
+
     fn takes(&self, segment: &str) -> bool {
         match self {
             Self::Any => false,
@@ -114,6 +118,28 @@ impl PathPattern {
             text: write(&self.text),
             segments,
         }
+    }
+
+    /// The one path that it takes, if it is one.
+    pub(super) fn literal(&self) -> Option<String> {
+        let literal = self.segments.iter().all(Segment::is_literal);
+        literal.then(|| self.beginning())
+    }
+
+    /// A path that a prefix takes if it takes all that this does.
+    pub(super) fn beginning(&self) -> String {
+        let literal = self.segments.iter().take_while(|one| one.is_literal());
+        let texts = literal.map(|segment| match segment {
+            Segment::One(pattern) => pattern.as_str(),
+            Segment::Any | Segment::Named(_) => "",
+        });
+        let mut path: String = texts.flat_map(|text| ["/", text]).collect();
+        match self.segments.iter().find(|one| !one.is_literal()) {
+            None | Some(Segment::Any) => {}
+            // What no prefix names.
+            Some(_) => path += "/\0",
+        }
+        path
     }
 
     pub(crate) fn matches(&self, path: &str) -> bool {

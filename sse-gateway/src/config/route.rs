@@ -86,11 +86,7 @@ impl Route {
             (Some(_), None) => false,
             (Some(own), Some(others)) => others.iter().all(|method| own.contains(method)),
         };
-        let paths = match (&self.matcher, &other.matcher) {
-            (Matcher::Prefix(_), Matcher::Prefix(prefix)) => self.matcher.matches(prefix),
-            (one, other) => one == other,
-        };
-        methods && paths
+        methods && self.matcher.covers(&other.matcher)
     }
 }
 
@@ -127,6 +123,19 @@ impl Matcher {
     /// When `text` is no pattern.
     pub(crate) fn pattern(text: &str) -> Result<Self, String> {
         PathPattern::new(text).map(Self::Pattern)
+    }
+
+    /// Whether it is seen to take all that another takes.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (one, other) if one == other => true,
+            (Self::Prefix(_), Self::Prefix(prefix)) => self.matches(prefix),
+            (Self::Prefix(_), Self::Pattern(pattern)) => self.matches(&pattern.beginning()),
+            (Self::Pattern(one), Self::Pattern(other)) => {
+                other.literal().is_some_and(|path| one.matches(&path))
+            }
+            _ => false,
+        }
     }
 
     /// The segments of a path that nobody is to see: their places between the slashes, and what to show there instead.
@@ -202,5 +211,31 @@ mod tests {
                 methods
             );
         }
+    }
+
+    /// A matcher, matchers of which it is seen to take all, and others of which it is not. A star makes a pattern.
+    const COVERED: &str = "
+        /a | /a /a/b /a/* /a/*/b /a/** | /b /ab/* /*/a /*
+        /a/ | /a/b /a/*/b | /a /a/**
+        /a/* | /a/* | /a/*/b /a/**
+        /** | /** | /a/**";
+
+    #[test]
+    fn what_takes_all_of_another_is_seen() {
+        fn matcher(text: &str) -> Matcher {
+            let matcher = match text.contains('*') {
+                true => Matcher::pattern(text),
+                false => Matcher::prefix(text),
+            };
+            matcher.expect("is right")
+        }
+        for [text, covered, others] in rows(COVERED, " | ") {
+            let takes_all = |other: &str| matcher(text).covers(&matcher(other));
+            assert!(covered.split(' ').all(takes_all), "{text}");
+            assert!(!others.split(' ').any(takes_all), "{text}");
+        }
+        let pattern = |text| Matcher::pattern(text).expect("is right");
+        assert!(pattern("/a/*").covers(&pattern("/a/b")));
+        assert!(!pattern("/a/*").covers(&pattern("/a/b/c")));
     }
 }

@@ -43,6 +43,11 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     let Some((scheme @ ("http" | "https"), authority)) = parts else {
         return or_wrong(None, text, &format!("is not an origin; {right}"));
     };
+    if authority.as_str().contains('*') {
+        return Err(format!(
+            "{text:?} has a star, and stands for itself alone; name each origin, or use * alone for all"
+        ));
+    }
     let host = authority.host().to_ascii_lowercase();
     let default = if scheme == "https" { 443 } else { 80 };
     let port = match authority.port_u16().filter(|port| *port != default) {

@@ -1,11 +1,14 @@
 //! Pages of which origins may read a route.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, request};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::answer::Refusal;
 use crate::config::Origins;
+use crate::fields::tokens;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What answers a browser that asks whether a page may read this, and tells it so with each answer.
 pub(super) fn layer(origins: &Origins) -> CorsLayer {
@@ -48,10 +51,11 @@ pub(super) fn check(parts: &request::Parts, origins: &Origins) -> Result<(), Ref
 /// Whether the page came from the host that it asks. With which scheme it did so is not known behind an edge.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let origin = Uri::try_from(origin.as_bytes()).ok();
-    let authority = origin.as_ref().and_then(Uri::authority);
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    match (authority, host) {
-        (Some(authority), Some(host)) => authority.as_str().eq_ignore_ascii_case(host),
-        _ => false,
-    }
+    let Some(authority) = origin.as_ref().and_then(Uri::authority) else {
+        return false;
+    };
+    // What an edge in front has made of it is there only where that edge is believed.
+    let hosts = [HOST, X_FORWARDED_HOST];
+    let mut hosts = hosts.iter().flat_map(|name| tokens(headers, name));
+    hosts.any(|host| authority.as_str().as_bytes().eq_ignore_ascii_case(host))
 }

@@ -12,6 +12,10 @@ pub(crate) struct Spellings {
     routes: Vec<Route>,
 }
 
+/// There are many readings of a path, and this bounds what they cost. Servers take no longer ones either.
+const LONGEST: usize = 8 * 1024;
+
+const LONG: &str = "Write a path of 8 KiB at most.\n";
 const METHOD: &str = "Write the method in capital letters.\n";
 const UP: &str = "Write the path without `..` and NUL.\n";
 const PATH: &str = "Write the path as its route is written: the same letters, none of them encoded, and no slash, dot or semicolon more.\n";
@@ -41,6 +45,9 @@ impl Spellings {
             .any(|byte| byte.is_ascii_lowercase());
         if is_method_plain && is_plain(path) {
             return None;
+        }
+        if path.len() > LONGEST {
+            return Some(LONG);
         }
         let in_capitals = method.as_str().to_ascii_uppercase();
         let in_capitals = Method::from_bytes(in_capitals.as_bytes()).ok()?;

@@ -220,6 +220,27 @@ async fn a_page_of_a_listed_origin_may_read() {
 }
 
 #[tokio::test]
+async fn behind_an_edge_a_page_is_of_the_host_that_the_edge_tells() {
+    let upstream = WireUpstream::bind().await;
+    for (trusted, is_own) in [("127.0.0.1", true), ("off", false)] {
+        let flags = [
+            "--cors-origins",
+            "https://a.example",
+            "--trusted-proxy",
+            trusted,
+        ];
+        let gateway = Gateway::with(&upstream.url, &flags, &[]);
+        let fields = "Origin: https://shop.example\r\nX-Forwarded-Host: shop.example\r\n";
+        let got = match is_own {
+            true => heads(&upstream, &gateway, &asking("/s", fields)).await.1,
+            false => refused(&gateway, &asking("/s", fields)).await,
+        };
+        let status = if is_own { "200" } else { "403" };
+        assert_eq!(&got[9..12], status, "{trusted}: {got}");
+    }
+}
+
+#[tokio::test]
 async fn pages_of_several_origins_share_a_stream_and_each_is_allowed() {
     let upstream = WireUpstream::bind().await;
     let flags = [
@@ -323,6 +344,11 @@ async fn no_spelling_of_a_path_gets_around_a_policy() {
     let got = refused(&gateway, "post /users/7/events HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert!(
         got.starts_with("HTTP/1.1 400 ") && got.contains("capital"),
+        "{got}"
+    );
+    let got = refused(&gateway, &asking(&format!("/{}", "%41".repeat(3_000)), "")).await;
+    assert!(
+        got.starts_with("HTTP/1.1 400 ") && got.contains("8 KiB"),
         "{got}"
     );
     // Where it makes no difference, or the routes themselves tell it apart, it stays as it is.

@@ -174,6 +174,8 @@ pub(in crate::proxy) fn fault(error: &Error) -> Option<String> {
             Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => Some(
                 "it wants a certificate of its clients: give one with --upstream-cert and --upstream-key".to_owned(),
             ),
+            Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
+            | Error::PeerIncompatible(_) => Some("it speaks neither TLS 1.2 nor 1.3 as they are spoken here: renew what serves TLS there".to_owned()),
             Error::InvalidMessage(_) => Some("it does not speak TLS: use http:// for it".to_owned()),
             _ => None,
         };
