@@ -246,7 +246,8 @@ impl StoreError {
 }
 
 /// What a server says that may take a command later.
-const NOT_NOW: [&str; 6] = [
+const NOT_NOW: [&str; 7] = [
+    "BUSY",
     "LOADING",
     "CLUSTERDOWN",
     "MASTERDOWN",

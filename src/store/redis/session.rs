@@ -111,7 +111,7 @@ impl Primary {
     /// Serves its partitions, until it is dropped.
     pub(super) async fn serve(mut self, mut links: Option<Links>) {
         let mut wait = AGAIN;
-        let mut is_known = false;
+        let mut told = Told::default();
         loop {
             let connected = match links.take() {
                 Some(links) => Ok(links),
@@ -120,7 +120,7 @@ impl Primary {
             let mut server = None;
             let error = match connected {
                 Ok(links) => {
-                    if std::mem::take(&mut is_known) {
+                    if told.forget() {
                         tracing::info!(server = ?links.server, "the store is back");
                     }
                     server = Some(links.server.clone());
@@ -134,9 +134,8 @@ impl Primary {
                 Err(error) => error,
             };
             self.lost.notify_one();
-            if !is_known && !error.is_moved() {
-                is_known = true;
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            if !error.is_moved() && told.is_new(format!("{error} {cause:?}")) {
                 let server = server.as_ref().or(self.server.as_ref());
                 tracing::warn!(%error, cause, ?server, "the store is away");
             }
@@ -205,5 +204,45 @@ impl Primary {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Why a store is away, as far as that was told: each reason is once, and there are not many.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Told {
+    /// The most that is told until it is back.
+    const MOST: usize = 8;
+
+    fn is_new(&mut self, reason: String) -> bool {
+        let is_new = self.0.len() < Self::MOST && !self.0.contains(&reason);
+        if is_new {
+            self.0.push(reason);
+        }
+        is_new
+    }
+
+    /// It is back. Whether anything was told.
+    fn forget(&mut self) -> bool {
+        !std::mem::take(&mut self.0).is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_once_until_the_store_is_back() {
+        let mut told = Told::default();
+        assert!(!told.forget());
+        let is_new = ["away", "another password", "away", "another password"];
+        let is_new = is_new.map(|reason| told.is_new(reason.to_owned()));
+        assert_eq!(is_new, [true, true, false, false]);
+        let many = (0..100).filter(|number| told.is_new(number.to_string()));
+        assert_eq!(many.count(), Told::MOST - 2);
+        assert!(told.forget());
+        assert!(told.is_new("away".to_owned()));
     }
 }
