@@ -104,13 +104,6 @@ UNSEEN = [
     redis_is_emptied,
     pubsub_connections_are_killed,
 ]
-FORGETS = [
-    redis_restarts_empty,
-    redis_restarts_with_an_older_state,
-    redis_restarts_with_a_file_of_what_was_appended,
-    redis_is_away,
-    redis_is_emptied,
-]
 FAULTS = [fault for fault in SEEN + UNSEEN if re.search(os.environ.get("FAULT", ""), fault.__name__)]
 
 
@@ -134,8 +127,6 @@ def test_no_client_loses_or_doubles_a_number_unseen():
             # answer never. A gateway that only follows what is shared may read what is one client's.
             seen = {"/live"} if fault in SEEN else set()
             seen |= {"/own/live", "/answers"} if fault in [*SEEN, follower_is_killed] else set()
-            # Who has read an answer to its end does not look after it any more when Redis forgets that.
-            seen |= {"/answers"} if fault in FORGETS else set()
             assert {path for path in +told if path not in seen} == set() or DOWN == "local", several.notices(told)
             assert (told["/ids"], told["/own/ids"]) == (0, 0)
 

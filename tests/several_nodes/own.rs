@@ -407,6 +407,35 @@ async fn an_answer_is_waited_for_where_redis_has_just_been_emptied() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_has_ended_outlives_a_redis_that_forgets_it_while_who_read_it_keeps_it() {
+    const EVENTS: u64 = 50;
+    let mut server = Server::start();
+    let upstream = Upstream::begin();
+    upstream.answers.have(EVENTS);
+    let nodes = nodes(3, &server, &upstream);
+    let mut client = Asker::post();
+    client.read(&nodes[0], HOP).await;
+    let part = client.clone();
+    client.read_all(&nodes[0]).await;
+    for (node, is_restarted) in nodes[1..].iter().zip([true, false]) {
+        if is_restarted {
+            server.kill();
+            server.start_again();
+        } else {
+            let mut admin = server.admin().await;
+            let () = redis::cmd("FLUSHALL")
+                .query_async(&mut admin)
+                .await
+                .unwrap();
+        }
+        let mut again = part.clone();
+        again.read_all(node).await;
+        assert_eq!(again.given, numbers(EVENTS));
+    }
+    assert_eq!(upstream.answers.posts(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_finds_the_ids_of_an_answer_in_redis() {
     let server = Server::start();
     let upstream = Upstream::begin();

@@ -360,3 +360,39 @@ fn who_found_a_stream_and_would_make_it_is_caught_and_so_is_an_owner_that_tells_
     let (seed, error) = teller.expect("a gap that is told twice");
     assert!(error.contains("times"), "{seed}: {error}");
 }
+
+#[test]
+fn who_has_brought_an_answer_to_its_end_writes_again_what_was_forgotten_of_it() {
+    // All of it, or the end and some events.
+    for forgotten in [None, Some(1), Some(2), Some(3), Some(4)] {
+        let mut answer = Answer::new(1, Rules::default(), true);
+        let (bench, host) = (&mut answer.bench, &mut answer.hosts[0]);
+        bench.pass(host, 100);
+        for number in 1..=3 {
+            bench.give_of(Kind::NoIds, host, number);
+            bench.settle(host);
+        }
+        bench.with(host, |member, cx| member.upstream_finished(cx));
+        bench.settle(host);
+        assert!(host.member.replica().is_closed());
+        // Nobody reads it here any more.
+        bench.with(host, |member, _| member.want(false));
+
+        match forgotten {
+            None => bench.store.restart_empty(Reign(2)),
+            Some(operations) => bench.store.forget(operations, Reign(2)),
+        }
+        let opened = host.opened.len();
+        bench.connect(host);
+        bench.pass(host, 1_000);
+        assert_eq!(host.opened.len(), opened, "its upstream is asked once");
+        assert!(!host.member.is_owner());
+
+        answer.host(Part::Joins);
+        let (bench, late) = (&mut answer.bench, &mut answer.hosts[1]);
+        bench.settle(late);
+        assert!(late.member.replica().is_closed(), "{forgotten:?}");
+        assert_eq!(bench.seen(late, 0), ["1", "2", "3"], "{forgotten:?}");
+        answer.judge_numbers().unwrap();
+    }
+}

@@ -40,6 +40,10 @@ impl Stream {
         match *self {}
     }
 
+    pub(in crate::relay) fn keeps_what_has_ended(&self) -> bool {
+        match *self {}
+    }
+
     pub(in crate::relay) fn begin_to_end(&self) {
         match *self {}
     }

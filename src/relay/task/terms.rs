@@ -233,7 +233,10 @@ pub(super) async fn end(relay: &Relay, how: Ended) {
             stream.finish(note).await;
         }
     }
-    stream.detach();
+    // Nobody else can write it again, should the store forget it. It is followed for as long as it is kept here.
+    if how == Ended::Left || !stream.keeps_what_has_ended() {
+        stream.detach();
+    }
 }
 
 /// So long a client waits for the store to say where its stream is.

@@ -22,6 +22,10 @@ impl Member {
             Some(owner) => owner.hold(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),
         }
+        if let (true, Some(owner)) = (self.replica.is_closed(), &mut self.owner) {
+            // It is here to write again what was forgotten.
+            owner.finishing = true;
+        }
         if let (true, Some(owner)) = (is_made, &mut self.owner) {
             owner.notes.inherit(&self.note);
             self.stored_note = Bytes::new();
@@ -97,7 +101,7 @@ impl Member {
         let Some(owner) = &mut self.owner else {
             return;
         };
-        if owner.is_open || owner.finishing || owner.leaving {
+        if owner.is_open || owner.finishing || owner.leaving || self.replica.is_closed() {
             return;
         }
         owner.is_open = true;
@@ -193,6 +197,9 @@ impl Member {
             Appended::Done => {
                 self.replica.close();
                 self.all_read = true;
+                if let Some(meta) = &mut self.meta {
+                    meta.ended = true;
+                }
                 self.step_down(cx);
             }
             Appended::At(_) | Appended::Fenced => self.look_again(cx),

@@ -2,7 +2,7 @@
 
 use super::{Member, Sent};
 use crate::store::tail::Step;
-use crate::store::{Acquired, Command, Context, Fence, Meta, Rule};
+use crate::store::{Acquired, Command, Context, Fence, Meta, Part, Rule};
 
 /// An owner names each stream whenever it renews it. So many times that it has not, and it is asked.
 const UNNAMED: u64 = 2;
@@ -14,6 +14,12 @@ impl Member {
     pub(super) fn consider(&mut self, cx: &mut Context<'_>) {
         self.is_gone = self.meta.is_none() && cx.now >= self.gone_since + ANEW;
         let is_busy = self.is_reading || self.is_acquiring || self.owner.is_some();
+        if self.has_lost_end() && self.is_connected && !is_busy {
+            if cx.now >= self.watch.next_try {
+                self.acquire(self.meta, false, cx);
+            }
+            return;
+        }
         let is_idle = !self.is_wanted || self.replica.is_closed();
         let is_others = self.is_taken() || self.finds_nothing() && self.rules.hold(Rule::JoinsOnly);
         if !self.is_connected || !self.is_known || is_busy || is_idle || is_others {
@@ -43,6 +49,22 @@ impl Member {
             }
             Step::Ask | Step::Take { .. } => {}
         }
+    }
+
+    /// Whether it has brought a log to its end that nobody else can: it writes that again where the store forgets it.
+    pub fn keeps_what_has_ended(&self) -> bool {
+        let is_its_own = self.asks_once && self.part != Part::Makes && self.has_owned;
+        is_its_own && self.replica.is_closed()
+    }
+
+    /// Whether the store has forgotten how such a log went on, or all of it, and nobody else has taken it up.
+    fn has_lost_end(&self) -> bool {
+        let is_lost = |meta: Meta| {
+            let is_free = meta.owner.is_none_or(|owner| owner == self.me);
+            is_free && !meta.ended && Some(meta.epoch) == self.replica.epoch()
+        };
+        let is_lost = self.is_known && self.meta.is_none_or(is_lost);
+        is_lost && self.keeps_what_has_ended() && self.rules.hold(Rule::Repair)
     }
 
     /// Takes back what the store has forgotten to be this member's: from nobody, or from an earlier owner, which may live.

@@ -201,6 +201,12 @@ impl Stream {
         let _ = timeout(PARTING, closed).await;
     }
 
+    /// Whether it was brought to its end here, and is written again where the store forgets it.
+    pub(crate) fn keeps_what_has_ended(&self) -> bool {
+        let state = self.lock();
+        state.fate == Fate::Shared && state.member.keeps_what_has_ended()
+    }
+
     /// Whether another gateway has clients, or may have.
     pub(crate) async fn has_others(self: &Arc<Self>) -> bool {
         let (sender, crowd) = oneshot::channel();
