@@ -13,11 +13,14 @@ use std::sync::Arc;
 
 use axum::BoxError;
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
+use http::{HeaderName, Method, Request, Response};
 use http_body::Body;
-use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, service_fn};
 use tower_http::auth::AsyncRequireAuthorization;
+use tower_http::cors::CorsLayer;
+use tower_service::Service;
 use tower_sse::EventLayer;
 use tower_sse::relay::{self, move_last_event_id_to_header};
 use tower_sse::stage::Drain;
@@ -114,8 +117,23 @@ pub(crate) fn build(
         .service(behind_policy);
     Ok(match cors {
         None => Stack::new(admission),
-        Some(cors) => Stack::new(ServiceBuilder::new().layer(cors).service(admission)),
+        Some(cors) => around(Stack::new(admission), cors),
     })
+}
+
+/// CORS around a stack. It takes each OPTIONS for the question of a browser; what is none is the application's to answer.
+fn around(inner: Stack, cors: CorsLayer) -> Stack {
+    let outer = Stack::new(ServiceBuilder::new().layer(cors).service(inner.clone()));
+    Stack::new(service_fn(move |request: Request<ClientBody>| {
+        let is_question = request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        // All of a stack is ready at any time.
+        match request.method() == Method::OPTIONS && !is_question {
+            true => inner.clone().call(request),
+            false => outer.clone().call(request),
+        }
+    }))
 }
 
 fn answered<B>(response: Response<B>) -> Response<StackBody>

@@ -186,6 +186,11 @@ async fn a_page_of_a_listed_origin_may_read() {
         ["authorization, content-type"]
     );
 
+    // What is no question of a browser is for the application.
+    let own = "OPTIONS /s HTTP/1.1\r\nHost: app.example\r\n\r\n";
+    let (seen, _) = heads(&upstream, &gateway, own).await;
+    assert!(seen.starts_with("OPTIONS /s "), "{seen}");
+
     let request = asking("/s", "Origin: https://a.example\r\n");
     let (seen, got) = heads(&upstream, &gateway, &request).await;
     assert!(field(&seen, "origin").is_empty(), "{seen}");

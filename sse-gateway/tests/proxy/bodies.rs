@@ -226,6 +226,30 @@ fn with_trailers(data: Bytes, trailers: HeaderMap) -> Body {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_its_body_ends_the_stream() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::with(&upstream.url, &["--heartbeat", "off"], &[]);
+    for body in [
+        "Content-Length: 100\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ] {
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send(format!("POST /s HTTP/1.1\r\nHost: h\r\n{body}"))
+            .await;
+        let mut server = upstream.accept().await;
+        server.head().await;
+        server
+            .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+            .await;
+        client.until("data: 1\n\n").await;
+        drop(client);
+        let ended = tokio::time::timeout(Duration::from_secs(30), server.rest()).await;
+        assert!(ended.is_ok(), "{body:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_before_the_end_of_an_upload_reaches_the_client() {
     let upstream = WireUpstream::bind().await;
     let gateway = Gateway::start(&upstream.url);

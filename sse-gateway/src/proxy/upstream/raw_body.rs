@@ -9,6 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::proxy::failure::FailureKind;
+
 use super::connect::Io;
 use super::exchange::Upload;
 use super::response_head::Framing;
@@ -168,9 +170,14 @@ impl Body for RawBody {
         if let (Some(io), Some(upload)) = (&mut this.io, &mut this.upload) {
             if let Poll::Ready(sent) = upload.poll(io, cx) {
                 this.upload = None;
-                if sent.is_err() {
-                    // The response is read all the same.
+                if let Err(failure) = sent {
+                    // The response is read all the same, unless there is nobody to read it.
                     this.keeps = false;
+                    if failure.kind() == FailureKind::Client {
+                        this.io = None;
+                        let why = format!("the body of the request did not come: {failure}");
+                        return Poll::Ready(Some(Err(why.into())));
+                    }
                 }
             }
         }
