@@ -416,6 +416,31 @@ async fn what_another_version_or_a_stranger_has_written_leaves_one_stream_alone(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_has_not_what_it_is_said_to_have_is_left_alone_and_read_once() {
+    let server = Server::start();
+    let upstream = Upstream::begin();
+    let node = Node::start(&server, &upstream);
+    let mut client = Client::new(0);
+    client.read(node.address(), 20).await;
+    let mut admin = server.admin().await;
+    let meta: Vec<String> = redis::cmd("KEYS")
+        .arg("sse:*:m")
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    let _: usize = redis::cmd("HSET")
+        .arg(&meta)
+        .arg("p")
+        .arg(1_u64 << 53)
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    until(|| node.stats().left_alone == 1).await;
+    client.read(node.address(), 50).await;
+    assert_eq!(client.gaps, 0, "{:#?}", client.log);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_back_with_an_older_id_while_a_stream_is_left_is_given_what_it_missed() {
     let server = Server::start();
     let upstream = Upstream::begin();

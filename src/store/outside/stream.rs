@@ -12,16 +12,17 @@ use super::{Hub, Job, Look, Session, Subscription};
 use crate::history::{Keep, MemoryLog};
 use crate::store::redis::Name;
 use crate::store::{
-    Answer, Command, Context, Frame, FrameError, InstanceId, Member, Message, Output, Part, Rules,
-    Writing,
+    Answer, Command, Context, Frame, InstanceId, Member, Message, Output, Part, Rules, Writing,
 };
 
+mod damage;
 mod feed;
 mod log;
 mod reader;
 mod state;
 mod writer;
 
+use damage::damage;
 use state::{End, Fate, State};
 pub(crate) use writer::{Lead, Term};
 
@@ -320,7 +321,8 @@ impl Stream {
             self.lock().term += 1;
             self.tell_change();
             self.hub.counts.left_alone.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(stream = %self.name, %why, "a stream in the store is left alone");
+            let cause = why.source().map(ToString::to_string);
+            tracing::warn!(stream = %self.name, %why, cause, "a stream in the store is left alone");
         }
     }
 
@@ -469,18 +471,6 @@ impl Stream {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Why what was read cannot be used.
-fn damage(answer: &Answer) -> Option<FrameError> {
-    let Answer::Read(snapshot) = answer else {
-        return None;
-    };
-    if snapshot.meta.is_some_and(|meta| !meta.is_bounded()) {
-        return Some(FrameError::Malformed);
-    }
-    let mut frames = snapshot.frames.iter();
-    frames.find_map(|frame| Frame::parse(frame).err())
 }
 
 /// No log counts up to this.
