@@ -11,6 +11,7 @@ use crate::descriptors::{self, For};
 use crate::listener::{self, Answers, Tcp, Terms};
 use crate::listening::{self, Listening};
 use crate::log::{self, Log};
+use crate::otel::{self, Tracer};
 use crate::reload::Reload;
 use crate::renewal::Renewal;
 use crate::shutdown::Shutdown;
@@ -87,7 +88,8 @@ impl Gateway {
         let (workers, threads) =
             workers::start(threads).map_err(|error| Error::at("--threads", error))?;
         let store = store::connect(&config).await?;
-        let state = State::new(&config, store);
+        let tracer = Tracer::start(config.gateway.otel)?;
+        let state = State::new(&config, store, tracer);
         let plan = Plan::new(&config, &state)?;
 
         state.relays.use_these(plan.relays.clone());
@@ -151,6 +153,7 @@ impl Gateway {
             shutdown,
             drain,
             relays,
+            tracer,
             ..
         } = self.state;
         let urls: Vec<_> = self.listening.iter().map(Listening::url).collect();
@@ -175,6 +178,10 @@ impl Gateway {
         supervisor::ready(&format!("listening on {}", urls.join(", ")));
         let code = stop::when_told(self.signals, shutdown, drain, &self.reload, server).await;
         relays.leave().await;
+        if let Some(tracer) = tracer {
+            supervisor::still_stopping("exporting the last spans", otel::LAST_SPANS * 2);
+            tracer.finish().await;
+        }
         code
     }
 }

@@ -16,6 +16,7 @@ mod lean;
 mod listener;
 mod listening;
 mod log;
+mod otel;
 mod policy;
 mod proxy;
 mod reload;

@@ -25,6 +25,15 @@ pub(crate) fn stopping(streams: usize, at_most: Duration) {
     ]);
 }
 
+/// It has stopped but for this, which takes so long at most.
+pub(crate) fn still_stopping(at: &str, at_most: Duration) {
+    let micros = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::Status(at),
+        NotifyState::ExtendTimeoutUsec(micros),
+    ]);
+}
+
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = notify(states) {
         tracing::warn!(%error, "whoever has started the gateway could not be told of it");

@@ -133,6 +133,7 @@ fn every_setting_has_the_documented_default() {
         ["threads", "auto"],
         ["log_format", "text"],
         ["access_log", "off"],
+        ["otel", "off"],
     ];
     assert_eq!(table[0], ["SETTING", "VALUE", "FROM"]);
     assert_eq!(table[1][..2], ["upstream", "http://127.0.0.1:5000"]);
@@ -1108,6 +1109,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("threads", "1", "2", "auto"),
     ("log_format", "'json'", "text", "json"),
     ("access_log", "true", "on", "off"),
+    ("otel", "true", "off", "on"),
 ];
 
 /// Key, value, and what is said about it.
@@ -1458,7 +1460,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, compress, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, max_connection_rate_per_client, threads, log_format, access_log, route",
+         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, max_connection_rate_per_client, threads, log_format, access_log, otel, route",
     ),
     (
         "heartbeat = 15",

@@ -95,7 +95,7 @@ settings! {
     }
 
     "Who may read" [forward_auth] {
-        route forward_auth_url: Option<ServiceUrl> = "off", "URL|off", or("off", value_access::service_url),
+        route forward_auth_url: Option<ServiceUrl> = "off", "URL|off", or("off", ServiceUrl::parse),
             "Ask this service whether a request may pass: 2xx lets it in, what else it says is the answer.";
         route forward_auth_fields: Vec<HeaderName> = "off", "FIELD,…|off", list_or_off(value_access::own_field), bare Lists,
             needs ForwardAuth,
@@ -256,6 +256,8 @@ settings! {
             "How log lines are written: for people or for machines.";
         gateway access_log: bool = "off", "on|off", switch, bare Booleans,
             "Log each request that is answered by something else than an event stream, too.";
+        gateway otel: bool = "off", "on|off", switch, bare Booleans,
+            "Export a span of each request by OpenTelemetry, to where its own variables say (OTEL_*).";
     }
 }
 

@@ -98,6 +98,10 @@ fn gateway(top: Layers<'_>) -> Result<GatewaySettings, Error> {
         return Err(contradiction(top, both, "is the same as", right));
     }
     check_listener(&settings, top)?;
+    if settings.otel && !cfg!(feature = "otel") {
+        let why = "otel (on): this build has no OpenTelemetry; build it with --features otel, or turn it off";
+        return Err(Error::at(place(top, &Setting::otel()), why));
+    }
     if settings.store.is_some() && settings.store_secret.is_none() {
         let both = [Setting::store(), Setting::store_secret()];
         let right = "name a file that all gateways have";

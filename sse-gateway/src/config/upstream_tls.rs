@@ -23,6 +23,24 @@ pub(crate) struct UpstreamTls {
     content: Vec<u8>,
 }
 
+impl UpstreamTls {
+    pub(crate) fn new(ca: Option<PathBuf>, own: Option<KeyPair>) -> Self {
+        let pair = own.iter().flat_map(|pair| [&pair.cert, &pair.key]);
+        let mut content = digest::Context::new(&digest::SHA256);
+        for file in ca.iter().chain(pair) {
+            // One that cannot be read is told where it is used.
+            content.update(&std::fs::read(file).unwrap_or_default());
+        }
+        UpstreamTls {
+            ca,
+            own,
+            name: None,
+            is_insecure: false,
+            content: content.finish().as_ref().to_vec(),
+        }
+    }
+}
+
 impl RouteSettings {
     pub(crate) fn upstream_tls(&self) -> UpstreamTls {
         let pair = self.upstream_cert.as_ref().zip(self.upstream_key.as_ref());
@@ -30,18 +48,10 @@ impl RouteSettings {
             cert: cert.clone(),
             key: key.clone(),
         });
-        let files = [&self.upstream_ca, &self.upstream_cert, &self.upstream_key];
-        let mut content = digest::Context::new(&digest::SHA256);
-        for file in files.into_iter().flatten() {
-            // One that cannot be read is told where it is used.
-            content.update(&std::fs::read(file).unwrap_or_default());
-        }
         UpstreamTls {
-            ca: self.upstream_ca.clone(),
-            own,
             name: self.upstream_name.clone(),
             is_insecure: self.upstream_insecure,
-            content: content.finish().as_ref().to_vec(),
+            ..UpstreamTls::new(self.upstream_ca.clone(), own)
         }
     }
 }

@@ -121,28 +121,33 @@ pub(crate) struct ServiceUrl {
     pub(crate) target: PathAndQuery,
 }
 
-pub(super) fn service_url(text: &str) -> Parsed<ServiceUrl> {
-    let right = "use one such as http://auth:9000/check or https://login.example/keys.json";
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..].find(['/', '?']).map(|at| start + at);
-    let (server, target) = text.split_at(end.unwrap_or(text.len()));
-    if server.starts_with("unix:") || target.contains('#') {
-        return or_wrong(None, text, &format!("is not the URL of a service; {right}"));
+impl ServiceUrl {
+    /// # Errors
+    ///
+    /// When it is no URL of an HTTP server, or has a user in it.
+    pub(crate) fn parse(text: &str) -> Parsed<Self> {
+        let right = "use one such as http://auth:9000/check or https://login.example/keys.json";
+        let start = text.find("://").map_or(0, |at| at + 3);
+        let end = text[start..].find(['/', '?']).map(|at| start + at);
+        let (server, target) = text.split_at(end.unwrap_or(text.len()));
+        if server.starts_with("unix:") || target.contains('#') {
+            return or_wrong(None, text, &format!("is not the URL of a service; {right}"));
+        }
+        // What would be right for an upstream is not all of it here.
+        let server = Upstream::parse(server).map_err(|error| {
+            let what = error.split("; use one such as").next().unwrap_or_default();
+            format!("{what}; {right}")
+        })?;
+        let target = match target.starts_with('/') {
+            true => target.parse().ok(),
+            false => format!("/{target}").parse().ok(),
+        };
+        let why = format!("has a path that cannot be one; {right}");
+        Ok(ServiceUrl {
+            server,
+            target: or_wrong(target, text, &why)?,
+        })
     }
-    // What would be right for an upstream is not all of it here.
-    let server = Upstream::parse(server).map_err(|error| {
-        let what = error.split("; use one such as").next().unwrap_or_default();
-        format!("{what}; {right}")
-    })?;
-    let target = match target.starts_with('/') {
-        true => target.parse().ok(),
-        false => format!("/{target}").parse().ok(),
-    };
-    let why = format!("has a path that cannot be one; {right}");
-    Ok(ServiceUrl {
-        server,
-        target: or_wrong(target, text, &why)?,
-    })
 }
 
 /// A field that is not of one connection, and says nothing of the way or of the body.
@@ -188,7 +193,7 @@ pub(crate) enum KeysAt {
 
 pub(super) fn keys_at(text: &str) -> Parsed<KeysAt> {
     match text.contains("://") {
-        true => service_url(text).map(KeysAt::Url),
+        true => ServiceUrl::parse(text).map(KeysAt::Url),
         false => jwt_keys::read(text.as_ref()).map(|_| KeysAt::File(text.into())),
     }
 }

@@ -165,7 +165,7 @@ fn run(config: &Config, demo: Demo, started: oneshot::Sender<Result<Node, Error>
 }
 
 async fn serve(config: &Config, demo: Demo, alive: oneshot::Sender<()>) -> Result<Node, Error> {
-    let state = State::new(config, store::connect(config).await?);
+    let state = State::new(config, store::connect(config).await?, None);
     let plan = Plan::new(config, &state)?;
     state.relays.use_these(plan.relays.clone());
     let gone_after = config.gateway.client_gone_timeout;

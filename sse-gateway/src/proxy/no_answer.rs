@@ -9,6 +9,7 @@ use http::{Method, Response, request};
 use tower_sse::relay::NoUpstream;
 
 use crate::fields::accepts_event_stream;
+use crate::proxy::failure::FailureKind;
 
 /// Whether a request is one that its client makes again when it is left unanswered.
 pub(crate) fn is_retried(request: &request::Parts) -> bool {
@@ -20,7 +21,7 @@ pub(crate) fn leave<B>(response: Response<B>) -> Result<Response<B>, Unanswered>
     let extensions = response.extensions();
     match extensions.get::<NoUpstream>().is_some() || extensions.get::<Leave>().is_some() {
         false => Ok(response),
-        true => Err(Unanswered),
+        true => Err(Unanswered(extensions.get().copied())),
     }
 }
 
@@ -28,9 +29,10 @@ pub(crate) fn leave<B>(response: Response<B>) -> Result<Response<B>, Unanswered>
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leave;
 
-/// An error that has hyper close a connection of HTTP/1 without a word, and reset a stream of HTTP/2.
+/// An error that has hyper close a connection of HTTP/1 without a word, and reset a stream of HTTP/2. It has what has failed, where
+/// that is known.
 #[derive(Debug)]
-pub(crate) struct Unanswered;
+pub(crate) struct Unanswered(pub(crate) Option<FailureKind>);
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,7 @@ use tower_sse::relay::{ForAll, LastEventIdTaken};
 use tower_sse::wire::IdTag;
 
 use crate::client::address::ClientAddress;
+use crate::otel::{RelaySpan, RouteName, Tracer};
 use crate::proxy::failure::FailureKind;
 use crate::proxy::forward::{Proxy, ProxyBody};
 use crate::proxy::last_event_id;
@@ -30,16 +31,18 @@ pub(crate) struct UpstreamSide {
     proxy: Proxy,
     tag: IdTag,
     counts: Arc<Counts>,
+    /// None where requests have no spans.
+    tracer: Option<Tracer>,
 }
 
 struct Counts {
-    route: String,
+    route: RouteName,
     answered: Counter,
 }
 
 impl UpstreamSide {
     /// `tag` is that of the ids that are given on the route.
-    pub(crate) fn new(proxy: Proxy, route: &str, tag: IdTag) -> Self {
+    pub(crate) fn new(proxy: Proxy, route: RouteName, tag: IdTag, tracer: Option<Tracer>) -> Self {
         describe_counter!(
             CONNECTS,
             "Requests to the upstream, by whether a response head came, or why not."
@@ -48,9 +51,10 @@ impl UpstreamSide {
             proxy,
             tag,
             counts: Arc::new(Counts {
-                route: route.to_owned(),
-                answered: connects(route, "ok"),
+                answered: connects(&route.name, "ok"),
+                route,
             }),
+            tracer,
         }
     }
 }
@@ -75,7 +79,10 @@ impl Service<Request<RequestBody>> for UpstreamSide {
         if extensions.get::<LastEventIdTaken>().is_none() {
             last_event_id::to_upstream(request.headers_mut(), self.tag);
         }
+        let mut span = None;
         if for_all {
+            let tracer = self.tracer.as_ref();
+            span = tracer.map(|tracer| tracer.relay(&self.counts.route, &mut request));
             // What is one client's own is not for the others.
             request.extensions_mut().remove::<ClientAddress>();
             // It is a client's where the key or the upstream says that it counts.
@@ -85,6 +92,7 @@ impl Service<Request<RequestBody>> for UpstreamSide {
         Answer {
             proxied: self.proxy.call(request),
             counts: self.counts.clone(),
+            span,
         }
     }
 }
@@ -93,6 +101,8 @@ impl Service<Request<RequestBody>> for UpstreamSide {
 pub(crate) struct Answer {
     proxied: Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Infallible>> + Send>>,
     counts: Arc<Counts>,
+    /// Of a request that a relay makes for all.
+    span: Option<RelaySpan>,
 }
 
 impl Future for Answer {
@@ -101,9 +111,13 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = self.proxied.as_mut().poll(cx);
         if let Poll::Ready(Ok(response)) = &polled {
-            match response.extensions().get::<FailureKind>() {
+            let failure = response.extensions().get::<FailureKind>();
+            if let Some(span) = self.span.take() {
+                span.answered(response.status(), failure.copied());
+            }
+            match failure {
                 None => self.counts.answered.increment(1),
-                Some(kind) => connects(&self.counts.route, kind.label()).increment(1),
+                Some(kind) => connects(&self.counts.route.name, kind.label()).increment(1),
             }
         }
         polled

@@ -6,7 +6,8 @@ use http::HeaderName;
 use tower_sse::stage::Drain;
 
 use crate::config::trusted_proxies::TrustedProxies;
-use crate::config::{Config, Error, ListenAddress, NoAnswer, Route};
+use crate::config::{Config, Error, ListenAddress, Matcher, NoAnswer, Route};
+use crate::otel::RouteName;
 use crate::policy::limits::Limits;
 use crate::policy::path::Spellings;
 use crate::policy::rate::Requests as ClientRates;
@@ -47,12 +48,17 @@ impl Plan {
             let made = state.relays.layer(route);
             let stack = stack(route, made.as_ref(), config, state)?;
             relays.extend(made);
-            Ok((route.clone(), stack, Requests::of(&route.name, is_logged)))
+            let requests = Requests::of(name_of(route), is_logged, state.tracer.clone());
+            Ok((route.clone(), stack, requests))
         });
+        let no_route = RouteName {
+            name: NO_ROUTE.into(),
+            path: None,
+        };
         Ok(Plan {
             routes: routes.collect::<Result<_, Error>>()?,
             spellings: Spellings::of(config.routes.iter().chain(&config.fallback)),
-            other_requests: Requests::of(NO_ROUTE, is_logged),
+            other_requests: Requests::of(no_route, is_logged, state.tracer.clone()),
             trusted: config.gateway.trusted_proxy.clone(),
             connections: config
                 .gateway
@@ -60,6 +66,17 @@ impl Plan {
                 .map(|rate| state.counts.connections(rate)),
             relays,
         })
+    }
+}
+
+fn name_of(route: &Route) -> RouteName {
+    let path = match &route.matcher {
+        Matcher::Any => None,
+        matcher => Some(matcher.to_string().into()),
+    };
+    RouteName {
+        name: route.name.as_str().into(),
+        path,
     }
 }
 
@@ -81,7 +98,7 @@ fn stack(
         retry_statuses,
         shutdown,
     );
-    let upstream = UpstreamSide::new(proxy, &route.name, route.id_tag());
+    let upstream = UpstreamSide::new(proxy, name_of(route), route.id_tag(), state.tracer.clone());
     let drain = Drain::on(&state.drain)
         .with_window(config.gateway.drain_window)
         .with_deadline(config.gateway.drain_deadline);

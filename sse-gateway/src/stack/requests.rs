@@ -18,6 +18,7 @@ use crate::body::{StackBody, boxed};
 use crate::client::address::ClientAddress;
 use crate::log::shown_path::ShownPath;
 use crate::log::{time_value, trace};
+use crate::otel::{RequestSpan, RouteName, Tracer};
 use crate::proxy::no_answer::Unanswered;
 use crate::proxy::upstreams::AnsweredBy;
 
@@ -32,7 +33,7 @@ pub(crate) const NO_ROUTE: &str = "";
 pub(crate) struct Requests(Arc<Counted>);
 
 struct Counted {
-    route: Box<str>,
+    route: RouteName,
     /// By status from 100 on, made when there is one.
     answered: Box<[OnceLock<Counter>]>,
     unanswered: Counter,
@@ -40,21 +41,25 @@ struct Counted {
     seconds: Histogram,
     /// Whether each is a line of the log.
     is_logged: bool,
+    /// None where they have no spans.
+    tracer: Option<Tracer>,
 }
 
 const LEAST: u16 = 100;
 const STATUSES: usize = 900;
 
 impl Requests {
-    pub(crate) fn of(route: &str, is_logged: bool) -> Self {
-        let of = |status: &'static str| counter!(REQUESTS, "route" => route.to_owned(), "status" => status);
+    pub(crate) fn of(route: RouteName, is_logged: bool, tracer: Option<Tracer>) -> Self {
+        let name = || route.name.to_string();
+        let of = |status: &'static str| counter!(REQUESTS, "route" => name(), "status" => status);
         let requests = Requests(Arc::new(Counted {
-            route: route.into(),
             answered: (0..STATUSES).map(|_| OnceLock::new()).collect(),
             unanswered: of("none"),
             left: of("left"),
-            seconds: histogram!(SECONDS, "route" => route.to_owned()),
+            seconds: histogram!(SECONDS, "route" => name()),
+            route,
             is_logged,
+            tracer,
         }));
         for counter in [
             &requests.0.unanswered,
@@ -67,11 +72,13 @@ impl Requests {
         requests
     }
 
-    /// A request that has come.
-    pub(crate) fn asked(&self, parts: &request::Parts) -> Asked {
+    /// A request that has come. What it says of its trace is, from then on, for the upstream.
+    pub(crate) fn asked(&self, parts: &mut request::Parts) -> Asked {
+        let tracer = self.0.tracer.as_ref();
         Asked {
             requests: self.0.clone(),
             came: Instant::now(),
+            span: tracer.and_then(|tracer| tracer.request(&self.0.route, parts)),
             line: self.0.is_logged.then(|| Box::new(Line::of(parts))),
             is_answered: false,
         }
@@ -83,13 +90,13 @@ impl Counted {
         let at = usize::from(status.as_u16().saturating_sub(LEAST)).min(STATUSES - 1);
         self.answered[at].get_or_init(|| {
             let status = status.as_str().to_owned();
-            counter!(REQUESTS, "route" => self.route.to_string(), "status" => status)
+            counter!(REQUESTS, "route" => self.route.name.to_string(), "status" => status)
         })
     }
 
     fn tell(&self, line: &Line, status: &str, bytes: u64, came: Instant) {
         tracing::info!(
-            route = &*self.route,
+            route = &*self.route.name,
             client = line.client.map(tracing::field::display),
             method = %line.method,
             path = line.path.as_ref().map(|path| &*path.0),
@@ -130,6 +137,7 @@ pub(crate) struct Asked {
     requests: Arc<Counted>,
     came: Instant,
     line: Option<Box<Line>>,
+    span: Option<RequestSpan>,
     is_answered: bool,
 }
 
@@ -144,6 +152,9 @@ impl Asked {
             Ok(response) => response,
             Err(unanswered) => {
                 self.requests.unanswered.increment(1);
+                if let Some(span) = &self.span {
+                    span.unanswered(unanswered.0);
+                }
                 if let Some(line) = &self.line {
                     self.requests.tell(line, "none", 0, self.came);
                 }
@@ -157,14 +168,19 @@ impl Asked {
             let answered_by: Option<&AnsweredBy> = head.extensions.get();
             line.upstream = answered_by.map(|by| Arc::clone(&by.0));
         }
+        if let Some(span) = &self.span {
+            span.answered(status, &head.extensions);
+        }
         // One with a content coding is one too.
         let is_stream = stage::bypass(&head, false) != Some(Bypass::NotAnEventStream);
-        let body = match is_stream {
+        let ends_by_itself = self.span.as_ref().is_none_or(RequestSpan::is_of_stream);
+        let body = match is_stream && ends_by_itself {
             true => body,
             false => boxed(Timed {
                 body,
                 bytes: 0,
                 status,
+                is_stream,
                 asked: self,
             }),
         };
@@ -178,6 +194,9 @@ impl Drop for Asked {
             return;
         }
         self.requests.left.increment(1);
+        if let Some(span) = &self.span {
+            span.left();
+        }
         if let Some(line) = &self.line {
             self.requests.tell(line, "left", 0, self.came);
         }
@@ -185,19 +204,26 @@ impl Drop for Asked {
 }
 
 pin_project! {
-    /// A body that is no stream, until its end.
+    /// A body that is no stream, until its end; or one in which no event can be found, where it has a span.
     struct Timed {
         #[pin]
         body: StackBody,
         bytes: u64,
         status: StatusCode,
+        is_stream: bool,
         asked: Asked,
     }
 
     impl PinnedDrop for Timed {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            let Asked { requests, came, line, .. } = &*this.asked;
+            let Asked { requests, came, line, span, .. } = &*this.asked;
+            if let Some(span) = span {
+                span.ended(*this.bytes);
+            }
+            if *this.is_stream {
+                return;
+            }
             requests.seconds.record(came.elapsed());
             if let Some(line) = line {
                 requests.tell(line, this.status.as_str(), *this.bytes, *came);

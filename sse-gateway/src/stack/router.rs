@@ -109,11 +109,11 @@ impl Service<Request<ClientBody>> for Router {
         let (mut parts, body) = request.into_parts();
         let plan = self.plan();
         if let Err(refusal) = target::settle(&mut parts) {
-            let asked = plan.other_requests.asked(&parts);
+            let asked = plan.other_requests.asked(&mut parts);
             return plain(asked, refusal.status, refusal.message);
         }
         if via::is_known(&parts.headers) {
-            return self.in_a_circle(plan.other_requests.asked(&parts));
+            return self.in_a_circle(plan.other_requests.asked(&mut parts));
         }
         headers::remove_named(&mut parts.headers);
         claims::judge(&mut parts, &plan.trusted, &self.own_fields);
@@ -123,19 +123,19 @@ impl Service<Request<ClientBody>> for Router {
         let mut routes = plan.routes.iter();
         let place = routes.position(|(route, ..)| route.matches(&method, path));
         if let Some(why) = plan.spellings.doubt(&method, path, place) {
-            let asked = plan.other_requests.asked(&parts);
+            let asked = plan.other_requests.asked(&mut parts);
             return plain(asked, StatusCode::BAD_REQUEST, why);
         }
         let Some(place) = place else {
             let text = "No route takes this method and path.\n";
-            let asked = plan.other_requests.asked(&parts);
+            let asked = plan.other_requests.asked(&mut parts);
             return plain(asked, StatusCode::NOT_FOUND, text);
         };
         let until = plan.routes[..=place].iter();
         let shown = ShownPath::of(path, until.map(|(route, ..)| &route.matcher));
         parts.extensions.insert(shown);
         let (route, stack, requests) = &plan.routes[place];
-        let asked = requests.asked(&parts);
+        let asked = requests.asked(&mut parts);
         let may_be_left =
             route.settings.no_answer != NoAnswer::Answer && no_answer::is_retried(&parts);
         // All of a stack is ready at any time.

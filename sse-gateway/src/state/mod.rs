@@ -13,6 +13,7 @@ use tower_sse::store::RedisStore;
 use crate::config::upstream::Upstream;
 use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{Config, Error, RouteSettings};
+use crate::otel::Tracer;
 use crate::policy::limits::Counts;
 use crate::proxy::upstream::Timeouts;
 use crate::proxy::upstreams::{Member, Upstreams};
@@ -28,13 +29,15 @@ pub(crate) struct State {
     pub(crate) streams: Streams,
     pub(crate) relays: Relays,
     pub(crate) counts: Counts,
+    /// None where requests have no spans.
+    pub(crate) tracer: Option<Tracer>,
     timeouts: Timeouts,
     /// Those of one address share its connections, on whatever routes.
     upstreams: Arc<Mutex<HashMap<(Upstream, UpstreamTls), Member>>>,
 }
 
 impl State {
-    pub(crate) fn new(config: &Config, store: Option<RedisStore>) -> Self {
+    pub(crate) fn new(config: &Config, store: Option<RedisStore>, tracer: Option<Tracer>) -> Self {
         State {
             shutdown: Shutdown::new(),
             drain: DrainHandle::new(),
@@ -45,6 +48,7 @@ impl State {
                 store,
             ),
             counts: Counts::default(),
+            tracer,
             timeouts: Timeouts {
                 connect: config.gateway.connect_timeout,
             },

@@ -12,6 +12,7 @@ use tower_sse::stage::{Bypass, End, Outbox, Stage, Times};
 use crate::client::address::ClientAddress;
 use crate::log::shown_path::ShownPath;
 use crate::log::{time_value, trace};
+use crate::otel::RequestSpan;
 use crate::policy::limits::{Held, Permit};
 use crate::proxy::upstreams::AnsweredBy;
 
@@ -45,6 +46,7 @@ struct Client {
     method: Method,
     path: Option<ShownPath>,
     trace: Option<Box<str>>,
+    span: Option<RequestSpan>,
     permit: Option<Permit>,
 }
 
@@ -149,6 +151,7 @@ impl Stage for StreamLog {
             method: request.method.clone(),
             path: request.extensions.get().cloned(),
             trace: trace::id(&request.headers).map(Into::into),
+            span: RequestSpan::of(&request.extensions),
             permit: request.extensions.get().cloned(),
         }));
     }
@@ -158,6 +161,9 @@ impl Stage for StreamLog {
             return;
         };
         let mut client = *client;
+        if let Some(span) = &client.span {
+            span.opened();
+        }
         let held = client.permit.take().and_then(|permit| permit.take());
         tracing::info!(
             route = &*client.of.route,
@@ -200,6 +206,11 @@ impl Stage for StreamLog {
 
     fn on_sent(&mut self, times: &Times) {
         if let Stream::Open(_, entry) = &self.stream {
+            if let Some(span) = &entry.client.span {
+                if times.counts.events > 0 && entry.events.load(Ordering::Relaxed) == 0 {
+                    span.first_event();
+                }
+            }
             entry.events.store(times.counts.events, Ordering::Relaxed);
             entry
                 .bytes
@@ -217,6 +228,9 @@ impl Stage for StreamLog {
             if open.is_empty() {
                 open.shrink_to_fit();
             }
+        }
+        if let Some(span) = &entry.client.span {
+            span.closed(end, &times.counts);
         }
         tracing::info!(
             route = &*entry.client.of.route,

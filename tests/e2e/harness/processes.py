@@ -36,8 +36,8 @@ def gateway_binary():
 
 
 def inherited():
-    """The environment, less what would configure the gateway."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SSE_GATEWAY_")}
+    """The environment, less what would configure the gateway and its spans."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("SSE_GATEWAY_", "OTEL_"))}
 
 
 class Process:
