@@ -13,7 +13,7 @@ mod undecided;
 
 use std::sync::Arc;
 
-use http::header::ORIGIN;
+use http::header::{ORIGIN, UPGRADE};
 use http::{Method, StatusCode, request};
 use tower_http::cors::CorsLayer;
 
@@ -102,7 +102,12 @@ impl Policy {
                 parts.headers.remove(ORIGIN);
             }
         }
-        self.token.settle(parts)?;
+        let is_of_cookie = self.token.settle(parts)?;
+        // Who is let in by a field need not fear other pages, so applications do not look at it then.
+        let does_more = !parts.method.is_safe() || parts.headers.contains_key(UPGRADE);
+        if is_of_cookie && does_more && !matches!(self.origins, Some(Origins::These(_))) {
+            origin::check_own(parts)?;
+        }
         match &self.jwt {
             Some(jwt) if !jwt.is_fetched() => jwt.admit(parts),
             _ => Ok(()),

@@ -39,14 +39,37 @@ pub(super) fn check(parts: &request::Parts, origins: &Origins) -> Result<(), Ref
     };
     match parts.headers.get(ORIGIN) {
         Some(origin) if !origins.contains(origin) && !is_own(origin, &parts.headers) => {
-            Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "Pages of this origin may not ask for this.\n",
-            ))
+            Err(FOREIGN)
         }
         _ => Ok(()),
     }
 }
+
+const FOREIGN: Refusal = Refusal::new(
+    StatusCode::FORBIDDEN,
+    "Pages of this origin may not ask for this.\n",
+);
+
+/// Refuses what a page of any other origin has made its browser ask.
+///
+/// # Errors
+///
+/// When the request says that there is such a page.
+pub(super) fn check_own(parts: &request::Parts) -> Result<(), Refusal> {
+    let headers = &parts.headers;
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    // It knows the host that it has asked, whatever an edge has made of that.
+    let is_own = match sites.peek() {
+        Some(_) => sites.all(|site| site == "same-origin" || site == "none"),
+        None => {
+            let mut origins = headers.get_all(ORIGIN).iter();
+            origins.all(|origin| is_own(origin, headers))
+        }
+    };
+    is_own.then_some(()).ok_or(FOREIGN)
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether the page came from the host that it asks. With which scheme it did so is not known behind an edge.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {

@@ -15,12 +15,13 @@ pub(super) struct TokenPlaces {
 
 impl TokenPlaces {
     /// Takes the token out of the target and the cookies, and makes it `Authorization: Bearer` (RFC 6750 section 2.1) where
-    /// there is none. It is taken out in any case: nothing behind this sees it elsewhere.
+    /// there is none. It is taken out in any case: nothing behind this sees it elsewhere. Whether it is that of a cookie, which browsers
+    /// send whatever page makes them ask.
     ///
     /// # Errors
     ///
     /// When there are several, or it cannot be one.
-    pub(super) fn settle(&self, parts: &mut request::Parts) -> Result<(), Refusal> {
+    pub(super) fn settle(&self, parts: &mut request::Parts) -> Result<bool, Refusal> {
         let of_query = match &self.param {
             Some(name) => take_from_query(&mut parts.uri, name),
             None => Vec::new(),
@@ -29,18 +30,22 @@ impl TokenPlaces {
             Some(name) => take_from_cookies(&mut parts.headers, name),
             None => Vec::new(),
         };
-        let tokens = match of_query.is_empty() {
+        let is_of_cookie = of_query.is_empty();
+        let mut tokens = match is_of_cookie {
             true => of_cookies,
             false => of_query,
         };
+        // A cookie may be set for several paths.
+        tokens.dedup();
         match &*tokens {
-            [] => Ok(()),
+            [] => Ok(false),
             [token] => {
                 let value = bearer(token).ok_or(Refusal::bad(
                     "The token has characters that no bearer token has (RFC 6750 section 2.1).\n",
                 ))?;
+                let is_first = !parts.headers.contains_key(AUTHORIZATION);
                 parts.headers.entry(AUTHORIZATION).or_insert(value);
-                Ok(())
+                Ok(is_of_cookie && is_first)
             }
             _ => Err(Refusal::bad("There is more than one token.\n")),
         }
@@ -169,6 +174,9 @@ mod tests {
 
     #[test]
     fn a_token_of_a_cookie_becomes_a_field() {
+        let both = [("cookie", "session=t"), ("cookie", "session=t")];
+        let (_, authorization, _) = settled("/s", &both).expect("it is taken");
+        assert_eq!(authorization, "Bearer t");
         let (target, authorization, cookies) = settled(
             "/s?x",
             &[

@@ -225,6 +225,54 @@ async fn a_page_of_a_listed_origin_may_read() {
 }
 
 #[tokio::test]
+async fn by_a_cookie_no_page_of_another_origin_changes_anything() {
+    let upstream = WireUpstream::bind().await;
+    let gateway = Gateway::with(&upstream.url, &["--token-cookie", "sid"], &[]);
+    let asking = |line: &str, fields: &str| {
+        format!("{line} HTTP/1.1\r\nHost: app.example\r\nCookie: sid=t\r\n{fields}\r\n")
+    };
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    let foreign = "Origin: https://evil.example\r\n";
+    for (line, fields) in [
+        ("POST /s", foreign.to_owned()),
+        ("POST /s", "Origin: null\r\n".to_owned()),
+        ("DELETE /s", "Sec-Fetch-Site: cross-site\r\n".to_owned()),
+        ("GET /s", format!("{upgrade}{foreign}")),
+    ] {
+        let got = match fields.contains("upgrade") {
+            false => refused(&gateway, &asking(line, &fields)).await,
+            true => {
+                let mut client = Wire::connect(gateway.address).await;
+                client.send(asking(line, &fields)).await;
+                client.head().await
+            }
+        };
+        assert!(got.starts_with("HTTP/1.1 403 "), "{line} {fields}: {got}");
+    }
+    for (line, fields) in [
+        ("POST /s", "Origin: https://app.example\r\n"),
+        (
+            "POST /s",
+            "Sec-Fetch-Site: same-origin\r\nOrigin: https://public.example\r\n",
+        ),
+        ("POST /s", ""),
+        ("GET /s", foreign),
+        // Which no page makes a browser send.
+        (
+            "POST /s",
+            "Authorization: Bearer t\r\nOrigin: https://evil.example\r\n",
+        ),
+    ] {
+        let (seen, _) = heads(&upstream, &gateway, &asking(line, fields)).await;
+        assert_eq!(
+            field(&seen, "authorization"),
+            ["Bearer t"],
+            "{line} {fields}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn behind_an_edge_a_page_is_of_the_host_that_the_edge_tells() {
     let upstream = WireUpstream::bind().await;
     for (trusted, is_own) in [("127.0.0.1", true), ("off", false)] {
