@@ -1,6 +1,8 @@
 """Spans of OpenTelemetry: what a collector is sent of requests, by the definitions of the protocol."""
 
 import json
+import socket
+import ssl
 
 import httpx
 import pytest
@@ -108,6 +110,44 @@ def test_a_post_is_a_span_until_its_last_token(starlette, traced, collector, key
     assert (span.attributes["sse.events"], span.attributes["sse.reason"]) == (4, "upstream_end")
     # It has begun the trace.
     assert parent_of(starlette.seen(key)[0]) == (span.trace, span.id, "01")
+
+
+def test_a_resumable_stream_is_asked_for_as_a_part_of_its_request(starlette, traced, collector, key):
+    own = traced(starlette, "--resume", "on")
+    body = b'{"tokens": 3}'
+    with RawResponse(f"{own.url}/v1/chat/completions?key={key}", "POST", SAMPLED, body) as answer:
+        answer.to_end()
+    span = collector.one()
+    assert (span.kind, span.trace, span.attributes["sse.events"]) == ("SERVER", TRACE, 4)
+    assert parent_of(starlette.seen(key)[0]) == (TRACE, span.id, "01")
+
+
+def test_http_2_and_tls_are_told(starlette, traced, collector, tmp_path):
+    cert, private = certificate.make(tmp_path)
+    own = traced(starlette, "--tls-cert", cert, "--tls-key", private)
+    with httpx.Client(verify=ssl.create_default_context(cafile=cert), http2=True) as client:
+        assert client.get(f"{own.url}/log?key=x").http_version == "HTTP/2"
+    said = collector.one().attributes
+    assert (said["network.protocol.version"], said["url.scheme"], said["server.port"]) == ("2", "https", own.port)
+
+
+@both
+def test_a_stream_in_a_coding_that_nobody_knows_is_a_span_until_it_ends_too(traced, collector):
+    parts = [b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: odd\r\n\r\n", b"12345"]
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        own = traced(f"http://127.0.0.1:{upstream.getsockname()[1]}")
+        with RawResponse(f"{own.url}/x") as answer:
+            server, _ = upstream.accept()
+            assert server.recv(65536).startswith(b"GET /x ")
+            for part in parts:
+                server.sendall(part)
+            answer.until(lambda r: r.body == b"12345", "the body to be there")
+            assert collector.spans == []
+            server.close()
+            answer.to_end()
+    span = collector.one()
+    assert (span.attributes["http.response.status_code"], span.attributes["http.response.body.size"]) == (200, 5)
+    assert own.metric("sse_request_seconds_count") == 0
 
 
 @both
