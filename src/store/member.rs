@@ -51,6 +51,8 @@ pub struct Member {
     /// The number of the last one that was answered.
     reads_done: u64,
     is_reading: bool,
+    /// What is being read may be older than what is known here.
+    is_overtaken: bool,
     read_again: bool,
     /// What is to be merged behind a read, and the number of the first one that began behind it and so has it too.
     heard: Vec<(u64, Frame)>,
@@ -125,6 +127,7 @@ impl Member {
             reads_begun: 0,
             reads_done: 0,
             is_reading: false,
+            is_overtaken: false,
             read_again: false,
             heard: Vec::new(),
             meta: None,
@@ -285,6 +288,7 @@ impl Member {
         self.read_again = false;
         self.heard.clear();
         self.is_reading = false;
+        self.is_overtaken = false;
     }
 
     /// The tail leads to a primary with this reign, and nothing is subscribed to.

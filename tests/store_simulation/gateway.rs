@@ -1,8 +1,8 @@
 //! A gateway: its member of the stream, and its connections.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use tower_sse::store::{Beats, Context, InstanceId, Member, Output, Rule};
+use tower_sse::store::{Answer, Beats, Command, Context, InstanceId, Member, Output, Rule};
 
 use crate::client::{Client, State};
 use crate::queue::Event;
@@ -11,7 +11,7 @@ use crate::world::World;
 /// Milliseconds behind its last client in which a gateway keeps a stream.
 const LINGER: u64 = 700;
 
-/// A connection, in both directions of which nothing overtakes.
+/// A connection, in both directions of which nothing overtakes, but for reads.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     /// Another number for each connection.
@@ -22,6 +22,42 @@ pub(crate) struct Line {
     pub(crate) back: u64,
     pub(crate) is_subscribed: bool,
     pub(crate) is_deaf: bool,
+    /// Reads have a connection of their own, so that they overtake other commands, and are overtaken.
+    pub(crate) reads_there: u64,
+    pub(crate) reads_back: u64,
+    /// Commands are counted, and answered in their order.
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) answers: BTreeMap<u64, (Option<usize>, Answer)>,
+}
+
+impl Line {
+    /// When what is sent now arrives.
+    fn arrives(&mut self, is_read: bool, at: u64) -> u64 {
+        let there = match is_read {
+            true => &mut self.reads_there,
+            false => &mut self.there,
+        };
+        *there = at.max(*there);
+        *there
+    }
+
+    /// When its answer does.
+    pub(crate) fn returns(&mut self, is_read: bool, at: u64) -> u64 {
+        let back = match is_read {
+            true => &mut self.reads_back,
+            false => &mut self.back,
+        };
+        *back = at.max(*back);
+        *back
+    }
+
+    /// The next answer, if it has come.
+    pub(crate) fn next_answer(&mut self) -> Option<(Option<usize>, Answer)> {
+        let next = self.answers.remove(&self.answered)?;
+        self.answered += 1;
+        Some(next)
+    }
 }
 
 pub(crate) struct Gateway {
@@ -111,7 +147,10 @@ impl World {
                 Output::Command(command) => {
                     let line = &mut state.commands;
                     if line.is_up {
-                        line.there = line.there.max(self.now + delay);
+                        let is_read = matches!(command, Command::Read { .. });
+                        let arrives = line.arrives(is_read, self.now + delay);
+                        let sent = line.sent;
+                        line.sent += 1;
                         let (number, primary, from) = (line.number, line.primary, state.id);
                         let reign = self.primaries[primary].reign();
                         let call = self.ledger.call(&command, number);
@@ -121,10 +160,11 @@ impl World {
                             primary,
                             reign,
                             from,
+                            sent,
                             call,
                             command,
                         };
-                        self.queue.push(line.there, event);
+                        self.queue.push(arrives, event);
                     }
                 }
                 Output::Subscribe => {

@@ -29,12 +29,15 @@ pub(crate) enum Event {
         primary: usize,
         reign: Reign,
         from: InstanceId,
+        /// Its number on this line.
+        sent: u64,
         call: Option<usize>,
         command: Command,
     },
     Answer {
         gateway: usize,
         line: u64,
+        sent: u64,
         call: Option<usize>,
         answer: Answer,
     },

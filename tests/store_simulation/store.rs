@@ -12,7 +12,7 @@ impl World {
         gateway: usize,
         line: u64,
         (primary, reign, from): (usize, Reign, InstanceId),
-        call: Option<usize>,
+        (sent, call): (u64, Option<usize>),
         command: Command,
     ) {
         let is_up = self.gateways[gateway].commands.number == line;
@@ -26,6 +26,7 @@ impl World {
             Command::Append { frame, .. } => Some(frame.clone()),
             _ => None,
         };
+        let is_read = matches!(command, Command::Read { .. });
         let is_expiring = log.is_some() && !self.primaries[primary].has(STREAM, self.now);
         let (answer, published) =
             self.primaries[primary].execute((STREAM, from), command, self.now);
@@ -57,12 +58,13 @@ impl World {
         if is_up {
             let delay = self.delay();
             let commands = &mut self.gateways[gateway].commands;
-            commands.back = commands.back.max(self.now + delay);
+            let returns = commands.returns(is_read, self.now + delay);
             self.queue.push(
-                commands.back,
+                returns,
                 Event::Answer {
                     gateway,
                     line,
+                    sent,
                     call,
                     answer,
                 },

@@ -149,6 +149,17 @@ impl World {
         self.handle(event)
     }
 
+    /// Gives a member the answers that have come, in the order of its commands.
+    fn answer(&mut self, gateway: usize) {
+        while let Some((call, answer)) = self.gateways[gateway].commands.next_answer() {
+            if let Some(call) = call {
+                self.ledger.history.returned(call, answer.clone());
+            }
+            self.note(|| format!("{gateway} is answered {answer:?}"));
+            self.with(gateway, |member, cx| member.answer(answer, cx));
+        }
+    }
+
     fn wake(&mut self, gateway: usize) -> Result<(), String> {
         while self.now >= self.gateways[gateway].paused_until {
             let Some(event) = self.gateways[gateway].deferred.pop_front() else {
@@ -171,23 +182,23 @@ impl World {
                 primary,
                 reign,
                 from,
+                sent,
                 call,
                 command,
             } => {
-                self.arrived(gateway, line, (primary, reign, from), call, command);
+                self.arrived(gateway, line, (primary, reign, from), (sent, call), command);
             }
             Event::Answer {
                 gateway,
                 line,
+                sent,
                 call,
                 answer,
             } => {
-                if self.gateways[gateway].commands.number == line {
-                    if let Some(call) = call {
-                        self.ledger.history.returned(call, answer.clone());
-                    }
-                    self.note(|| format!("{gateway} is answered {answer:?}"));
-                    self.with(gateway, |member, cx| member.answer(answer, cx));
+                let commands = &mut self.gateways[gateway].commands;
+                if commands.number == line {
+                    commands.answers.insert(sent, (call, answer));
+                    self.answer(gateway);
                 }
             }
             Event::Subscribe { gateway, line } => {

@@ -18,6 +18,8 @@ impl Member {
             return;
         };
         self.has_owned = true;
+        // Reads have a connection of their own: one that was sent behind this may have been done before.
+        self.is_overtaken = self.is_reading;
         match &mut self.owner {
             Some(owner) => owner.hold(meta.fence),
             None => self.owner = Some(Owner::new(meta.fence, reign)),

@@ -33,6 +33,11 @@ impl Member {
             self.is_known = false;
             return;
         }
+        if std::mem::take(&mut self.is_overtaken) {
+            self.is_reading = false;
+            self.read_again = false;
+            return self.read(cx);
+        }
         let frames: Vec<_> = snapshot.frames.iter().flat_map(Frame::parse).collect();
         if let Some(meta) = snapshot.meta {
             if !self.merge_read(from, &meta, &frames) {
