@@ -1,7 +1,5 @@
 //! Events that a replica or a disk has before clients are given them.
 
-use std::process::Command;
-
 use tower_sse::store::{Acknowledge, RedisStore};
 
 use crate::client::Client;
@@ -35,17 +33,12 @@ async fn a_replica_has_events_first_and_one_that_hangs_is_counted_and_holds_noth
     };
     let before = unacknowledged();
 
-    let signal = |signal: &str| {
-        let process = replica.id().to_string();
-        let sent = Command::new("kill").args([signal, &process]).status();
-        assert!(sent.unwrap().success());
-    };
-    signal("-STOP");
+    replica.signal("STOP");
     for node in &nodes {
         client.read(node.address(), 50).await;
     }
     until(|| unacknowledged() > before).await;
-    signal("-CONT");
+    replica.signal("CONT");
     for node in &nodes {
         client.read(node.address(), 50).await;
     }

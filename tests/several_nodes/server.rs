@@ -112,8 +112,13 @@ impl Server {
         assert!(self.restart());
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.unwrap().success());
     }
 
     /// Waits until it says so of its replication.

@@ -1,5 +1,6 @@
 //! Where a client goes on.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,23 @@ impl Stream {
                 Sought::Wait => is_strange.then(|| log.follow_unknown()),
             }
         });
-        let found = timeout(PATIENCE, found).await;
-        found.unwrap_or_else(|_| self.log.follow_unknown())
+        let mut found = pin!(found);
+        loop {
+            if let Ok(found) = timeout(PATIENCE, found.as_mut()).await {
+                return found;
+            }
+            // What a store that is away has may turn up yet.
+            if self.is_reached_since(PATIENCE) {
+                return self.log.follow_unknown();
+            }
+        }
+    }
+
+    /// Whether there were connections to the store for so long.
+    fn is_reached_since(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let session = state.session.as_ref();
+        session.is_some_and(|session| session.began.elapsed() >= time)
     }
 
     /// An id that begins with what clients here are shown, with what the log has in its place.
