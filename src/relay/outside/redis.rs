@@ -98,13 +98,15 @@ impl Store {
         at_most: Duration,
     ) -> Elsewhere {
         let name = self.name_of_own(epoch, binding);
-        let began = Instant::now();
+        let (began, mut begins) = (Instant::now(), None);
         loop {
             let is_over = began.elapsed() >= at_most;
             match self.hub.find(name).await {
                 Found::There(note) if !note.is_empty() => return Elsewhere::There(note),
                 // Whether its request may be made again is told next, unless whoever has begun it is dead.
-                Found::There(_) if began.elapsed() < BEGINS => sleep(AGAIN).await,
+                Found::There(_) if begins.get_or_insert_with(Instant::now).elapsed() < BEGINS => {
+                    sleep(AGAIN).await;
+                }
                 Found::There(_) | Found::Nothing => return Elsewhere::Nothing,
                 Found::Away if self.when_away == WhenAway::Local => return Elsewhere::Nothing,
                 Found::NotYet if is_over => return Elsewhere::Nothing,

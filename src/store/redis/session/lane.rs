@@ -142,10 +142,18 @@ fn begin(hub: &Arc<Hub>, mut connection: Connection, job: Job) -> Boxed {
                 Done::Anew(stream, anew.map(drop))
             })
         }
-        Job::Beat(name) => Box::pin(async move {
-            let tag = connection.keys().tag(&name).to_owned();
-            Done::Other(connection.beat(&tag, Vec::new()).await.map(drop))
-        }),
+        Job::Beat(name) => {
+            let session = hub.session(&name);
+            Box::pin(async move {
+                let tag = connection.keys().tag(&name).to_owned();
+                let beat = connection.beat(&tag, Vec::new()).await;
+                let wrote = |was_there| {
+                    // From here on it is seen when the store is emptied.
+                    session.map(|session| session.wrote(was_there));
+                };
+                Done::Other(beat.map(wrote))
+            })
+        }
         Job::Flush(sender) => Box::pin(async move {
             // It is answered behind all that is under way.
             let reached = connection.reach().await;
