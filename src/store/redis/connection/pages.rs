@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::Connection;
 use crate::store::redis::scripts::Script;
-use crate::store::redis::{Acknowledge, Name, StoreError, publish, replies};
+use crate::store::redis::{Acknowledge, Name, StoreError, publish, replies, text};
 use crate::store::{Command, Snapshot};
 
 /// How many bytes a page is to have.
@@ -12,6 +12,8 @@ const PAGE: usize = 256 * 1024;
 /// How many entries the first one has: it is not known how large they are.
 const FIRST: usize = 4;
 const MOST: usize = 1_024;
+/// How often a log is read that another has taken the place of meanwhile.
+const ATTEMPTS: usize = 3;
 /// Milliseconds until who has not acknowledged an event is not waited for any more.
 const PATIENCE: u64 = 100;
 
@@ -22,6 +24,17 @@ impl Connection {
     ///
     /// When there is no answer, or one of another version.
     pub async fn read_pages(&mut self, name: &Name, from: u64) -> Result<Snapshot, StoreError> {
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            let (snapshot, is_torn) = self.read_once(name, from).await?;
+            if !is_torn || attempts.next().is_none() {
+                return Ok(snapshot);
+            }
+        }
+    }
+
+    /// Also whether the log is not what it was when the first page was read: another has begun in its place.
+    async fn read_once(&mut self, name: &Name, from: u64) -> Result<(Snapshot, bool), StoreError> {
         let log = self.keys.log(name);
         let mut pipe = redis::pipe();
         pipe.atomic();
@@ -34,17 +47,20 @@ impl Connection {
         let (mut page, mut last) = replies::page(page)?;
         // Notes are read on their own.
         let mut snapshot = replies::snapshot((meta, Value::Array(Vec::new()), None))?;
-        if snapshot.meta.is_none() {
-            return Ok(snapshot);
-        }
-        let mut count = FIRST;
+        let Some(meta) = snapshot.meta else {
+            return Ok((snapshot, false));
+        };
+        let (mut count, mut at) = (FIRST, None);
         loop {
             let is_last = page.len() < count;
             self.open_frames(name, &mut page);
             let largest = page.iter().map(bytes::Bytes::len).max().unwrap_or(0);
             snapshot.frames.append(&mut page);
+            at = last.clone().or(at);
             let Some(behind) = last.filter(|_| !is_last) else {
-                return Ok(snapshot);
+                let ends_at = at.and_then(|at| text::parse_number(at.strip_suffix("-0")?));
+                let is_torn = ends_at.is_some_and(|at| at < meta.position);
+                return Ok((snapshot, is_torn));
             };
             count = (PAGE / largest.max(1)).clamp(FIRST, MOST);
             let mut cmd = redis::cmd("XRANGE");
