@@ -354,6 +354,9 @@ impl<H, X> RelayLayer<H, X> {
     /// A request that cannot be repeated, such as a POST, is never made again by another process: where the one that has made it
     /// dies, the others give what there is of the answer, tell of a gap, and end.
     ///
+    /// Two services whose requests may look the same take the same store for two routes, by
+    /// [`for_route`](crate::store::RedisStore::for_route).
+    ///
     /// The secret of the store takes the place of [`with_secret`](Self::with_secret). Key, gap event, bound cookies and upstream
     /// should be the same in all processes.
     ///

@@ -7,10 +7,8 @@ use redis::ErrorKind;
 mod told;
 
 /// Why there is no answer. Whether the command was carried out is not known, and the connection is to be given up.
-#[derive(Debug)]
 pub struct StoreError(Kind);
 
-#[derive(Debug)]
 enum Kind {
     Redis(redis::RedisError),
     /// It speaks, but not as Redis does.

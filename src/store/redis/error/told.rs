@@ -97,3 +97,12 @@ impl Error for StoreError {
         }
     }
 }
+
+/// As a sentence, since it is what is shown where `main` gives it back.
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = self.source().map(|cause| format!(": {cause}"));
+        let told = format!("{self}{}", cause.unwrap_or_default());
+        f.debug_tuple("StoreError").field(&told).finish()
+    }
+}
