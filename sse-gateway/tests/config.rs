@@ -128,6 +128,7 @@ fn every_setting_has_the_documented_default() {
         ["max_streams", "off"],
         ["max_streams_per_route", "off"],
         ["max_streams_per_client", "off"],
+        ["max_streams_per_field", "off"],
         ["max_rate_per_client", "off"],
         ["max_connection_rate_per_client", "off"],
         ["threads", "auto"],
@@ -1099,6 +1100,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("max_streams", "1", "2", "off"),
     ("max_streams_per_route", "1", "2", "off"),
     ("max_streams_per_client", "1", "2", "off"),
+    ("max_streams_per_field", "'x-user=1'", "x-user=2", "off"),
     ("max_rate_per_client", "'20/s'", "300/m", "5000/h"),
     (
         "max_connection_rate_per_client",
@@ -1335,6 +1337,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
         "\"header:\" is none of these; use on, off, or what a stream is bound to: auth, header:NAME or cookie:NAME, as in header:x-user",
     ),
     (
+        "max_streams_per_field",
+        "x-user",
+        "\"x-user\" is not a field and its number of streams, which is 1 at least; use x-user=10, or off",
+    ),
+    (
         "store",
         "127.0.0.1:6379",
         "\"127.0.0.1:6379\": the address is not that of a Redis server: it begins with redis://, rediss://, unix:// or \
@@ -1460,7 +1467,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         3,
         "unknown key \"colour\"; the keys of the file are upstream, listen, listen_mode, proxy_protocol, admin_listen, admin_hosts, ready_upstream, trusted_proxy, tls, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, admin_token, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, heartbeat_frame, \
          opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, compress, share, ignore, share_private, resume, secret_file, store, store_secret, store_ca, store_cert, store_key, store_prefix, store_seal, store_ack, store_down, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, history_budget, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_rate_per_client, max_connection_rate_per_client, threads, log_format, access_log, otel, route",
+         idle_timeout, idle_counts, lifetime, client_gone_timeout, connect_timeout, head_timeout, drain_window, drain_deadline, max_streams, max_streams_per_route, max_streams_per_client, max_streams_per_field, max_rate_per_client, max_connection_rate_per_client, threads, log_format, access_log, otel, route",
     ),
     (
         "heartbeat = 15",
@@ -1573,7 +1580,7 @@ const MISTAKES: &[(&str, usize, &str)] = &[
         4,
         "unknown key \"colour\"; the keys of a route are name, path, pattern, methods, upstream, upstream_ca, upstream_cert, upstream_key, upstream_name, upstream_insecure, token_param, token_cookie, cors_origins, jwt, forward_auth, preset, heartbeat, \
          heartbeat_frame, opening_comment, ids, retry, retry_jitter, pause_event, max_event_bytes, compress, share, ignore, share_private, resume, max_relays, max_idle_relays, max_idle_relays_per_client, history_events, history_bytes, history_age, start, gap_event, gap_data, slow_client, client_stall_timeout, on_full, on_leave, no_answer, retry_statuses, hold, open_after, give_up, after_end, keep_finished, \
-         idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route",
+         idle_timeout, idle_counts, lifetime, head_timeout, max_streams_per_route, max_streams_per_field",
     ),
     (
         "[[route]]\npath = '/x'\nretry = 'soon'",

@@ -162,7 +162,7 @@ fn describe() {
     for result in ["ok", "failed", "no_tls"] {
         counter!(HANDSHAKES, "result" => result).increment(0);
     }
-    for limit in ["all", "route", "client", "rate", "connections"] {
+    for limit in ["all", "route", "client", "field", "rate", "connections"] {
         counter!(REFUSED, "limit" => limit).increment(0);
     }
 }

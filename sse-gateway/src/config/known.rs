@@ -16,9 +16,9 @@ use super::upstreams::Upstreams;
 use super::value::{self, list_or_off, number, or, size, switch, time};
 use super::value_store::{StorePem, StoreSecret, StoreUrl};
 use super::{
-    AdminToken, Bound, CertificatePart, GapEvent, HeartbeatFrame, IdleCounts, Ids, KeysAt,
-    LogFormat, NoAnswer, Origins, ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls, value_access,
-    value_relay, value_store,
+    AdminToken, Bound, CertificatePart, FieldLimit, GapEvent, HeartbeatFrame, IdleCounts, Ids,
+    KeysAt, LogFormat, NoAnswer, Origins, ProxyProtocol, Rate, ServiceUrl, tls, upstream_tls,
+    value_access, value_relay, value_store,
 };
 
 settings! {
@@ -243,6 +243,8 @@ settings! {
             "How many of these one route may have.";
         gateway max_streams_per_client: Option<usize> = "off", "NUMBER|off", or("off", number("streams", 100)), bare Numbers,
             "How many of these one client address (IPv6: one /64) may have.";
+        route max_streams_per_field: Option<FieldLimit> = "off", "FIELD=NUMBER|off", or("off", value::field_limit),
+            "How many of these those may have who have the same in this field, such as one of jwt_fields.";
         gateway max_rate_per_client: Option<Rate> = "off", "NUMBER/s|m|h|off", or("off", value::rate),
             "How many requests of any kind one may make in a second, minute or hour; all of them at once.";
         gateway max_connection_rate_per_client: Option<Rate> = "off", "NUMBER/s|m|h|off", or("off", value::rate),

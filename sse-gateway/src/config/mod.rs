@@ -57,7 +57,7 @@ pub(crate) use relay::{Bound, GapEvent, Kept, Relayed};
 pub(crate) use reread::{Changed, Reread};
 pub(crate) use resolve::Sources;
 pub(crate) use route::{Matcher, Route};
-pub(crate) use value::Rate;
+pub(crate) use value::{FieldLimit, Rate};
 pub(crate) use value_access::{AdminToken, KeysAt, ServiceUrl};
 
 /// All that the gateway runs by.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use super::{HeartbeatFrame, IdleCounts, Ids, LogFormat, NoAnswer, ProxyProtocol};
 use crate::config::host::{self, Authority, Host};
@@ -65,6 +65,23 @@ pub(crate) fn jitter(text: &str) -> Parsed<f64> {
 pub(crate) struct Rate {
     pub(crate) requests: NonZeroU32,
     pub(crate) per: Duration,
+}
+
+/// How many streams those may have that have the same in a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldLimit {
+    pub(crate) field: HeaderName,
+    pub(crate) most: usize,
+}
+
+pub(crate) fn field_limit(text: &str) -> Parsed<FieldLimit> {
+    let limit = text.split_once('=').and_then(|(field, most)| {
+        let field = field.trim().parse().ok()?;
+        let most = number("streams", 10)(most.trim()).ok()?;
+        Some(FieldLimit { field, most })
+    });
+    let why = "is not a field and its number of streams, which is 1 at least; use x-user=10";
+    or_wrong(limit, text, why)
 }
 
 pub(crate) fn rate(text: &str) -> Parsed<Rate> {

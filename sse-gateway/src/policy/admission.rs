@@ -122,7 +122,7 @@ pub(super) fn refused(refusal: Refusal) -> Response<StackBody> {
     answer
 }
 
-fn refuse<F>(limit: Limit, is_left: bool) -> Admitted<F> {
+pub(super) fn refuse<F>(limit: Limit, is_left: bool) -> Admitted<F> {
     counter!(REFUSED, "limit" => limit.name()).increment(1);
     let Refusal { status, message } = limit.refusal();
     let mut answer = answer(status, TEXT, message).map(boxed);

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::rate::{Rates, Requests};
 use crate::answer::Refusal;
-use crate::config::Rate;
+use crate::config::{FieldLimit, Rate};
 
 /// How many there are. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Counts(Arc<Counted>);
 #[derive(Debug, Default)]
 struct Counted {
     all: AtomicUsize,
-    clients: Mutex<HashMap<IpAddr, usize>>,
+    clients: Mutex<HashMap<Client, usize>>,
     routes: Mutex<HashMap<String, Arc<AtomicUsize>>>,
     rates: Rates,
     connection_rates: Rates,
@@ -42,9 +42,28 @@ impl Counts {
     }
 }
 
+/// Whose streams are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    At(IpAddr),
+    /// The name of a field, and what it says.
+    With(HeaderName, Box<[u8]>),
+}
+
 impl Counted {
-    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn clients(&self) -> MutexGuard<'_, HashMap<Client, usize>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is room for one more, which is counted then.
+    fn admit(&self, client: &Client, most: usize) -> bool {
+        let mut clients = self.clients();
+        let count = clients.get(client).copied().unwrap_or(0);
+        let has_room = count < most;
+        if has_room {
+            clients.insert(client.clone(), count + 1);
+        }
+        has_room
     }
 }
 
@@ -54,6 +73,7 @@ pub(crate) struct Limits {
     pub(crate) all: Option<usize>,
     pub(crate) route: Option<usize>,
     pub(crate) client: Option<usize>,
+    pub(crate) field: Option<FieldLimit>,
     pub(crate) counts: Counts,
     pub(crate) of_route: Arc<AtomicUsize>,
     /// Of a client in a time, streams or not.
@@ -66,6 +86,7 @@ pub(super) enum Limit {
     All,
     Route,
     Client,
+    Field,
     Rate,
 }
 
@@ -75,6 +96,7 @@ impl Limit {
             Limit::All => "all",
             Limit::Route => "route",
             Limit::Client => "client",
+            Limit::Field => "field",
             Limit::Rate => "rate",
         }
     }
@@ -90,7 +112,7 @@ impl Limit {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "As many event streams are open as there may be of this kind. Try again later.\n",
             ),
-            Limit::Client => (
+            Limit::Client | Limit::Field => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "You have as many event streams open as you may. Close some, or try again later.\n",
             ),
@@ -105,7 +127,7 @@ impl Limit {
 
 impl Limits {
     pub(super) fn is_set(&self) -> bool {
-        self.counts_streams() || self.requests.is_some()
+        self.counts_streams() || self.requests.is_some() || self.field.is_some()
     }
 
     /// Whether streams are counted.
@@ -134,12 +156,10 @@ impl Limits {
             client: None,
         };
         if let (Some(most), Some(client)) = (self.client, client.map(network)) {
-            let mut clients = self.counts.0.clients();
-            let count = clients.entry(client).or_default();
-            if *count >= most {
+            let client = Client::At(client);
+            if !self.counts.0.admit(&client, most) {
                 return Err(Limit::Client);
             }
-            *count += 1;
             held.client = Some(client);
         }
         if let Some(most) = self.route {
@@ -151,6 +171,35 @@ impl Limits {
             held.in_all = true;
         }
         Ok(held)
+    }
+
+    /// Counts one more of those who have the same in the field that is looked at; none where a request has no such field.
+    ///
+    /// # Errors
+    ///
+    /// When there are as many as there may be.
+    pub(super) fn admit_by_field(&self, fields: &HeaderMap) -> Result<Option<Held>, Limit> {
+        let Some(FieldLimit { field, most }) = &self.field else {
+            return Ok(None);
+        };
+        let lines: Vec<_> = fields
+            .get_all(field)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let client = Client::With(field.clone(), lines.join(&b","[..]).into());
+        if !self.counts.0.admit(&client, *most) {
+            return Err(Limit::Field);
+        }
+        Ok(Some(Held {
+            counts: self.counts.clone(),
+            in_all: false,
+            of_route: None,
+            client: Some(client),
+        }))
     }
 }
 
@@ -177,7 +226,7 @@ pub(crate) struct Held {
     counts: Counts,
     in_all: bool,
     of_route: Option<Arc<AtomicUsize>>,
-    client: Option<IpAddr>,
+    client: Option<Client>,
 }
 
 impl Drop for Held {

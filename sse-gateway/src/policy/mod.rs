@@ -1,6 +1,7 @@
 //! What a route asks of a request before anything else sees it: who may read, and by which token.
 
 mod admission;
+mod by_field;
 pub(crate) mod expiry;
 mod forward_auth;
 mod jwt;
@@ -22,6 +23,7 @@ use crate::config::{Error, NoAnswer, Origins, RouteSettings};
 use crate::fields::accepts_event_stream;
 
 pub(crate) use admission::{AdmissionLayer, REFUSED};
+use by_field::ByField;
 use forward_auth::{Decider, ForwardAuth};
 use jwt::{FetchedJwt, Jwt};
 use limits::Limits;
@@ -87,6 +89,18 @@ impl Policy {
             decider,
             leaves: self.leaves,
         })
+    }
+
+    /// What counts streams by a field, around a service that is asked once it is known who asks.
+    pub(crate) fn by_field<S>(&self, service: S) -> Result<ByField<S>, S> {
+        match self.limits.field.is_some() {
+            true => Ok(ByField {
+                limits: self.limits.clone(),
+                leaves: self.leaves,
+                service,
+            }),
+            false => Err(service),
+        }
     }
 
     /// Lets a request through, in the form that all behind this sees.

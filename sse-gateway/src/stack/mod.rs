@@ -102,6 +102,9 @@ pub(crate) fn build(
     }
     // What is refused is for the page that asked to read, too: so CORS is around it.
     let cors = policy.cors();
+    let behind_policy = policy
+        .by_field(behind_policy)
+        .map_or_else(|stack| stack, Stack::new);
     let behind_policy = match policy.forward_auth() {
         None => behind_policy,
         Some(forward_auth) => {

@@ -131,6 +131,7 @@ fn limits(route: &Route, config: &Config, state: &State) -> Limits {
         all: config.gateway.max_streams,
         route: route.settings.max_streams_per_route,
         client: config.gateway.max_streams_per_client,
+        field: route.settings.max_streams_per_field.clone(),
         counts: state.counts.clone(),
         requests: config
             .gateway

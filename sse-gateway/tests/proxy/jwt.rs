@@ -256,6 +256,43 @@ async fn a_web_socket_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn one_user_has_so_many_streams_whatever_its_tokens_are() {
+    let upstream = WireUpstream::bind().await;
+    let file = File::new("limit", SECRET);
+    let mut flags = vec!["--jwt-keys", file.path(), "--jwt-fields", "x-user=sub"];
+    flags.extend([
+        "--max-streams-per-field",
+        "x-user=2",
+        "--no-answer",
+        "answer",
+    ]);
+    let gateway = Gateway::with(&upstream.url, &flags, &[]);
+    let of = |user: &str, left: u64| {
+        bearing(&by_secret(
+            SECRET,
+            &json!({ "sub": user, "exp": now() + left }),
+        ))
+    };
+    let first = let_in(&upstream, &gateway, &of("alice", 500)).await;
+    let second = let_in(&upstream, &gateway, &of("alice", 600)).await;
+    let other = let_in(&upstream, &gateway, &of("bob", 600)).await;
+    for request in [
+        of("alice", 700),
+        of("alice", 700).replace("\r\n\r\n", "\r\nX-User: bob\r\n\r\n"),
+    ] {
+        let got = refused(&gateway, &request).await;
+        assert!(got.starts_with("HTTP/1.1 429 "), "{got}");
+        assert_eq!(field(&got, "retry-after"), ["5"]);
+    }
+    drop(first);
+    gateway.log_with("stream closed");
+    let third = let_in(&upstream, &gateway, &of("alice", 800)).await;
+    let got = refused(&gateway, &of("alice", 700)).await;
+    assert!(got.starts_with("HTTP/1.1 429 "), "{got}");
+    drop((second, other, third));
+}
+
+#[tokio::test]
 async fn claims_go_upstream_as_fields_that_no_client_sets() {
     let upstream = WireUpstream::bind().await;
     let file = File::new("fields", SECRET);
