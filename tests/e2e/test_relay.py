@@ -49,6 +49,21 @@ def test_clients_cut_twenty_times_each_get_each_event_once(flask, django_wsgi, g
             assert len(server.seen(f"{key}-{kind}")) == 1
 
 
+@pytest.mark.timeout(100)
+def test_a_page_behind_the_preset_for_browsers_misses_nothing_by_cuts(flask, gateway, cutter, key, started):
+    cut = cutter(gateway(flask, "--preset", "browser", "--retry", "100ms"))
+    client = started(relayed.Chromium(cut.url, f"/plain?every=0.005&user_id={key}"))
+    until(lambda: client.count() > 0, "the first event")
+    cuts = relayed.Cuts(cut, 5, 0)
+    cuts.start()
+    relayed.until_cut_and_full([client], [cuts], 400, limit=60)
+    client.leave()
+    numbers = [int(re.fullmatch("第(\\d+)条 .*", data)[1]) for _, data in client.events()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert client.opens() > 2, "the cuts hit what was no stream"
+    assert len(flask.seen(key)) == 1
+
+
 # ---- streams that belong to one client
 
 CHAT = {"Content-Type": "application/json", "Authorization": "Bearer one"}
