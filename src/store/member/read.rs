@@ -94,13 +94,8 @@ impl Member {
         let merged = frames
             .iter()
             .all(|frame| self.replica.merge(frame) != Merged::Hole);
-        let is_mine = || {
-            self.owner
-                .as_ref()
-                .is_some_and(|owner| owner.fence == Some(meta.fence))
-        };
-        // The log was made anew for this member, which has what was in it.
-        let is_anew = meta.position == 0 && !self.replica.is_empty() && is_mine();
+        // The log was made anew, and is not written again yet: by whoever owns it, or by this member should that one be gone first.
+        let is_anew = meta.position == 0 && !self.replica.is_empty();
         if merged && (self.replica.contains(meta.position) || is_anew) {
             return true;
         }
