@@ -107,7 +107,7 @@ UNSEEN = [
 FAULTS = [fault for fault in SEEN + UNSEEN if re.search(os.environ.get("FAULT", ""), fault.__name__)]
 
 
-@pytest.mark.timeout(60 + 30 * ROUNDS)
+@pytest.mark.timeout(60 + (30 + AWAY) * ROUNDS)
 def test_no_client_loses_or_doubles_a_number_unseen():
     chosen = random.Random(f"{DOWN} {SEED}")
     order = []
