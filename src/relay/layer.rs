@@ -357,8 +357,8 @@ impl<H, X> RelayLayer<H, X> {
     /// Two services whose requests may look the same take the same store for two routes, by
     /// [`for_route`](crate::store::RedisStore::for_route).
     ///
-    /// The secret of the store takes the place of [`with_secret`](Self::with_secret). Key, gap event, bound cookies and upstream
-    /// should be the same in all processes.
+    /// The secret of the store takes the place of [`with_secret`](Self::with_secret). Key, gap event, bound fields and cookies, and
+    /// upstream should be the same in all processes.
     ///
     /// What the history keeps is kept in each process that has clients of a stream, and in the store. Comments of the upstream are not
     /// kept there: clients need heartbeats of each process.

@@ -98,17 +98,32 @@ where
             counted = limits.admit(client).map(|held| Some(Permit::new(held)));
         }
         let is_left = self.policy.leaves && no_answer::is_retried(&parts);
-        match &counted {
-            Ok(Some(permit)) => drop(parts.extensions.insert(permit.clone())),
-            // Whether it is for a stream at all shows its answer alone.
-            Err(limit) if accepts_event_stream(&parts.headers) => return refuse(*limit, is_left),
-            _ => {}
-        }
-        Admitted::In {
-            answer: self.service.call(Request::from_parts(parts, body)),
-            counted,
-            is_left,
-        }
+        let request = Request::from_parts(parts, body);
+        ask(&mut self.service, request, counted, is_left)
+    }
+}
+
+/// Asks the service what was counted for, or refuses what is known to be for a stream.
+pub(super) fn ask<S, B>(
+    service: &mut S,
+    mut request: Request<B>,
+    counted: Result<Option<Permit>, Limit>,
+    is_left: bool,
+) -> Admitted<S::Future>
+where
+    S: Service<Request<B>, Response = Response<StackBody>, Error = Infallible>,
+{
+    match &counted {
+        // One of a limit in front of this is given back with the body.
+        Ok(Some(permit)) => drop(request.extensions_mut().insert(permit.clone())),
+        // Whether it is for a stream at all shows its answer alone.
+        Err(limit) if accepts_event_stream(request.headers()) => return refuse(*limit, is_left),
+        _ => {}
+    }
+    Admitted::In {
+        answer: service.call(request),
+        counted,
+        is_left,
     }
 }
 
@@ -122,7 +137,7 @@ pub(super) fn refused(refusal: Refusal) -> Response<StackBody> {
     answer
 }
 
-pub(super) fn refuse<F>(limit: Limit, is_left: bool) -> Admitted<F> {
+fn refuse<F>(limit: Limit, is_left: bool) -> Admitted<F> {
     counter!(REFUSED, "limit" => limit.name()).increment(1);
     let Refusal { status, message } = limit.refusal();
     let mut answer = answer(status, TEXT, message).map(boxed);

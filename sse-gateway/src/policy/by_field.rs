@@ -6,10 +6,9 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::admission::{Admitted, refuse};
+use super::admission::{Admitted, ask};
 use super::limits::{Limits, Permit};
 use crate::body::StackBody;
-use crate::fields::accepts_event_stream;
 use crate::proxy::no_answer;
 
 /// A service that has a limit for those who have the same in a field.
@@ -34,20 +33,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let is_left = self.leaves && no_answer::is_retried(&parts);
         let counted = self.limits.admit_by_field(&parts.headers);
         let counted = counted.map(|held| held.map(Permit::new));
-        match &counted {
-            // The one from before is given back with the body.
-            Ok(Some(permit)) => drop(parts.extensions.insert(permit.clone())),
-            Err(limit) if accepts_event_stream(&parts.headers) => return refuse(*limit, is_left),
-            _ => {}
-        }
-        Admitted::In {
-            answer: self.service.call(Request::from_parts(parts, body)),
-            counted,
-            is_left,
-        }
+        let request = Request::from_parts(parts, body);
+        ask(&mut self.service, request, counted, is_left)
     }
 }
