@@ -10,6 +10,8 @@ use crate::config::Route;
 pub(crate) struct Spellings {
     /// In order, written as [`decoded`] writes. None where no route has a policy, so that there is nothing to get around.
     routes: Vec<Route>,
+    /// Whether those with a policy are written so themselves, so that a path which nobody reads otherwise is what it is.
+    are_plain: bool,
 }
 
 /// There are many readings of a path, and this bounds what they cost. Servers take no longer ones either.
@@ -22,11 +24,15 @@ const PATH: &str = "Write the path as its route is written: the same letters, no
 
 impl Spellings {
     pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a Route> + Clone) -> Self {
-        let routes = match routes.clone().any(Route::has_policy) {
-            false => Vec::new(),
-            true => routes.map(|route| route.written(decoded)).collect(),
-        };
-        Spellings { routes }
+        let with_policy = || routes.clone().filter(|route| route.has_policy());
+        let is_plain = |route: &Route| route.written(decoded).matcher == route.matcher;
+        Spellings {
+            are_plain: with_policy().all(is_plain),
+            routes: match with_policy().next() {
+                None => Vec::new(),
+                Some(_) => routes.map(|route| route.written(decoded)).collect(),
+            },
+        }
     }
 
     /// Why a request that the route at this place takes, or none, may be one that another takes and has a policy for.
@@ -43,7 +49,7 @@ impl Spellings {
             .as_str()
             .bytes()
             .any(|byte| byte.is_ascii_lowercase());
-        if is_method_plain && is_plain(path) {
+        if is_method_plain && self.are_plain && is_plain(path) {
             return None;
         }
         if path.len() > LONGEST {
